@@ -1,0 +1,175 @@
+"""A bank of oscillators at work on one channel: states, weights and hops."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.bank import OscillatorBank, wing_bank
+from dsp.features import hop_features
+from dsp.identity import identity_and_span, unit_peak
+from dsp.kernels import advance, listen
+
+Float32Array = NDArray[np.float32]
+
+#: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
+WING_REFERENCE = (0.7, 0.92)
+
+
+class BankStream:
+    """Oscillators driven by one channel of sound, hop by hop, at any samplerate.
+
+    The owner feeds blocks that never cross a hop's end (:attr:`samples_left` tells how much is
+    left), at the end of each hop reads :meth:`power` or :meth:`features`, and calls
+    :meth:`next_hop` with the new gains.
+
+    Parameters
+    ----------
+    bank
+        The model's oscillators [oscillators].
+    samplerate
+        Of the sound, Hz.
+    hop_s
+        Period of the gains, s.
+    carriers
+        Which oscillators carry the unchanged sound [oscillators]: their weight is their
+        identity weight times their gain. The others are silent at a gain of 1. None: the
+        stream only listens.
+    ramp_s
+        Time over which new weights replace the old ones, s, at most ``hop_s``.
+    """
+
+    def __init__(
+        self,
+        bank: OscillatorBank,
+        samplerate: float,
+        hop_s: float,
+        *,
+        carriers: NDArray[np.bool_] | None = None,
+        ramp_s: float = 0.0,
+    ) -> None:
+        self.samplerate = samplerate
+        self.oscillators = len(bank)
+        self._hop = hop_s * samplerate
+        self._ramp = max(1, round(ramp_s * samplerate))
+        self._plays = carriers is not None
+        full = bank
+        if carriers is not None:
+            wings = wing_bank(float(bank.f0_hz.max()), samplerate)
+            full = bank if wings is None else bank.joined(wings)
+            self._prepare_weights(bank, full, carriers)
+        awake = full.awake(samplerate)
+        poles = np.where(awake, full.poles(samplerate), 0.0)
+        self._drive = np.where(awake, unit_peak(poles), 0.0)[: self.oscillators].astype(np.float32)
+        self._pole_re = np.ascontiguousarray(poles.real, dtype=np.float32)
+        self._pole_im = np.ascontiguousarray(poles.imag, dtype=np.float32)
+        self._turns = _turn_table(bank, samplerate, self._hop)
+        self.reset()
+
+    def _prepare_weights(
+        self, bank: OscillatorBank, full: OscillatorBank, carriers: NDArray[np.bool_]
+    ) -> None:
+        count = len(bank)
+        carrying = np.concatenate([carriers, np.ones(len(full) - count, dtype=bool)])
+        self._identity, self._span = identity_and_span(full, carrying, self.samplerate, count)
+        top_hz = bank.f0_hz[carriers].max()
+        probes_hz = np.linspace(*WING_REFERENCE, 8) * top_hz
+        above, below = (full.transfer_function(hz, self.samplerate) for hz in (probes_hz, -probes_hz))
+        self._probe = above[:, :count].astype(np.complex64)
+        self._probe_image = below[:, :count].astype(np.complex64)
+
+    def reset(self) -> None:
+        """Back to rest: no sound heard, all gains 1."""
+        total = len(self._pole_re)
+        self._z_re, self._z_im, self._energy = (np.zeros(total, np.float32) for _ in range(3))
+        self._before_re, self._before_im = (np.zeros(self.oscillators, np.float32) for _ in "zi")
+        self._hops = 0
+        self._position = 0
+        self._length = round(self._hop)
+        if self._plays:
+            self._old_re = np.ascontiguousarray(self._identity.real)
+            self._old_im = np.ascontiguousarray(self._identity.imag)
+            self._step_re, self._step_im = np.zeros_like(self._old_re), np.zeros_like(self._old_im)
+
+    @property
+    def samples_left(self) -> int:
+        """Samples until this hop ends; 0 means: read, then :meth:`next_hop`."""
+        return self._length - self._position
+
+    def listen(self, block: Float32Array) -> int:
+        """Hear ``block [samples]`` without playing; returns how many samples were not finite."""
+        bad = listen(block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy)
+        self._position += len(block)
+        return int(bad)
+
+    def advance(self, block: Float32Array, out: Float32Array) -> int:
+        """Hear ``block`` and play into ``out``, both [samples]; returns how many were not finite."""
+        bad = advance(
+            block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy,
+            self._old_re, self._old_im, self._step_re, self._step_im,
+            self._position, min(self._ramp, self._length), out,
+        )  # fmt: skip
+        self._position += len(block)
+        return int(bad)
+
+    def power(self) -> Float32Array:
+        """Mean power of each oscillator in this hop, at unit peak gain [oscillators]."""
+        return self._energy[: self.oscillators] * (self._drive**2 / np.float32(self._length))
+
+    def states(self) -> tuple[Float32Array, Float32Array]:
+        """Real and imaginary part of z now, at unit peak gain, each [oscillators]."""
+        count = self.oscillators
+        return self._z_re[:count] * self._drive, self._z_im[:count] * self._drive
+
+    def features(self) -> Float32Array:
+        """Features of the hop just ended [oscillators, 3] (see ``dsp/features.py``)."""
+        re, im = self.states()
+        turn = self._turns[self._length]
+        return np.asarray(
+            hop_features(
+                self.power(), re, im, self._before_re, self._before_im, turn.real, turn.imag
+            ),
+            dtype=np.float32,
+        )
+
+    def next_hop(self, gains: NDArray[np.complex64] | None = None) -> None:
+        """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
+        self._before_re, self._before_im = self.states()
+        self._energy[:] = 0.0
+        self._hops += 1
+        start = round(self._hops * self._hop)
+        self._length = round((self._hops + 1) * self._hop) - start
+        self._position = 0
+        if self._plays:
+            self._old_re += self._step_re
+            self._old_im += self._step_im
+            self._aim(gains)
+
+    def _aim(self, gains: NDArray[np.complex64] | None) -> None:
+        """Set the step from the weights now to those of ``gains``."""
+        if gains is None:
+            self._step_re[:] = 0.0
+            self._step_im[:] = 0.0
+            return
+        count = self.oscillators
+        wanted = self._identity.copy()
+        wanted[:count] += self._span[:count] * (gains - np.float32(1.0))
+        if len(wanted) > count:
+            wanted[count:] *= self._wing_gain(wanted[:count])
+        np.subtract(wanted.real, self._old_re, out=self._step_re)
+        np.subtract(wanted.imag, self._old_im, out=self._step_im)
+
+    def _wing_gain(self, weights: NDArray[np.complex64]) -> np.float32:
+        """What the model does to the top of its band, at most 1: the wings do the same."""
+        response = 0.5 * (self._probe @ weights + (self._probe_image @ weights).conj())
+        return np.float32(min(1.0, float(np.sqrt(np.mean(np.abs(response) ** 2)))))
+
+
+def _turn_table(
+    bank: OscillatorBank, samplerate: float, hop: float
+) -> dict[int, NDArray[np.complex64]]:
+    """exp(iω_d n / samplerate) for the two lengths n [samples] that a hop can have."""
+    return {
+        length: np.exp(2j * np.pi * bank.damped_hz * length / samplerate).astype(np.complex64)
+        for length in {int(hop), int(hop) + 1}
+    }

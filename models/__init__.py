@@ -1,0 +1,1 @@
+"""What is learned, in torch: the bank, the denoiser, the keyword spotter and their training."""

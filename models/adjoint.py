@@ -1,0 +1,220 @@
+"""Compiled forward and reverse-time passes of the oscillator bank, for training on the CPU.
+
+All arrays carry a batch first. ``edges [hops + 1]`` are the samples at which hops end; states are
+kept only there, and the reverse passes replay one hop at a time from them, so that training needs
+memory for one hop of states instead of all of them.
+
+The adjoint of ``z[n] = λ z[n-1] + x[n]`` is the same oscillator run backwards in time,
+``p[n] = conj(λ) p[n+1] + ∂L/∂z[n]``, with ``∂L/∂λ = Σ p[n] conj(z[n-1])`` and
+``∂L/∂x[n] = Σ_k Re p_k[n]`` (real and imaginary parts as independent variables).
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_OPTIONS = {"parallel": True, "cache": True, "fastmath": {"reassoc", "nsz", "contract"}}
+_INLINE = {"cache": True, "fastmath": {"reassoc", "nsz", "contract"}, "error_model": "numpy"}
+_BIAS = 1e-15
+
+
+@numba.njit(**_INLINE)
+def _step(x, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-def]
+    for k in range(pole_re.shape[0]):
+        re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
+        z_im[k] = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
+        z_re[k] = re
+
+
+@numba.njit(**_OPTIONS)
+def listen_forward(x, edges, pole_re, pole_im, energy, end_re, end_im):  # type: ignore[no-untyped-def]
+    """Energy of each hop and z at its end, both [batch, hops, oscillators], from x [batch, samples]."""
+    for b in numba.prange(x.shape[0]):
+        z_re = np.zeros_like(pole_re)
+        z_im = np.zeros_like(pole_re)
+        bias = x.dtype.type(_BIAS)
+        for h in range(edges.shape[0] - 1):
+            e = energy[b, h]
+            for n in range(edges[h], edges[h + 1]):
+                _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
+                for k in range(z_re.shape[0]):
+                    e[k] += z_re[k] * z_re[k] + z_im[k] * z_im[k]
+            end_re[b, h] = z_re
+            end_im[b, h] = z_im
+
+
+@numba.njit(**_OPTIONS)
+def synthesise_forward(  # type: ignore[no-untyped-def]
+    x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, y
+):
+    """Weighted sum of the oscillators, y [batch, samples]; w [batch, hops + 1, oscillators].
+
+    In hop h the weights go from ``w[h]`` to ``w[h + 1]`` within ``ramp`` samples. z at the end of
+    each hop is kept in ``end [batch, hops, oscillators]`` for the reverse pass.
+    """
+    for b in numba.prange(x.shape[0]):
+        z_re = np.zeros_like(pole_re)
+        z_im = np.zeros_like(pole_re)
+        one = x.dtype.type(1.0)
+        bias = x.dtype.type(_BIAS)
+        for h in range(edges.shape[0] - 1):
+            width = min(ramp, edges[h + 1] - edges[h])
+            for n in range(edges[h], edges[h + 1]):
+                _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
+                old = x.dtype.type(0.0)
+                new = x.dtype.type(0.0)
+                for k in range(z_re.shape[0]):
+                    old += w_re[b, h, k] * z_re[k] - w_im[b, h, k] * z_im[k]
+                    new += w_re[b, h + 1, k] * z_re[k] - w_im[b, h + 1, k] * z_im[k]
+                r = x.dtype.type(min(n - edges[h] + 1, width)) / x.dtype.type(width)
+                y[b, n] = (one - r) * old + r * new
+            end_re[b, h] = z_re
+            end_im[b, h] = z_im
+
+
+@numba.njit(**_INLINE)
+def _replay(x, start, stop, pole_re, pole_im, begin_re, begin_im, z_re, z_im):  # type: ignore[no-untyped-def]
+    """States z[0] … z[stop - start], the first being the state before the hop."""
+    bias = x.dtype.type(_BIAS)
+    z_re[0] = begin_re
+    z_im[0] = begin_im
+    for n in range(start, stop):
+        i = n - start
+        for k in range(pole_re.shape[0]):
+            z_re[i + 1, k] = pole_re[k] * z_re[i, k] - pole_im[k] * z_im[i, k] + x[n] + bias
+            z_im[i + 1, k] = pole_re[k] * z_im[i, k] + pole_im[k] * z_re[i, k]
+
+
+@numba.njit(**_INLINE)
+def _reverse_step(i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re, dp_im):  # type: ignore[no-untyped-def]
+    """One sample back: p ← conj(λ) p + d, gather ∂L/∂λ; returns ∂L/∂x."""
+    total = p_re[0] * 0.0
+    for k in range(pole_re.shape[0]):
+        re = pole_re[k] * p_re[k] + pole_im[k] * p_im[k] + d_re[k]
+        im = pole_re[k] * p_im[k] - pole_im[k] * p_re[k] + d_im[k]
+        p_re[k] = re
+        p_im[k] = im
+        dp_re[k] += re * z_re[i, k] + im * z_im[i, k]
+        dp_im[k] += im * z_re[i, k] - re * z_im[i, k]
+        total += re
+    return total
+
+
+@numba.njit(**_OPTIONS)
+def listen_backward(  # type: ignore[no-untyped-def]
+    x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_end_re, d_end_im, dx, dp_re, dp_im
+):
+    """Reverse pass of :func:`listen_forward`; fills dx [batch, samples], dp [batch, oscillators]."""
+    hops = edges.shape[0] - 1
+    longest = np.max(edges[1:] - edges[:-1])
+    for b in numba.prange(x.shape[0]):
+        count = pole_re.shape[0]
+        z_re = np.empty((longest + 1, count), x.dtype)
+        z_im = np.empty((longest + 1, count), x.dtype)
+        p_re = np.zeros_like(pole_re)
+        p_im = np.zeros_like(pole_re)
+        d_re = np.zeros_like(pole_re)
+        d_im = np.zeros_like(pole_re)
+        zero = np.zeros_like(pole_re)
+        for j in range(hops):
+            h = hops - 1 - j
+            begin_re = end_re[b, h - 1] if h > 0 else zero
+            begin_im = end_im[b, h - 1] if h > 0 else zero
+            _replay(x[b], edges[h], edges[h + 1], pole_re, pole_im, begin_re, begin_im, z_re, z_im)
+            p_last = True
+            for m in range(edges[h + 1] - edges[h]):
+                i = edges[h + 1] - edges[h] - 1 - m
+                for k in range(count):
+                    d_re[k] = 2 * d_energy[b, h, k] * z_re[i + 1, k]
+                    d_im[k] = 2 * d_energy[b, h, k] * z_im[i + 1, k]
+                    if p_last:
+                        d_re[k] += d_end_re[b, h, k]
+                        d_im[k] += d_end_im[b, h, k]
+                p_last = False
+                dx[b, edges[h] + i] = _reverse_step(
+                    i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re[b], dp_im[b]
+                )
+
+
+@numba.njit(**_OPTIONS)
+def synthesise_backward(  # type: ignore[no-untyped-def]
+    x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, dy, with_poles,
+    dx, dp_re, dp_im, dw_re, dw_im,
+):  # fmt: skip
+    """Reverse pass of :func:`synthesise_forward`: fills dw [batch, hops + 1, oscillators] and,
+    when ``with_poles``, also dx [batch, samples] and dp [batch, oscillators]."""
+    hops = edges.shape[0] - 1
+    longest = np.max(edges[1:] - edges[:-1])
+    for b in numba.prange(x.shape[0]):
+        count = pole_re.shape[0]
+        one = x.dtype.type(1.0)
+        z_re = np.empty((longest + 1, count), x.dtype)
+        z_im = np.empty((longest + 1, count), x.dtype)
+        p_re = np.zeros_like(pole_re)
+        p_im = np.zeros_like(pole_re)
+        d_re = np.zeros_like(pole_re)
+        d_im = np.zeros_like(pole_re)
+        zero = np.zeros_like(pole_re)
+        for j in range(hops):
+            h = hops - 1 - j
+            begin_re = end_re[b, h - 1] if h > 0 else zero
+            begin_im = end_im[b, h - 1] if h > 0 else zero
+            _replay(x[b], edges[h], edges[h + 1], pole_re, pole_im, begin_re, begin_im, z_re, z_im)
+            width = min(ramp, edges[h + 1] - edges[h])
+            for m in range(edges[h + 1] - edges[h]):
+                i = edges[h + 1] - edges[h] - 1 - m
+                g = dy[b, edges[h] + i]
+                r = x.dtype.type(min(i + 1, width)) / x.dtype.type(width)
+                new = g * r
+                old = g * (one - r)
+                for k in range(count):
+                    dw_re[b, h, k] += old * z_re[i + 1, k]
+                    dw_im[b, h, k] -= old * z_im[i + 1, k]
+                    dw_re[b, h + 1, k] += new * z_re[i + 1, k]
+                    dw_im[b, h + 1, k] -= new * z_im[i + 1, k]
+                if with_poles:
+                    for k in range(count):
+                        d_re[k] = old * w_re[b, h, k] + new * w_re[b, h + 1, k]
+                        d_im[k] = -(old * w_im[b, h, k] + new * w_im[b, h + 1, k])
+                    dx[b, edges[h] + i] = _reverse_step(
+                        i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re[b], dp_im[b]
+                    )
+
+
+@numba.njit(**_OPTIONS)
+def scan_forward(pole_re, pole_im, u_re, u_im, h_re, h_im):  # type: ignore[no-untyped-def]
+    """h[t] = λ[t] h[t-1] + u[t], all [batch, frames, states]."""
+    for b in numba.prange(u_re.shape[0]):
+        re = np.zeros_like(u_re[b, 0])
+        im = np.zeros_like(re)
+        for t in range(u_re.shape[1]):
+            for k in range(re.shape[0]):
+                new = pole_re[b, t, k] * re[k] - pole_im[b, t, k] * im[k] + u_re[b, t, k]
+                im[k] = pole_re[b, t, k] * im[k] + pole_im[b, t, k] * re[k] + u_im[b, t, k]
+                re[k] = new
+            h_re[b, t] = re
+            h_im[b, t] = im
+
+
+@numba.njit(**_OPTIONS)
+def scan_backward(pole_re, pole_im, h_re, h_im, d_re, d_im, dp_re, dp_im, du_re, du_im):  # type: ignore[no-untyped-def]
+    """Reverse pass of :func:`scan_forward`: fills dp and du from d = ∂L/∂h."""
+    for b in numba.prange(h_re.shape[0]):
+        re = np.zeros_like(h_re[b, 0])
+        im = np.zeros_like(re)
+        frames = h_re.shape[1]
+        for j in range(frames):
+            t = frames - 1 - j
+            for k in range(re.shape[0]):
+                if j > 0:
+                    new = pole_re[b, t + 1, k] * re[k] + pole_im[b, t + 1, k] * im[k]
+                    im[k] = pole_re[b, t + 1, k] * im[k] - pole_im[b, t + 1, k] * re[k]
+                    re[k] = new
+                re[k] += d_re[b, t, k]
+                im[k] += d_im[b, t, k]
+                du_re[b, t, k] = re[k]
+                du_im[b, t, k] = im[k]
+                if t > 0:
+                    dp_re[b, t, k] = re[k] * h_re[b, t - 1, k] + im[k] * h_im[b, t - 1, k]
+                    dp_im[b, t, k] = im[k] * h_re[b, t - 1, k] - re[k] * h_im[b, t - 1, k]

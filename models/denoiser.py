@@ -1,0 +1,189 @@
+"""The denoiser: features of the bank in, one complex gain per oscillator out, nothing from the future.
+
+Gains found at the end of a hop act on the next one, so the sound itself is never delayed. A new
+denoiser gives gains of exactly 1: it is a wire.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dsp.bank import OscillatorBank, broad_bank, narrow_bank
+from dsp.features import FEATURE_NAMES, hop_edges, hop_features
+from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
+from models.bank import hear, play, poles_from
+from models.resonant import ResonantLayer, State
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Sizes of a denoiser; times in seconds, frequencies in Hz."""
+
+    broad: int = 64
+    narrow: int = 96
+    narrow_top_hz: float = 4000.0
+    narrow_width_hz: float = 35.0
+    hop_s: float = 0.008
+    ramp_s: float = 0.002
+    width: int = 128
+    states: int = 96
+    layers: int = 4
+
+    def carriers(self) -> NDArray[np.bool_]:
+        """Which oscillators carry the unchanged sound: the broad ones [oscillators]."""
+        return np.arange(self.broad + self.narrow) < self.broad
+
+    def first_bank(self) -> OscillatorBank:
+        """The bank before any learning: broad oscillators first, then narrow ones."""
+        broad = broad_bank(self.broad)
+        if not self.narrow:
+            return broad
+        return broad.joined(
+            narrow_bank(self.narrow, high_hz=self.narrow_top_hz, width_hz=self.narrow_width_hz)
+        )
+
+
+class LearnedBank(nn.Module):
+    """The bank with the narrow oscillators' f0 and damping ratio as parameters.
+
+    Bounded so that order and stability are kept: each f0 may move by at most ``reach`` of the
+    way to its neighbour, each damping ratio by a factor of 2 either way. The broad oscillators
+    carry the sound and feed the keyword spotter; they stay where they are.
+    """
+
+    def __init__(self, config: DenoiserConfig, reach: float = 0.45) -> None:
+        super().__init__()
+        bank = config.first_bank()
+        narrow_hz = bank.f0_hz[config.broad :]
+        gap = np.diff(narrow_hz).min() if len(narrow_hz) > 1 else 0.0
+        self.f0_reach_hz = reach * float(gap)
+        self.register_buffer("f0_start", torch.tensor(bank.f0_hz))
+        self.register_buffer("damping_start", torch.tensor(bank.damping_ratio))
+        self.f0_shift = nn.Parameter(torch.zeros(config.narrow, dtype=torch.float64))
+        self.damping_shift = nn.Parameter(torch.zeros(config.narrow, dtype=torch.float64))
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """f0 [Hz] and damping ratio, each [oscillators], float64."""
+        fixed = len(self.f0_start) - len(self.f0_shift)
+        moved = nn.functional.pad(torch.tanh(self.f0_shift), (fixed, 0))
+        damped = nn.functional.pad(torch.tanh(self.damping_shift), (fixed, 0))
+        f0_hz = self.f0_start + self.f0_reach_hz * moved
+        return f0_hz, self.damping_start * torch.exp(math.log(2.0) * damped)
+
+    def frozen(self) -> OscillatorBank:
+        """The bank as it is now."""
+        with torch.no_grad():
+            f0_hz, damping_ratio = self()
+        return OscillatorBank(f0_hz.cpu().numpy(), damping_ratio.cpu().numpy())
+
+
+class Denoiser(nn.Module):
+    """Bank, controller and additive synthesis at 16 kHz, as trained."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bank = LearnedBank(config)
+        self.oscillators = config.broad + config.narrow
+        identity, span = identity_and_span(
+            config.first_bank(), config.carriers(), TRAINING_SAMPLERATE
+        )
+        self.register_buffer("identity", torch.from_numpy(identity), persistent=False)
+        self.register_buffer("span", torch.from_numpy(span), persistent=False)
+        self.inlet = nn.Linear(self.oscillators * len(FEATURE_NAMES), config.width)
+        self.layers = nn.ModuleList(
+            ResonantLayer(config.width, config.states, config.hop_s) for _ in range(config.layers)
+        )
+        self.norm = nn.RMSNorm(config.width)
+        self.outlet = nn.Linear(config.width, 2 * self.oscillators)
+        nn.init.zeros_(self.outlet.weight)
+        nn.init.zeros_(self.outlet.bias)
+
+    def forward(self, sound: Tensor) -> Tensor:
+        """Clean sound [batch, samples] from noisy sound [batch, samples], both 16 kHz."""
+        config, samples = self.config, sound.shape[-1]
+        hop = config.hop_s * TRAINING_SAMPLERATE
+        edges = torch.from_numpy(
+            hop_edges(math.ceil(samples / hop), config.hop_s, TRAINING_SAMPLERATE)
+        )
+        sound = nn.functional.pad(sound, (0, int(edges[-1]) - samples))
+        f0_hz, damping_ratio = self.bank()
+        poles64 = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
+        poles = tuple(p.to(sound.dtype) for p in poles64)
+        gains = self.gains(self.features(sound, edges, *poles))
+        w_re, w_im = self._weights(gains)
+        ramp = max(1, round(config.ramp_s * TRAINING_SAMPLERATE))
+        return play(sound, edges, ramp, *poles, w_re, w_im)[:, :samples]
+
+    def features(self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
+        """Features of every hop [batch, hops, oscillators, 3] (see ``dsp/features.py``)."""
+        energy, end_re, end_im = hear(sound, edges, pole_re, pole_im)
+        peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
+        lengths = (edges[1:] - edges[:-1]).to(sound)
+        power = energy * peak**2 / lengths[:, None]
+        re, im = end_re * peak, end_im * peak
+        before_re, before_im = (nn.functional.pad(s, (0, 0, 1, 0))[:, :-1] for s in (re, im))
+        angle = torch.atan2(pole_im, pole_re).double() * lengths.double()[:, None]
+        turn_re, turn_im = torch.cos(angle).to(sound), torch.sin(angle).to(sound)
+        xp: Any = torch
+        features: Tensor = hop_features(
+            power, re, im, before_re, before_im, turn_re, turn_im, xp=xp
+        )
+        return features
+
+    def gains(self, features: Tensor) -> Tensor:
+        """Gain (real, imaginary) [batch, hops, oscillators, 2] for the hop after each one."""
+        x = self.inlet(features.flatten(-2))
+        for layer in self.layers:
+            x = layer(x)
+        return self._gain(x)
+
+    def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
+        """One hop: features [batch, oscillators, 3] → gain [batch, oscillators, 2], states."""
+        x = self.inlet(features.flatten(-2))
+        new = []
+        for layer, state in zip(self.layers, states, strict=True):
+            x, after = layer.step(x, state)
+            new.append(after)
+        return self._gain(x), new
+
+    def first_states(self, batch: int = 1) -> list[State]:
+        """States at rest, one for each layer."""
+        shape = (batch, self.config.states)
+        return [(torch.zeros(shape), torch.zeros(shape)) for _ in self.layers]
+
+    def _gain(self, x: Tensor) -> Tensor:
+        delta = self.outlet(self.norm(x)).unflatten(-1, (self.oscillators, 2))
+        return delta + delta.new_tensor([1.0, 0.0])
+
+    def _weights(self, gains: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop."""
+        identity, span = self.identity, self.span
+        delta_re, delta_im = gains[..., 0] - 1.0, gains[..., 1]
+        w_re = identity.real + span.real * delta_re - span.imag * delta_im
+        w_im = identity.imag + span.real * delta_im + span.imag * delta_re
+        start = identity.expand(len(gains), 2, -1)
+        return (
+            torch.cat([start.real, w_re[:, :-1]], 1),
+            torch.cat([start.imag, w_im[:, :-1]], 1),
+        )
+
+
+def save(model: Denoiser, path: str, **extra: Any) -> None:
+    """Write weights and sizes; ``extra`` travels along (data summary, scores, step)."""
+    torch.save({"config": asdict(model.config), "weights": model.state_dict(), **extra}, path)
+
+
+def load(path: str) -> tuple[Denoiser, dict[str, Any]]:
+    """A saved denoiser, ready to use, and what was saved along with it."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    model = Denoiser(DenoiserConfig(**saved.pop("config")))
+    model.load_state_dict(saved.pop("weights"))
+    return model.eval(), saved

@@ -1,0 +1,182 @@
+"""Noisy sound made on the fly: speech, noise, rooms, levels, clipping and band limits.
+
+A mixture is a function of (seed, index) alone, so that training resumes exactly and every run
+of an evaluation meets the same sounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, fftconvolve, sosfilt
+
+from models.data import SAMPLERATE, AudioStore
+from models.vowels import vowel
+
+Sound = NDArray[np.float32]
+TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class MixingRecipe:
+    """How mixtures are drawn; probabilities are independent unless said otherwise."""
+
+    seconds: float = 3.0
+    snr_db: tuple[float, float] = (-5.0, 20.0)
+    speech_dbfs: tuple[float, float] = (-40.0, -15.0)
+    p_no_noise: float = 0.08
+    p_no_speech: float = 0.04
+    p_vowel: float = 0.06  #: synthetic vowels in white noise instead of speech
+    p_synthetic_noise: float = 0.15
+    p_babble: float = 0.08
+    p_second_noise: float = 0.3
+    p_room: float = 0.35
+    p_pause: float = 0.3  #: the speech begins late
+    p_band_limit: float = 0.1
+    p_clip: float = 0.04
+
+
+def rms(sound: Sound) -> float:
+    """Root mean square of the samples."""
+    return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)) + TINY**2))
+
+
+def speech_rms(speech: Sound) -> float:
+    """RMS over the frames (32 ms) within 30 dB of the loudest: pauses do not count."""
+    frames = speech[: len(speech) // 512 * 512].reshape(-1, 512).astype(np.float64)
+    power = np.mean(frames**2, axis=1) if len(frames) else np.array([np.mean(speech**2.0)])
+    return float(np.sqrt(power[power >= power.max() * 1e-3].mean() + TINY**2))
+
+
+def colored_noise(rng: np.random.Generator, length: int, tilt_db_per_octave: float) -> Sound:
+    """Gaussian noise [samples] of RMS 1 whose spectrum falls by ``tilt_db_per_octave``."""
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    hz = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLERATE), 20.0)
+    spectrum *= (hz / 1000.0) ** (-tilt_db_per_octave / 6.02)
+    sound = np.fft.irfft(spectrum, length)
+    return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+
+
+def hum(rng: np.random.Generator, length: int) -> Sound:
+    """Mains hum [samples] of RMS 1: 50 or 60 Hz and its overtones."""
+    t = np.arange(length) / SAMPLERATE
+    order = np.arange(1, 12)
+    level = rng.uniform(0, 1, len(order)) / order
+    phase = rng.uniform(0, 2 * np.pi, len(order))
+    hz = rng.choice([50.0, 60.0])
+    sound = (level[:, None] * np.sin(2 * np.pi * hz * order[:, None] * t + phase[:, None])).sum(0)
+    return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+
+
+class Mixer:
+    """Draws pairs of noisy and clean sound.
+
+    Parameters
+    ----------
+    speech, noise
+        Where to draw from; of one split only.
+    rooms
+        Room impulse responses; may be empty.
+    """
+
+    def __init__(
+        self,
+        speech: AudioStore,
+        noise: AudioStore,
+        rooms: Sequence[Sound],
+        recipe: MixingRecipe,
+        seed: int,
+    ) -> None:
+        self.speech, self.noise, self.rooms = speech, noise, rooms
+        self.recipe, self.seed = recipe, seed
+        self.length = int(recipe.seconds * SAMPLERATE)
+
+    def mixture(self, index: int) -> tuple[Sound, Sound]:
+        """Noisy and clean sound number ``index``, both [samples]."""
+        rng = np.random.default_rng((self.seed, index))
+        recipe = self.recipe
+        if rng.random() < recipe.p_vowel:
+            clean, noise = self._vowels(rng)
+        else:
+            clean, noise = self._speech(rng), self._noise(rng)
+        clean *= 10 ** (rng.uniform(*recipe.speech_dbfs) / 20) / max(speech_rms(clean), TINY)
+        noise *= speech_rms(clean) * 10 ** (-rng.uniform(*recipe.snr_db) / 20) / max(rms(noise), TINY)
+        fate = rng.random()
+        if fate < recipe.p_no_noise:
+            noise[:] = 0.0
+        elif fate < recipe.p_no_noise + recipe.p_no_speech:
+            clean[:] = 0.0
+        return self._microphone(rng, clean, noise)
+
+    def batch(self, index: int, size: int) -> tuple[Sound, Sound]:
+        """Batch number ``index`` of ``size`` mixtures, noisy and clean, both [batch, samples]."""
+        pairs = [self.mixture(index * size + i) for i in range(size)]
+        return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])
+
+    def _speech(self, rng: np.random.Generator) -> Sound:
+        sound = np.zeros(self.length, np.float32)
+        start = 0
+        if rng.random() < self.recipe.p_pause:
+            start = int(rng.uniform(0, 0.5) * self.length)
+        while start < self.length:
+            part = self._excerpt(rng, self.speech, self.length - start)
+            if rng.random() < self.recipe.p_room and self.rooms:
+                part = self._in_room(rng, part)
+            sound[start : start + len(part)] = part
+            start += len(part) + int(rng.uniform(0.1, 0.6) * SAMPLERATE)
+        return sound
+
+    def _noise(self, rng: np.random.Generator) -> Sound:
+        kind = rng.random()
+        if kind < self.recipe.p_synthetic_noise:
+            sound = colored_noise(rng, self.length, rng.uniform(-3.0, 9.0))
+            if rng.random() < 0.25:
+                sound = sound + hum(rng, self.length) * np.float32(rng.uniform(0.3, 2.0))
+        elif kind < self.recipe.p_synthetic_noise + self.recipe.p_babble:
+            voices = [self._speech(rng) for _ in range(rng.integers(3, 7))]
+            sound = np.sum([v / max(rms(v), TINY) for v in voices], axis=0)
+        else:
+            sound = self._recorded_noise(rng)
+        if rng.random() < self.recipe.p_second_noise:
+            second = self._recorded_noise(rng)
+            balance = 10 ** (rng.uniform(-15, 0) / 20)
+            sound = sound / max(rms(sound), TINY) + second * balance / max(rms(second), TINY)
+        return np.asarray(sound, dtype=np.float32)
+
+    def _recorded_noise(self, rng: np.random.Generator) -> Sound:
+        sound = self._excerpt(rng, self.noise, self.length)
+        while len(sound) < self.length:
+            sound = np.concatenate([sound, self._excerpt(rng, self.noise, self.length - len(sound))])
+        return sound if rms(sound) > 1e-5 else colored_noise(rng, self.length, 3.0)
+
+    def _excerpt(self, rng: np.random.Generator, store: AudioStore, longest: int) -> Sound:
+        index = int(rng.integers(len(store)))
+        start = int(rng.integers(max(1, store.length(index) - longest + 1)))
+        return store.get(index, start, start + longest)
+
+    def _in_room(self, rng: np.random.Generator, dry: Sound) -> Sound:
+        room = self.rooms[int(rng.integers(len(self.rooms)))]
+        return np.asarray(fftconvolve(dry, room)[: len(dry)], dtype=np.float32)
+
+    def _vowels(self, rng: np.random.Generator) -> tuple[Sound, Sound]:
+        parts = []
+        while sum(map(len, parts)) < self.length:
+            parts.append(vowel(rng, int(rng.uniform(0.3, 1.0) * SAMPLERATE)))
+        noise = rng.standard_normal(self.length).astype(np.float32)
+        return np.concatenate(parts)[: self.length], noise
+
+    def _microphone(self, rng: np.random.Generator, clean: Sound, noise: Sound) -> tuple[Sound, Sound]:
+        """What the microphone makes of it: limited band (both), overload (the mixture only)."""
+        noisy = clean + noise
+        if rng.random() < self.recipe.p_band_limit:
+            sos = butter(4, rng.uniform(3300, 7000), fs=SAMPLERATE, output="sos")
+            noisy, clean = sosfilt(sos, noisy), sosfilt(sos, clean)
+        peak = float(np.max(np.abs(noisy))) + TINY
+        if rng.random() < self.recipe.p_clip:
+            noisy = np.clip(noisy, -0.5 * peak, 0.5 * peak)
+        elif peak > 0.99:
+            noisy, clean = noisy * (0.99 / peak), clean * (0.99 / peak)
+        return noisy.astype(np.float32), clean.astype(np.float32)

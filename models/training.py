@@ -1,0 +1,84 @@
+"""What every training command shares: seeds, schedules, averages, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+def seed_everything(seed: int) -> None:
+    """Make weights and dropout repeatable."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def warm_hold_decay(step: int, steps: int, warm: int = 200, decay: float = 0.4) -> float:
+    """Learning rate factor: rise, hold, and fall in a straight line over the last ``decay``."""
+    rise = min(1.0, (step + 1) / warm)
+    return rise * min(1.0, max(0.0, (steps - step) / (decay * steps)))
+
+
+class Average(nn.Module):
+    """Exponential moving average of a model's weights; starts as a copy."""
+
+    def __init__(self, model: nn.Module, decay: float = 0.998) -> None:
+        super().__init__()
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model; faster at first."""
+        decay = min(self.decay, (step + 1) / (step + 10))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value.detach().to(self.weights[name]), 1.0 - decay)
+            else:
+                self.weights[name].copy_(value)
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint aside, then rename: a crash leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    torch.save(content, aside)
+    os.replace(aside, path)
+
+
+class _Numbered(Dataset[Any]):
+    """Batches that are functions of their number."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.make = make
+
+    def __getitem__(self, index: int) -> Any:
+        return self.make(index)
+
+
+class _From(Sampler[int]):
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def numbered_batches(
+    make: Callable[[int], Any], start: int, stop: int, workers: int
+) -> DataLoader[Any]:
+    """``make(start) … make(stop - 1)`` in order, prepared by ``workers`` processes ahead of time."""
+    return DataLoader(
+        _Numbered(make), batch_size=None, sampler=_From(start, stop), num_workers=workers,
+        prefetch_factor=4 if workers else None, persistent_workers=False,
+    )  # fmt: skip
