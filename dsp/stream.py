@@ -77,6 +77,7 @@ class BankStream:
         above, below = (full.transfer_function(hz, self.samplerate) for hz in (probes_hz, -probes_hz))
         self._probe = above[:, :count].astype(np.complex64)
         self._probe_image = below[:, :count].astype(np.complex64)
+        self._top_of_a_wire = self._top_response(self._identity[:count])
 
     def reset(self) -> None:
         """Back to rest: no sound heard, all gains 1."""
@@ -155,14 +156,18 @@ class BankStream:
         wanted = self._identity.copy()
         wanted[:count] += self._span[:count] * (gains - np.float32(1.0))
         if len(wanted) > count:
-            wanted[count:] *= self._wing_gain(wanted[:count])
+            wanted[count:] *= np.float32(self._wing_gain(wanted[:count]))
         np.subtract(wanted.real, self._old_re, out=self._step_re)
         np.subtract(wanted.imag, self._old_im, out=self._step_im)
 
-    def _wing_gain(self, weights: NDArray[np.complex64]) -> np.float32:
+    def _wing_gain(self, weights: NDArray[np.complex64]) -> float:
         """What the model does to the top of its band, at most 1: the wings do the same."""
-        response = 0.5 * (self._probe @ weights + (self._probe_image @ weights).conj())
-        return np.float32(min(1.0, float(np.sqrt(np.mean(np.abs(response) ** 2)))))
+        return min(1.0, self._top_response(weights) / self._top_of_a_wire)
+
+    def _top_response(self, weights: NDArray[np.complex64]) -> float:
+        """RMS response of the model's oscillators at the probed frequencies."""
+        response = self._probe @ weights + (self._probe_image @ weights).conj()
+        return float(np.sqrt(np.mean(np.abs(response) ** 2)))
 
 
 def _turn_table(

@@ -115,13 +115,22 @@ def scan_doubling(
     pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor
 ) -> tuple[Tensor, Tensor]:
     """:func:`scan` by recursive doubling in log2(frames) parallel steps, for any device."""
-    a, h = torch.complex(pole_re, pole_im), torch.complex(u_re, u_im)
     shift = 1
-    while shift < h.shape[1]:
-        h = torch.cat([h[:, :shift], h[:, shift:] + a[:, shift:] * h[:, :-shift]], 1)
-        a = torch.cat([a[:, :shift], a[:, shift:] * a[:, :-shift]], 1)
+    while shift < u_re.shape[1]:
+        late = (pole_re[:, shift:], pole_im[:, shift:])
+        add_re, add_im = _times(*late, u_re[:, :-shift], u_im[:, :-shift])
+        new_re, new_im = _times(*late, pole_re[:, :-shift], pole_im[:, :-shift])
+        u_re = torch.cat([u_re[:, :shift], u_re[:, shift:] + add_re], 1)
+        u_im = torch.cat([u_im[:, :shift], u_im[:, shift:] + add_im], 1)
+        pole_re = torch.cat([pole_re[:, :shift], new_re], 1)
+        pole_im = torch.cat([pole_im[:, :shift], new_im], 1)
         shift *= 2
-    return h.real, h.imag
+    return u_re, u_im
+
+
+def _times(a_re: Tensor, a_im: Tensor, b_re: Tensor, b_im: Tensor) -> tuple[Tensor, Tensor]:
+    """Complex product in real parts (ONNX knows no complex numbers)."""
+    return a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:

@@ -92,11 +92,10 @@ class Denoiser(nn.Module):
         self.config = config
         self.bank = LearnedBank(config)
         self.oscillators = config.broad + config.narrow
-        identity, span = identity_and_span(
-            config.first_bank(), config.carriers(), TRAINING_SAMPLERATE
-        )
+        carriers = config.carriers()
+        identity, _ = identity_and_span(config.first_bank(), carriers, TRAINING_SAMPLERATE)
+        self.register_buffer("carriers", torch.from_numpy(carriers), persistent=False)
         self.register_buffer("identity", torch.from_numpy(identity), persistent=False)
-        self.register_buffer("span", torch.from_numpy(span), persistent=False)
         self.inlet = nn.Linear(self.oscillators * len(FEATURE_NAMES), config.width)
         self.layers = nn.ModuleList(
             ResonantLayer(config.width, config.states, config.hop_s) for _ in range(config.layers)
@@ -118,7 +117,7 @@ class Denoiser(nn.Module):
         poles64 = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
         poles = tuple(p.to(sound.dtype) for p in poles64)
         gains = self.gains(self.features(sound, edges, *poles))
-        w_re, w_im = self._weights(gains)
+        w_re, w_im = self._weights(gains, *poles)
         ramp = max(1, round(config.ramp_s * TRAINING_SAMPLERATE))
         return play(sound, edges, ramp, *poles, w_re, w_im)[:, :samples]
 
@@ -154,6 +153,15 @@ class Denoiser(nn.Module):
             new.append(after)
         return self._gain(x), new
 
+    def sequence(self, features: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
+        """:meth:`step` for many hops at once, [batch, hops, …]; for export."""
+        x = self.inlet(features.flatten(-2))
+        new = []
+        for layer, state in zip(self.layers, states, strict=True):
+            x, after = layer.sequence(x, state)
+            new.append(after)
+        return self._gain(x), new
+
     def first_states(self, batch: int = 1) -> list[State]:
         """States at rest, one for each layer."""
         shape = (batch, self.config.states)
@@ -163,12 +171,17 @@ class Denoiser(nn.Module):
         delta = self.outlet(self.norm(x)).unflatten(-1, (self.oscillators, 2))
         return delta + delta.new_tensor([1.0, 0.0])
 
-    def _weights(self, gains: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop."""
-        identity, span = self.identity, self.span
+    def _weights(self, gains: Tensor, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop.
+
+        As in ``dsp.identity.identity_and_span``; the narrow oscillators' span follows their poles.
+        """
+        identity = self.identity
+        peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
+        span_re = torch.where(self.carriers, identity.real, peak)
         delta_re, delta_im = gains[..., 0] - 1.0, gains[..., 1]
-        w_re = identity.real + span.real * delta_re - span.imag * delta_im
-        w_im = identity.imag + span.real * delta_im + span.imag * delta_re
+        w_re = identity.real + span_re * delta_re - identity.imag * delta_im
+        w_im = identity.imag + span_re * delta_im + identity.imag * delta_re
         start = identity.expand(len(gains), 2, -1)
         return (
             torch.cat([start.real, w_re[:, :-1]], 1),

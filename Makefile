@@ -1,0 +1,38 @@
+# make run   clean the demo recording, spot its keywords, draw its oscillators
+# make test  lint, types and every test
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test lint demo clean
+
+run: $(VENV)/.run
+	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The demo recording itself (needs espeak-ng).
+demo: $(VENV)/.run
+	$(BIN)/python -m assets.make_demo
+
+$(VENV)/.run: pyproject.toml constraints.txt system-packages.sh
+	./system-packages.sh run
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[figures]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt system-packages.sh
+	./system-packages.sh test
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

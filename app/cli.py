@@ -1,0 +1,364 @@
+"""The command line: ``resonance COMMAND``."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from app import __version__
+from app.errors import AudioFileError, UserError
+
+#: Exit codes: all well, something failed, wrong usage (click's own).
+EXIT_FAILED = 1
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_FILES = click.Path(path_type=Path)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
+_THRESHOLD = click.option(
+    "--threshold", type=click.FloatRange(0.05, 0.99), default=0.7,
+    help="Smoothed probability at which a keyword fires.",
+)  # fmt: skip
+_LIMIT = click.option(
+    "--limit-db", type=float, default=None,
+    help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
+)  # fmt: skip
+_PRESET = click.option(
+    "--preset", type=click.Choice(["live", "studio"]), default="live",
+    help="live: no look-ahead at all.",
+)  # fmt: skip
+
+
+class Group(click.Group):
+    """Turns errors meant for users into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            err.print(f"error: {error}", style="red", markup=False)
+            ctx.exit(EXIT_FAILED)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(EXIT_FAILED)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="resonance")
+def main() -> None:
+    """Clean microphone and keyword spotter built from damped driven oscillators."""
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=_FILES, metavar="IN...")
+@click.option("-o", "--output", required=True, type=_FILES, help="File, or folder for several.")
+@_PRESET
+@_LIMIT
+@click.option("--spot", is_flag=True, help="Also report keywords.")
+@click.option("--figure", type=_FILES, help="Write a resonogram of input and output (PNG, SVG, PDF).")
+@_THRESHOLD
+@_JSON
+def denoise(
+    files: tuple[Path, ...], output: Path, preset: str, limit_db: float | None, spot: bool,
+    figure: Path | None, threshold: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Clean recordings; samplerate, channels, subtype and length stay as they are."""
+    from app.figure import Resonogram
+    from app.files import denoise_file, open_audio
+
+    targets = _targets(files, output)
+    if figure and len(files) > 1:
+        raise click.UsageError("--figure takes one input file")
+    make_pipeline, model = _pipeline_maker(preset, limit_db, spot, threshold)
+
+    def clean(source: Path, tell: Callable[[float], None]) -> None:
+        target = targets[source]
+        picture = None
+        if figure:
+            with open_audio(source) as opened:
+                picture = Resonogram(model, opened.samplerate)
+        result = denoise_file(
+            source, target, make_pipeline, progress=tell, listener=picture.hear if picture else None
+        )
+        _report(source, result, as_json, spot, {"output": str(target), "latency_samples": 0})
+        if figure and picture:
+            picture.save(figure, result.events, f"{source.name}: oscillators before and after")
+            if not as_json:
+                out.print(f"  resonogram: {figure}", markup=False)
+
+    _each(files, clean, "cleaning")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=_FILES, metavar="IN...")
+@_THRESHOLD
+@_JSON
+def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
+    """Find keywords in recordings: one line for each."""
+    from app.files import spot_file
+    from app.pipeline import Pipeline
+    from app.sessions import SpotterModel
+    from dsp.trigger import TriggerSettings
+
+    model, settings = SpotterModel(), TriggerSettings(threshold=threshold)
+
+    def find(source: Path, tell: Callable[[float], None]) -> None:
+        result = spot_file(
+            source,
+            lambda rate, channels: Pipeline(rate, channels, spotter=model, trigger=settings),
+            progress=tell,
+        )
+        _warn(result.warnings)
+        for event in result.events:
+            line = {"file": str(source), **dataclasses.asdict(event)}
+            if as_json:
+                click.echo(json.dumps(line))
+            else:
+                out.print(f"{source}  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}", markup=False)
+        if not result.events and not as_json:
+            out.print(f"{source}  no keywords", markup=False)
+
+    _each(files, find, "listening")
+
+
+@main.command()
+@click.option("--input", "input_name", help="Input device by name; default: the system's.")
+@click.option("--output", "output_name", help="Output device by name; default: the system's.")
+@click.option("--samplerate", type=float, help="Hz; default: the input device's.")
+@click.option("--block-ms", type=click.FloatRange(1, 200), default=10.0, help="Block length.")
+@click.option("--seconds", type=float, help="Stop after this long; default: Ctrl-C.")
+@click.option("--no-spot", is_flag=True, help="Do not listen for keywords.")
+@_PRESET
+@_LIMIT
+@_JSON
+def live(
+    input_name: str | None, output_name: str | None, samplerate: float | None, block_ms: float,
+    seconds: float | None, no_spot: bool, preset: str, limit_db: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Clean the microphone into the loudspeaker, and say which keywords are heard."""
+    from app.live import LiveStream
+    from app.sessions import DenoiserModel, SpotterModel
+
+    with err.status("loading models and opening devices"):
+        stream = LiveStream(
+            DenoiserModel.preset(preset), None if no_spot else SpotterModel(),
+            input_name=input_name, output_name=output_name, samplerate=samplerate,
+            blocksize_s=block_ms / 1000, limit_db=limit_db,
+        )  # fmt: skip
+    with stream:
+        delays = [1000 * s for s in stream.latency_s]
+        err.print(
+            f"listening at {stream.pipeline.samplerate:g} Hz; devices {delays[0]:.0f} + "
+            f"{delays[1]:.0f} ms, pipeline 0 ms. Ctrl-C stops."
+        )
+        try:
+            _watch(stream, seconds, as_json)
+        except KeyboardInterrupt:
+            pass
+    summary = {**dataclasses.asdict(stream.counters), "load": round(stream.counters.load, 4)}
+    if as_json:
+        click.echo(json.dumps({"summary": summary}))
+    else:
+        err.print(
+            f"{summary['blocks']} blocks, {summary['lost_blocks']} lost by the device, "
+            f"{summary['late_blocks']} late, load {100 * summary['load']:.1f} % of a core"
+        )
+
+
+@main.command()
+@_JSON
+def devices(as_json: bool) -> None:
+    """List audio devices; use their names with ``live``."""
+    from app.devices import list_devices
+
+    found = list_devices()
+    if as_json:
+        for device in found:
+            click.echo(json.dumps(dataclasses.asdict(device)))
+        return
+    if not found:
+        out.print("no audio devices; plug one in, or start the sound server")
+    table = Table("name", "host API", "in", "out", "Hz", "default", box=None)
+    for d in found:
+        default = " ".join(w for w, on in (("in", d.default_input), ("out", d.default_output)) if on)
+        table.add_row(d.name, d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default)
+    out.print(table)
+
+
+@main.command()
+@_JSON
+def info(as_json: bool) -> None:
+    """Versions, models, libraries and devices: what a bug report needs."""
+    from app.info import collect
+
+    facts = collect()
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        out.print_json(data=facts)
+
+
+def _forwarder(name: str, modules: dict[str, str], summary: str) -> None:
+    """A command whose sub-commands are programs of their own, imported only when called."""
+
+    @main.command(
+        name, context_settings={"ignore_unknown_options": True, "help_option_names": []}, help=summary
+    )
+    @click.argument("what", type=click.Choice(sorted(modules)))
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def forward(what: str, arguments: tuple[str, ...]) -> None:
+        try:
+            program = importlib.import_module(modules[what])
+        except ImportError as error:
+            raise UserError(
+                f"resonance {name} needs more packages ({error.name}): pip install 'resonance[train]'"
+            ) from error
+        program.main(list(arguments), prog_name=f"resonance {name} {what}")
+
+
+_forwarder(
+    "train",
+    {"denoiser": "models.train_denoiser", "keywords": "models.train_keywords"},
+    "Train a model (needs torch): resonance train denoiser --help.",
+)
+_forwarder(
+    "export",
+    {"denoiser": "export.denoiser", "keywords": "export.keywords"},
+    "Export a trained model (needs torch): resonance export denoiser --help.",
+)
+
+
+def _targets(files: Sequence[Path], output: Path) -> dict[Path, Path]:
+    """Where each input's output goes."""
+    if len(files) == 1 and not output.is_dir() and output.suffix:
+        return {files[0]: output}
+    if output.is_file():
+        raise UserError(f"{output} is a file; name a folder for several inputs")
+    targets = {source: output / source.name for source in files}
+    if len({str(target) for target in targets.values()}) < len(files):
+        raise UserError(f"several inputs have the same name and would meet in {output}")
+    return targets
+
+
+def _pipeline_maker(
+    preset: str, limit_db: float | None, spot: bool, threshold: float
+) -> tuple[Callable[[int, int], Any], Any]:
+    from app.pipeline import Pipeline
+    from app.sessions import DenoiserModel, SpotterModel
+    from dsp.trigger import TriggerSettings
+
+    model = DenoiserModel.preset(preset)
+    spotter = SpotterModel() if spot else None
+    settings = TriggerSettings(threshold=threshold)
+
+    def make(samplerate: int, channels: int) -> Pipeline:
+        return Pipeline(
+            samplerate, channels, denoiser=model, spotter=spotter, limit_db=limit_db, trigger=settings
+        )
+
+    return make, model
+
+
+def _report(source: Path, result: Any, as_json: bool, spotted: bool, extra: dict[str, Any]) -> None:
+    _warn(result.warnings)
+    if as_json:
+        line = {
+            "file": str(source), **extra, "seconds": round(result.seconds, 3),
+            "samplerate": result.samplerate, "channels": result.channels,
+            "real_time_factor": round(result.real_time_factor, 5), "warnings": result.warnings,
+        }  # fmt: skip
+        if spotted:
+            line["keywords"] = [dataclasses.asdict(event) for event in result.events]
+        click.echo(json.dumps(line))
+        return
+    out.print(
+        f"{source} → {extra['output']}\n"
+        f"  {result.seconds:.2f} s, {result.channels} × {result.samplerate} Hz, "
+        f"real-time factor {result.real_time_factor:.3f}, latency added: 0 samples",
+        markup=False,
+    )
+    for event in result.events:
+        out.print(f"  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}", markup=False)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        err.print(f"warning: {warning}", style="yellow", markup=False)
+
+
+def _each(
+    files: Sequence[Path], work: Callable[[Path, Callable[[float], None]], None], verb: str
+) -> None:
+    """Do every file; report those that fail and go on, then fail as a whole."""
+    failed = 0
+    with _progress(verb, len(files)) as (tell, done):
+        for source in files:
+            try:
+                work(source, lambda seconds, name=source.name: tell(name, seconds))
+            except AudioFileError as error:
+                err.print(f"error: {error}", style="red", markup=False)
+                failed += 1
+            done()
+    if failed:
+        if len(files) > 1:
+            err.print(f"{failed} of {len(files)} files failed", style="red")
+        raise SystemExit(EXIT_FAILED)
+
+
+@contextmanager
+def _progress(verb: str, total: int) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
+    """A calm progress line on terminals, nothing elsewhere."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(verb, total=total)
+        yield (
+            lambda name, seconds: progress.update(task, description=f"{verb} {name} {seconds:.0f} s"),
+            lambda: progress.advance(task),
+        )
+
+
+def _watch(stream: Any, seconds: float | None, as_json: bool) -> None:
+    """Print events as they come, and levels now and then, until time is up or the stream fails."""
+    begin = told = time.monotonic()
+    while seconds is None or time.monotonic() - begin < seconds:
+        time.sleep(0.05)
+        while not stream.events.empty():
+            event = stream.events.get()
+            if as_json:
+                click.echo(json.dumps(dataclasses.asdict(event)))
+            else:
+                out.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})")
+        if stream.error:
+            raise UserError(f"the pipeline failed: {stream.error!r}")
+        if not stream.stream.active:
+            raise UserError("the audio device went away; plug it in and start again")
+        if not as_json and err.is_terminal and time.monotonic() - told > 0.5:
+            told = time.monotonic()
+            before, after = (meter.rms_db for meter in stream.levels)
+            err.print(f"in {before:6.1f} dB  out {after:6.1f} dB", end="\r")
+
+
+if __name__ == "__main__":
+    main()

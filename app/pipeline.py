@@ -1,0 +1,174 @@
+"""The streaming pipeline: blocks of any size in, cleaned blocks and keyword events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import UserError
+from app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
+from app.spotter import KeywordEvent, Spotter
+from dsp.stream import BankStream
+from dsp.trigger import TriggerSettings
+
+#: Samplerates [Hz] at which the bank is known to work.
+SAMPLERATES = (4000, 192000)
+
+#: Called at the end of each hop with what the oscillators do: amplitudes before [oscillators]
+#: and gains applied next [oscillators], both of the first channel.
+Watcher = Callable[[Float32Array, NDArray[np.complex64]], None]
+
+
+class Pipeline:
+    """Denoise, spot keywords, or both; no look-ahead and no samples of delay.
+
+    Parameters
+    ----------
+    samplerate
+        Of the sound, Hz.
+    channels
+        Each is cleaned on its own; keywords are heard on all together.
+    denoiser, spotter
+        Models; None leaves that part out.
+    limit_db
+        Largest attenuation allowed, dB; None: no limit.
+    trigger
+        When a keyword counts as heard.
+    watcher
+        Told about each hop, for pictures.
+
+    Raises
+    ------
+    UserError
+        If the samplerate, the channels or the limit make no sense, or the models do not fit.
+    """
+
+    def __init__(
+        self,
+        samplerate: float,
+        channels: int = 1,
+        *,
+        denoiser: DenoiserModel | None = None,
+        spotter: SpotterModel | None = None,
+        limit_db: float | None = None,
+        trigger: TriggerSettings | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        _check(samplerate, channels, limit_db, denoiser, spotter)
+        self.samplerate, self.channels = samplerate, channels
+        self.limit = 0.0 if limit_db is None else 10 ** (-limit_db / 20)
+        self.latency_samples = 0
+        self.bad_samples = 0  #: samples heard so far that were NaN, infinite or absurdly large
+        self._watcher = watcher
+        self._denoises = denoiser is not None
+        self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
+        self._streams = [_stream(samplerate, denoiser, spotter) for _ in range(channels)]
+        self.spotter = Spotter(spotter, trigger or TriggerSettings()) if spotter else None
+        self._heard = len(spotter.bank) if spotter else 0
+
+    def reset(self) -> None:
+        """As new: nothing heard."""
+        for part in (*self._streams, *self._states, *([self.spotter] if self.spotter else [])):
+            part.reset()
+        self.bad_samples = 0
+
+    def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
+        """Hear a block; write the cleaned one into ``out``.
+
+        Parameters
+        ----------
+        block
+            Sound, float32 [samples] or [samples, channels], any length.
+        out
+            Where the cleaned sound goes, of the same shape; may be ``block`` itself. Needed
+            only when denoising.
+
+        Returns
+        -------
+        The keywords that were heard in this block.
+        """
+        columns = np.atleast_2d(block.T)
+        if columns.shape[0] != self.channels:
+            raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
+        events: list[KeywordEvent] = []
+        start, length = 0, columns.shape[1]
+        cleaned = np.empty_like(columns, order="C") if self._denoises else None
+        while start < length:
+            stop = min(length, start + self._streams[0].samples_left)
+            for channel, stream in enumerate(self._streams):
+                part = np.ascontiguousarray(columns[channel, start:stop], dtype=np.float32)
+                if cleaned is None:
+                    self.bad_samples += stream.listen(part)
+                else:
+                    self.bad_samples += stream.advance(part, cleaned[channel, start:stop])
+            if self._streams[0].samples_left == 0:
+                self._end_hop(events)
+            start = stop
+        if cleaned is not None and out is not None:
+            out[...] = cleaned.T.reshape(out.shape)
+        return events
+
+    def _end_hop(self, events: list[KeywordEvent]) -> None:
+        if self.spotter:
+            power = sum(stream.power()[: self._heard] for stream in self._streams) / self.channels
+            event = self.spotter.hop(power)
+            if event:
+                events.append(event)
+        if not self._denoises:
+            if self._watcher:
+                self._watcher(_amplitude(self._streams[0]), np.ones(0, np.complex64))
+            for stream in self._streams:
+                stream.next_hop()
+            return
+        for channel, (stream, state) in enumerate(zip(self._streams, self._states, strict=True)):
+            gains = state.step(stream.features())
+            if self.limit:
+                gains = gains + np.float32(self.limit) * (np.complex64(1.0) - gains)
+            if self._watcher and channel == 0:
+                self._watcher(_amplitude(stream), gains)
+            stream.next_hop(gains)
+
+
+def _amplitude(stream: BankStream) -> Float32Array:
+    return np.asarray(np.sqrt(stream.power()))
+
+
+def _stream(
+    samplerate: float, denoiser: DenoiserModel | None, spotter: SpotterModel | None
+) -> BankStream:
+    if denoiser:
+        return BankStream(
+            denoiser.bank, samplerate, denoiser.hop_s,
+            carriers=denoiser.carriers, ramp_s=denoiser.ramp_s,
+        )  # fmt: skip
+    if spotter:
+        return BankStream(spotter.bank, samplerate, spotter.hop_s)
+    raise UserError("a pipeline needs a denoiser, a spotter or both")
+
+
+def _check(
+    samplerate: float, channels: int, limit_db: float | None,
+    denoiser: DenoiserModel | None, spotter: SpotterModel | None,
+) -> None:  # fmt: skip
+    low, high = SAMPLERATES
+    if not low <= samplerate <= high:
+        raise UserError(f"samplerate {samplerate:g} Hz is outside {low} … {high} Hz; resample first")
+    if channels < 1:
+        raise UserError(f"{channels} channels: there must be at least one")
+    if limit_db is not None and not 0 <= limit_db <= 200:
+        raise UserError(f"--limit-db {limit_db:g} must lie between 0 (nothing removed) and 200")
+    if denoiser and spotter and not _shares_bank(denoiser, spotter):
+        raise UserError(
+            "denoiser and spotter were made for different banks; export both from the same version"
+        )
+
+
+def _shares_bank(denoiser: DenoiserModel, spotter: SpotterModel) -> bool:
+    count = len(spotter.bank)
+    return bool(
+        denoiser.hop_s == spotter.hop_s
+        and np.allclose(denoiser.bank.f0_hz[:count], spotter.bank.f0_hz)
+        and np.allclose(denoiser.bank.damping_ratio[:count], spotter.bank.damping_ratio)
+    )

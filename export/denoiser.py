@@ -1,0 +1,194 @@
+"""Export a trained denoiser: ``python -m export.denoiser --checkpoint FILE --out assets/models``."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dsp.features import FEATURE_NAMES, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from dsp.identity import TRAINING_SAMPLERATE
+from dsp.stream import BankStream
+from export.onnx_file import (
+    FORMAT_VERSION,
+    check_close,
+    export_onnx,
+    git_revision,
+    open_session,
+    write_card,
+    write_metadata,
+)
+from models import denoiser
+from models.denoiser import Denoiser
+from models.resonant import State
+
+#: Hops per call of the sequence form.
+SEQUENCE_HOPS = 64
+PROOF_S = 60
+SAMPLERATES_VERIFIED = (8000, 16000, 32000, 44100, 48000, 96000)
+
+
+class StepModel(nn.Module):
+    """One hop per call: features and states in, gain and states out."""
+
+    def __init__(self, model: Denoiser) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
+        """features [1, oscillators, 3], two states a layer → gain [1, oscillators, 2], states."""
+        states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
+        gain, new = self.model.step(features, states)
+        return gain, *(part for state in new for part in state)
+
+
+class SequenceModel(nn.Module):
+    """The same weights, SEQUENCE_HOPS hops per call."""
+
+    def __init__(self, model: Denoiser) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
+        """features [1, hops, oscillators, 3] → gain [1, hops, oscillators, 2]; states as above."""
+        states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
+        gain, new = self.model.sequence(features, states)
+        return gain, *(part for state in new for part in state)
+
+
+def state_names(layers: int) -> list[str]:
+    """Input names of the states; outputs carry ``new_`` before them."""
+    return [f"state_{layer}_{part}" for layer in range(layers) for part in ("re", "im")]
+
+
+def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
+    """Write both forms, without metadata."""
+    names = state_names(model.config.layers)
+    states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
+    outputs = ["gain", *(f"new_{name}" for name in names)]
+    shape = (model.oscillators, len(FEATURE_NAMES))
+    export_onnx(StepModel(model), {"features": torch.zeros(1, *shape), **states}, outputs, step_path)
+    export_onnx(
+        SequenceModel(model), {"features": torch.zeros(1, SEQUENCE_HOPS, *shape), **states},
+        outputs, sequence_path,
+    )  # fmt: skip
+
+
+def proof_sound() -> NDArray[np.float32]:
+    """A minute that moves: chirps, bursts of noise and silence [samples]."""
+    rng = np.random.default_rng(0)
+    t = np.arange(PROOF_S * TRAINING_SAMPLERATE) / TRAINING_SAMPLERATE
+    chirp = np.sin(2 * np.pi * (200 * t + 120 * np.sin(0.7 * t)))
+    gate = (np.sin(2 * np.pi * 0.4 * t) > -0.3) * np.abs(np.sin(2 * np.pi * 2.1 * t))
+    return (0.1 * chirp * gate + 0.03 * rng.standard_normal(len(t)) * (t % 7 < 5)).astype(np.float32)
+
+
+def stream(model: Denoiser, step_path: Path, sound: NDArray[np.float32]) -> tuple[Any, Any]:
+    """Run the step file hop by hop; returns the sound and the features it saw."""
+    config, session = model.config, open_session(step_path)
+    bank = BankStream(
+        model.bank.frozen(), TRAINING_SAMPLERATE, config.hop_s,
+        carriers=config.carriers(), ramp_s=config.ramp_s,
+    )  # fmt: skip
+    names = state_names(config.layers)
+    states = [np.zeros((1, config.states), np.float32) for _ in names]
+    out, seen, position = np.zeros_like(sound), [], 0
+    while position + bank.samples_left <= len(sound):
+        end = position + bank.samples_left
+        bank.advance(sound[position:end], out[position:end])
+        seen.append(bank.features())
+        feed = {"features": seen[-1][None], **dict(zip(names, states, strict=True))}
+        gain, *states = session.run(None, feed)
+        bank.next_hop(gain[0].astype(np.float32).view(np.complex64)[:, 0])
+        position = end
+    return out[:position], np.stack(seen)
+
+
+def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, float]:
+    """Differences between torch, the files and the stream; raises if any is too large."""
+    sound = proof_sound()
+    played, features = stream(model, step_path, sound)
+    with torch.no_grad():
+        trained = model(torch.from_numpy(sound[None]))[0, : len(played)].numpy()
+        expected = model.gains(torch.from_numpy(features[None]))[0].numpy()
+    names = state_names(model.config.layers)
+    states = [np.zeros((1, model.config.states), np.float32) for _ in names]
+    session, worst = open_session(sequence_path), 0.0
+    for i in range(0, len(features) - SEQUENCE_HOPS + 1, SEQUENCE_HOPS):
+        feed = {"features": features[None, i : i + SEQUENCE_HOPS]}
+        gain, *states = session.run(None, feed | dict(zip(names, states, strict=True)))
+        worst = max(worst, float(np.abs(gain[0] - expected[i : i + SEQUENCE_HOPS]).max()))
+    differences = {
+        "torch_and_stream": float(np.abs(trained - played).max()),
+        "torch_and_sequence_gains": worst,
+    }
+    for name, difference in differences.items():
+        check_close(name, difference)
+    return differences
+
+
+def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> dict[str, Any]:
+    """What the application checks and uses."""
+    bank, config = model.bank.frozen(), model.config
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "denoiser",
+        "preset": preset,
+        "hop_s": config.hop_s,
+        "ramp_s": config.ramp_s,
+        "lookahead_s": 0.0,
+        "f0_hz": bank.f0_hz.tolist(),
+        "damping_ratio": bank.damping_ratio.tolist(),
+        "carriers": config.carriers().tolist(),
+        "features": list(FEATURE_NAMES),
+        "feature_normalisation": [POWER_FLOOR, LOG_OFFSET, LOG_SCALE],
+        "trained_band_hz": [50.0, float(bank.f0_hz.max())],
+        "samplerates_verified": list(SAMPLERATES_VERIFIED),
+        "git_revision": git_revision(),
+        "training_data": data,
+        "scores": saved.get("scores", {}),
+    }
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              required=True, help="best.pt of a training run.")  # fmt: skip
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--preset", default="live")
+@click.option("--data", default="", help="One line on the training data, for the card.")
+def main(checkpoint: Path, out: Path, preset: str, data: str) -> None:
+    """Export step and sequence form with metadata and card; fail if they differ from torch."""
+    torch.set_num_threads(1)
+    model, saved = denoiser.load(str(checkpoint))
+    out.mkdir(parents=True, exist_ok=True)
+    facts = metadata(model, preset, saved, data)
+    names = (f"denoiser-{preset}.onnx", f"denoiser-{preset}-sequence.onnx")
+    with tempfile.TemporaryDirectory(dir=out) as aside:
+        step, sequence = (Path(aside) / name for name in names)
+        export_forms(model, step, sequence)
+        differences = prove(model, step, sequence)
+        for path in (step, sequence):
+            write_metadata(path, facts)
+            os.replace(path, out / path.name)
+    click.echo(json.dumps(differences))
+    for name in names:
+        card = {
+            "kind": "denoiser", "preset": preset,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "training_data": data, "training_steps": saved.get("step"),
+            "command": f"python -m export.denoiser --checkpoint {checkpoint.name} --preset {preset}",
+            "training_scores": saved.get("scores", {}), "parity": differences,
+        }  # fmt: skip
+        click.echo(str(write_card(out / name, card)))
+
+
+if __name__ == "__main__":
+    main()

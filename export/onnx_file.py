@@ -1,0 +1,80 @@
+"""Writing ONNX files, their metadata and their cards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+FORMAT_VERSION = 1
+#: Largest difference between torch, ONNX and the stream, in parts of full scale.
+TOLERANCE = 1e-4
+
+
+class ParityError(RuntimeError):
+    """The exported model does not compute what the trained one does."""
+
+
+def export_onnx(
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], path: Path
+) -> None:
+    """Export ``module`` for exactly these input shapes (batch 1, no dynamic sizes)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), tuple(inputs.values()), str(path), dynamo=True, external_data=False,
+            input_names=list(inputs), output_names=outputs, verbose=False,
+        )  # fmt: skip
+
+
+def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Put ``metadata`` (values as JSON) into the ONNX file."""
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {k: json.dumps(v) for k, v in metadata.items()})
+    aside = path.with_suffix(".part")
+    onnx.save(model, str(aside))
+    os.replace(aside, path)
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> Path:
+    """Write the card of the ONNX file at ``path`` beside it, with the file's hash and size."""
+    content = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+        **card,
+    }
+    target = path.with_suffix(".json")
+    aside = target.with_suffix(".part")
+    aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(aside, target)
+    return target
+
+
+def git_revision() -> str:
+    """The commit the export was made from, or "unknown"."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A one-thread session on the CPU, as the application opens it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def check_close(name: str, difference: float) -> None:
+    """Raise :class:`ParityError` if ``difference`` exceeds TOLERANCE, naming what differed."""
+    if not difference <= TOLERANCE:
+        raise ParityError(f"{name} differ by {difference:.2e} of full scale, allowed: {TOLERANCE:g}")

@@ -1,0 +1,42 @@
+"""Shared sounds and models."""
+
+from __future__ import annotations
+
+import os
+
+# One thread each: torch and numba share two cores with the audio server.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+import numpy as np
+import pytest
+import soundfile
+
+from app.sessions import DenoiserModel, SpotterModel
+from assets import DEMO
+
+
+@pytest.fixture(scope="session")
+def denoiser() -> DenoiserModel:
+    """The shipped denoiser."""
+    return DenoiserModel.preset("live")
+
+
+@pytest.fixture(scope="session")
+def spotter() -> SpotterModel:
+    """The shipped spotter."""
+    return SpotterModel()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Repeatable randomness."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def demo() -> tuple[np.ndarray, np.ndarray, int]:
+    """The demo recording: noisy, clean, samplerate."""
+    noisy, samplerate = soundfile.read(DEMO, dtype="float32")
+    clean, _ = soundfile.read(DEMO.with_name("demo-clean.flac"), dtype="float32")
+    return noisy, clean, samplerate

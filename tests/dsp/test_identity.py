@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from dsp.bank import broad_bank, narrow_bank, wing_bank
+from dsp.identity import identity_and_span, identity_weights
+
+
+def passed_snr_db(poles, weights, sound):
+    out = sum((w * lfilter([1], [1, -p], sound)).real for p, w in zip(poles, weights, strict=True))
+    return 10 * np.log10(np.sum(sound**2) / np.sum((sound - out) ** 2))
+
+
+@pytest.mark.parametrize("samplerate", [8000, 16000, 32000, 44100, 48000, 96000])
+def test_identity_weights_give_white_noise_back(samplerate, rng):
+    bank = broad_bank()
+    wings = wing_bank(7600, samplerate)
+    full = bank if wings is None else bank.joined(wings)
+    carriers = np.ones(len(full), dtype=bool)
+    identity, _ = identity_and_span(full, carriers, samplerate, len(bank))
+    sound = rng.standard_normal(8000)
+    assert passed_snr_db(full.poles(samplerate), identity, sound) > 60
+
+
+def test_oscillators_that_do_not_carry_stay_silent():
+    bank = broad_bank(32).joined(narrow_bank(16))
+    carriers = np.arange(48) < 32
+    identity, span = identity_and_span(bank, carriers, 16000)
+    assert (identity[~carriers] == 0).all()
+    np.testing.assert_allclose(span[carriers], identity[carriers])
+    assert (span[~carriers].real > 0).all()
+
+
+def test_prior_is_kept_where_the_sound_leaves_a_choice():
+    """Two rates share weights, in units of the oscillators' own peaks."""
+    bank = broad_bank()
+    at16 = identity_weights(bank.poles(16000)) / (1 - np.abs(bank.poles(16000)))
+    full = bank.joined(wing_bank(7600, 48000))
+    identity, _ = identity_and_span(full, np.ones(len(full), bool), 48000, len(bank))
+    at48 = (identity / (1 - np.abs(full.poles(48000))))[: len(bank)]
+    assert np.linalg.norm(at48 - at16) < 0.25 * np.linalg.norm(at16)

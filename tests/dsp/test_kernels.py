@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from dsp import oracle
+from dsp.bank import broad_bank, narrow_bank
+from dsp.kernels import advance, listen
+
+BANK = broad_bank(24).joined(narrow_bank(24))
+POLES = BANK.poles(16000)
+
+
+def planes(values):
+    return [np.ascontiguousarray(part, np.float32) for part in (values.real, values.imag)]
+
+
+def fresh():
+    return [np.zeros(len(POLES), np.float32) for _ in range(3)]
+
+
+def test_advance_agrees_with_the_oracle(rng):
+    sound = rng.standard_normal(2000).astype(np.float32)
+    scale = 1 - np.abs(POLES)
+    old, new = (scale * (rng.normal(size=48) + 1j * rng.normal(size=48)) for _ in range(2))
+    state, out = fresh(), np.empty_like(sound)
+    bad = advance(sound, *planes(POLES), *state, *planes(old), *planes(new - old), 0, 64, out)
+    expected, energy, z = oracle.advance(sound.astype(float), POLES, old, new, 64)
+    assert bad == 0
+    np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(state[0] + 1j * state[1], z, atol=1e-4 * np.abs(z).max())
+    np.testing.assert_allclose(state[2], energy, rtol=1e-4)
+
+
+def test_listen_is_advance_without_sound(rng):
+    sound = rng.standard_normal(500).astype(np.float32)
+    heard, played = fresh(), fresh()
+    listen(sound, *planes(POLES), *heard)
+    zeros = planes(np.zeros(48, complex)) + planes(np.zeros(48, complex))
+    advance(sound, *planes(POLES), *played, *zeros, 0, 1, np.empty_like(sound))
+    for a, b in zip(heard, played, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_energy_decays_with_the_damping():
+    state = fresh()
+    listen(np.array([1.0], np.float32), *planes(POLES), *state)
+    listen(np.zeros(160, np.float32), *planes(POLES), *state)
+    np.testing.assert_allclose(np.hypot(state[0], state[1]), np.abs(POLES) ** 160, rtol=1e-3, atol=1e-7)
+
+
+def test_poisoned_samples_are_silence_and_are_counted():
+    sound = np.array([0.1, np.nan, np.inf, -np.inf, 1e30, 0.2], np.float32)
+    clean = np.array([0.1, 0, 0, 0, 0, 0.2], np.float32)
+    dirty_state, clean_state = fresh(), fresh()
+    assert listen(sound, *planes(POLES), *dirty_state) == 4
+    assert listen(clean, *planes(POLES), *clean_state) == 0
+    np.testing.assert_array_equal(dirty_state[0], clean_state[0])
+
+
+def test_a_stray_float64_is_an_error_not_a_recompilation():
+    with pytest.raises(TypeError):
+        listen(np.zeros(4), *planes(POLES), *fresh())
+    assert len(listen.signatures) == len(advance.signatures) == 1
