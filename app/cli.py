@@ -8,7 +8,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ class Group(click.Group):
             ctx.exit(EXIT_FAILED)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.version_option(__version__, prog_name="resonance")
 def main() -> None:
     """Clean microphone and keyword spotter built from damped driven oscillators."""
@@ -76,7 +79,9 @@ def main() -> None:
 @_PRESET
 @_LIMIT
 @click.option("--spot", is_flag=True, help="Also report keywords.")
-@click.option("--figure", type=_FILES, help="Write a resonogram of input and output (PNG, SVG, PDF).")
+@click.option(
+    "--figure", type=_FILES, help="Write a resonogram of input and output (PNG, SVG, PDF)."
+)
 @_THRESHOLD
 @_JSON
 def denoise(
@@ -135,7 +140,10 @@ def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
             if as_json:
                 click.echo(json.dumps(line))
             else:
-                out.print(f"{source}  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}", markup=False)
+                out.print(
+                    f"{source}  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}",
+                    markup=False,
+                )
         if not result.events and not as_json:
             out.print(f"{source}  no keywords", markup=False)
 
@@ -172,10 +180,8 @@ def live(
             f"listening at {stream.pipeline.samplerate:g} Hz; devices {delays[0]:.0f} + "
             f"{delays[1]:.0f} ms, pipeline 0 ms. Ctrl-C stops."
         )
-        try:
+        with suppress(KeyboardInterrupt):
             _watch(stream, seconds, as_json)
-        except KeyboardInterrupt:
-            pass
     summary = {**dataclasses.asdict(stream.counters), "load": round(stream.counters.load, 4)}
     if as_json:
         click.echo(json.dumps({"summary": summary}))
@@ -201,8 +207,12 @@ def devices(as_json: bool) -> None:
         out.print("no audio devices; plug one in, or start the sound server")
     table = Table("name", "host API", "in", "out", "Hz", "default", box=None)
     for d in found:
-        default = " ".join(w for w, on in (("in", d.default_input), ("out", d.default_output)) if on)
-        table.add_row(d.name, d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default)
+        default = " ".join(
+            w for w, on in (("in", d.default_input), ("out", d.default_output)) if on
+        )
+        table.add_row(
+            d.name, d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default
+        )
     out.print(table)
 
 
@@ -223,7 +233,9 @@ def _forwarder(name: str, modules: dict[str, str], summary: str) -> None:
     """A command whose sub-commands are programs of their own, imported only when called."""
 
     @main.command(
-        name, context_settings={"ignore_unknown_options": True, "help_option_names": []}, help=summary
+        name,
+        context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        help=summary,
     )
     @click.argument("what", type=click.Choice(sorted(modules)))
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -232,7 +244,7 @@ def _forwarder(name: str, modules: dict[str, str], summary: str) -> None:
             program = importlib.import_module(modules[what])
         except ImportError as error:
             raise UserError(
-                f"resonance {name} needs more packages ({error.name}): pip install 'resonance[train]'"
+                f"resonance {name} needs {error.name}: pip install 'resonance[train]'"
             ) from error
         program.main(list(arguments), prog_name=f"resonance {name} {what}")
 
@@ -274,7 +286,12 @@ def _pipeline_maker(
 
     def make(samplerate: int, channels: int) -> Pipeline:
         return Pipeline(
-            samplerate, channels, denoiser=model, spotter=spotter, limit_db=limit_db, trigger=settings
+            samplerate,
+            channels,
+            denoiser=model,
+            spotter=spotter,
+            limit_db=limit_db,
+            trigger=settings,
         )
 
     return make, model
@@ -315,7 +332,7 @@ def _each(
     with _progress(verb, len(files)) as (tell, done):
         for source in files:
             try:
-                work(source, lambda seconds, name=source.name: tell(name, seconds))
+                work(source, partial(tell, source.name))
             except AudioFileError as error:
                 err.print(f"error: {error}", style="red", markup=False)
                 failed += 1
@@ -327,14 +344,18 @@ def _each(
 
 
 @contextmanager
-def _progress(verb: str, total: int) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
+def _progress(
+    verb: str, total: int
+) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
     """A calm progress line on terminals, nothing elsewhere."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(verb, total=total)
         yield (
-            lambda name, seconds: progress.update(task, description=f"{verb} {name} {seconds:.0f} s"),
+            lambda name, seconds: progress.update(
+                task, description=f"{verb} {name} {seconds:.0f} s"
+            ),
             lambda: progress.advance(task),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -9,7 +10,7 @@ from types import ModuleType
 from app.errors import DeviceError
 
 _INSTALL = {
-    "linux": "apt-get install libportaudio2 libasound2-plugins   (or your system's PortAudio package)",
+    "linux": "apt-get install libportaudio2 libasound2-plugins (or what your system calls it)",
     "darwin": "brew install portaudio",
 }
 
@@ -36,7 +37,7 @@ def sounddevice() -> ModuleType:
         If PortAudio is missing, with the line that installs it.
     """
     try:
-        import sounddevice as module
+        module = importlib.import_module("sounddevice")
     except OSError as error:
         line = _INSTALL.get(sys.platform, "reinstall the sounddevice package")
         raise DeviceError(f"live sound needs PortAudio ({error}): {line}") from error

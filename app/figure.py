@@ -40,10 +40,11 @@ class Resonogram:
 
     def levels_db(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Levels before and after [oscillators, hops], dBFS."""
-        return tuple(  # type: ignore[return-value]
+        before, after = (
             10 * np.log10(np.array(powers, dtype=np.float32).reshape(-1, len(self.bank)).T + 1e-12)
             for powers in self._powers
         )
+        return before, after
 
     def save(self, path: Path, events: Sequence[KeywordEvent], title: str) -> None:
         """Draw both, one above the other, with the keywords marked; format by the file's name.
@@ -119,5 +120,5 @@ def _mark(axis: Any, event: KeywordEvent) -> None:
     axis.annotate(
         event.keyword, (event.time_s, 0.97), xycoords=("data", "axes fraction"),
         color="black", fontsize=9, ha="center", va="top",
-        bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+        bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"},
     )  # fmt: skip

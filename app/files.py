@@ -184,7 +184,9 @@ def _output_format(reader: soundfile.SoundFile, target: Path) -> tuple[str, str]
     form = by_extension.get(extension, extension)
     if form not in soundfile.available_formats():
         known = ", ".join(sorted(f".{name.lower()}" for name in soundfile.available_formats()))
-        raise AudioFileError(f"{target}: cannot write {target.suffix or 'no extension'!r}; use {known}")
+        raise AudioFileError(
+            f"{target}: cannot write {target.suffix or 'no extension'!r}; use {known}"
+        )
     if form == reader.format or soundfile.check_format(form, reader.subtype):
         return form, reader.subtype
     if extension == "OPUS":

@@ -70,8 +70,12 @@ class Pipeline:
 
     def reset(self) -> None:
         """As new: nothing heard."""
-        for part in (*self._streams, *self._states, *([self.spotter] if self.spotter else [])):
-            part.reset()
+        for stream in self._streams:
+            stream.reset()
+        for state in self._states:
+            state.reset()
+        if self.spotter:
+            self.spotter.reset()
         self.bad_samples = 0
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
@@ -112,8 +116,8 @@ class Pipeline:
 
     def _end_hop(self, events: list[KeywordEvent]) -> None:
         if self.spotter:
-            power = sum(stream.power()[: self._heard] for stream in self._streams) / self.channels
-            event = self.spotter.hop(power)
+            powers = [stream.power()[: self._heard] for stream in self._streams]
+            event = self.spotter.hop(np.mean(powers, axis=0, dtype=np.float32))
             if event:
                 events.append(event)
         if not self._denoises:
@@ -154,7 +158,9 @@ def _check(
 ) -> None:  # fmt: skip
     low, high = SAMPLERATES
     if not low <= samplerate <= high:
-        raise UserError(f"samplerate {samplerate:g} Hz is outside {low} … {high} Hz; resample first")
+        raise UserError(
+            f"samplerate {samplerate:g} Hz is outside {low} … {high} Hz; resample first"
+        )
     if channels < 1:
         raise UserError(f"{channels} channels: there must be at least one")
     if limit_db is not None and not 0 <= limit_db <= 200:

@@ -26,7 +26,9 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     card_path = path.with_suffix(".json")
     for needed in (path, card_path):
         if not needed.exists():
-            raise ModelError(f"the model file {needed} is missing; reinstall, or name another model")
+            raise ModelError(
+                f"the model file {needed} is missing; reinstall, or name another model"
+            )
     content = path.read_bytes()
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
@@ -40,7 +42,9 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     raw = session.get_modelmeta().custom_metadata_map
-    facts = {name: json.loads(value) for name, value in raw.items() if value[:1] in '["{-0123456789tf'}
+    facts = {
+        name: json.loads(value) for name, value in raw.items() if value[:1] in '["{-0123456789tf'
+    }
     _check(path, facts, kind)
     return session, facts
 
@@ -82,7 +86,9 @@ class DenoiserModel:
         self.ramp_s = float(self.facts["ramp_s"])
         self.lookahead_s = float(self.facts["lookahead_s"])
         if self.lookahead_s:
-            raise ModelError(f"{path} needs {self.lookahead_s} s of look-ahead, which is not supported")
+            raise ModelError(
+                f"{path} needs {self.lookahead_s} s of look-ahead, which is not supported"
+            )
 
     @classmethod
     def preset(cls, name: str) -> DenoiserModel:
@@ -130,7 +136,7 @@ class DenoiserState:
                 array[:] = 0.0
 
     def step(self, features: Float32Array) -> NDArray[np.complex64]:
-        """Features of a hop [oscillators, 3] → gains for the next [oscillators], until the next call."""
+        """Features of a hop [oscillators, 3] → gains for the next [oscillators], a view."""
         self._features[0] = features
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn

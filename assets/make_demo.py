@@ -40,7 +40,7 @@ def speak(voice: str, pitch: int, words_per_minute: int, text: str) -> NDArray[n
         raise RuntimeError(f"espeak-ng speaks at {samplerate} Hz, expected {SAMPLERATE}")
     loud = np.flatnonzero(np.abs(sound) > 0.005)
     sound = sound[loud[0] : loud[-1]]
-    return sound * 0.08 / np.sqrt(np.mean(sound**2))
+    return np.asarray(sound * 0.08 / np.sqrt(np.mean(sound**2)))
 
 
 def make_noise(rng: np.random.Generator, length: int) -> NDArray[np.float64]:
@@ -52,7 +52,7 @@ def make_noise(rng: np.random.Generator, length: int) -> NDArray[np.float64]:
     fan *= (1.0 + 0.4 * np.sin(2 * np.pi * 0.23 * t)) / np.std(fan)
     hum = sum(np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3, 5))
     noise = fan + 0.3 * hum
-    return noise / np.sqrt(np.mean(noise**2))
+    return np.asarray(noise / np.sqrt(np.mean(noise**2)))
 
 
 def main() -> None:
@@ -64,7 +64,9 @@ def main() -> None:
         parts.append(speak(voice, pitch, words_per_minute, text))
         if is_keyword:
             end_s = start_s + len(parts[-1]) / SAMPLERATE
-            keywords.append({"keyword": text, "start_s": round(start_s, 3), "end_s": round(end_s, 3)})
+            keywords.append(
+                {"keyword": text, "start_s": round(start_s, 3), "end_s": round(end_s, 3)}
+            )
         parts.append(gap)
     clean = np.concatenate([*parts, gap])
     noise = make_noise(np.random.default_rng(7), len(clean))

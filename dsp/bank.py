@@ -111,7 +111,7 @@ class OscillatorBank:
         """λ = exp((-γ + iω_d) / samplerate) [oscillators]; always inside the unit circle."""
         if not samplerate > 0:
             raise ValueError(f"samplerate must be above 0 Hz, not {samplerate}")
-        return np.exp(2.0 * np.pi * (-self.decay_hz + 1j * self.damped_hz) / samplerate)
+        return np.asarray(np.exp(2.0 * np.pi * (-self.decay_hz + 1j * self.damped_hz) / samplerate))
 
     def impulse_response(self, length: int, samplerate: float) -> ComplexArray:
         """λ^n for n = 0 … length-1 [length, oscillators]; 1 at n = 0: no delay."""
@@ -120,7 +120,7 @@ class OscillatorBank:
     def transfer_function(self, hz: FloatArray, samplerate: float) -> ComplexArray:
         """H(f) = 1 / (1 - λ e^(-iω)) of the sampled oscillators [frequencies, oscillators]."""
         delay = np.exp(-2j * np.pi * np.asarray(hz, dtype=np.float64) / samplerate)
-        return 1.0 / (1.0 - self.poles(samplerate)[None, :] * delay[:, None])
+        return np.asarray(1.0 / (1.0 - self.poles(samplerate)[None, :] * delay[:, None]))
 
     def joined(self, other: OscillatorBank) -> OscillatorBank:
         """This bank followed by another one."""

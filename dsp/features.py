@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import FloatArray, OscillatorBank, erb_to_hz, hz_to_erb
+from dsp.bank import FloatArray, OscillatorBank, hz_to_erb
 
 #: Names of the features, in the order of the last axis.
 FEATURE_NAMES = ("log_power", "phase_advance_cos", "phase_advance_sin")
@@ -71,4 +71,4 @@ def band_pooling(
 
 def hop_edges(hops: int, hop_s: float, samplerate: float) -> NDArray[np.int64]:
     """Sample index at which each hop ends, from 0 [hops + 1]; hops may differ by one sample."""
-    return np.rint(np.arange(hops + 1) * (hop_s * samplerate)).astype(np.int64)
+    return np.asarray(np.rint(np.arange(hops + 1) * (hop_s * samplerate)), dtype=np.int64)

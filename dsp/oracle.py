@@ -9,7 +9,7 @@ from dsp.bank import ComplexArray, FloatArray
 
 
 def states(sound: FloatArray, poles: ComplexArray) -> ComplexArray:
-    """z of every oscillator after every sample [samples, oscillators]."""
+    """Z of every oscillator after every sample [samples, oscillators]."""
     z = np.zeros(len(poles), dtype=np.complex128)
     every = np.empty((len(sound), len(poles)), dtype=np.complex128)
     for n, x in enumerate(sound):
@@ -28,9 +28,7 @@ def newton(sound: FloatArray, f0_hz: float, damping_ratio: float, samplerate: fl
     decay = damping_ratio * w0
     wd = np.sqrt(w0**2 - decay**2)
     c, s, e = np.cos(wd), np.sin(wd), np.exp(-decay)
-    flow = e * np.array(
-        [[c + decay / wd * s, s / wd], [-(w0**2) / wd * s, c - decay / wd * s]]
-    )
+    flow = e * np.array([[c + decay / wd * s, s / wd], [-(w0**2) / wd * s, c - decay / wd * s]])
     state = np.zeros(2)
     every = np.empty((len(sound), 2))
     for n, kick in enumerate(sound):

@@ -74,7 +74,9 @@ class BankStream:
         self._identity, self._span = identity_and_span(full, carrying, self.samplerate, count)
         top_hz = bank.f0_hz[carriers].max()
         probes_hz = np.linspace(*WING_REFERENCE, 8) * top_hz
-        above, below = (full.transfer_function(hz, self.samplerate) for hz in (probes_hz, -probes_hz))
+        above, below = (
+            full.transfer_function(hz, self.samplerate) for hz in (probes_hz, -probes_hz)
+        )
         self._probe = above[:, :count].astype(np.complex64)
         self._probe_image = below[:, :count].astype(np.complex64)
         self._top_of_a_wire = self._top_response(self._identity[:count])
@@ -104,7 +106,7 @@ class BankStream:
         return int(bad)
 
     def advance(self, block: Float32Array, out: Float32Array) -> int:
-        """Hear ``block`` and play into ``out``, both [samples]; returns how many were not finite."""
+        """Hear ``block``, play into ``out``, both [samples]; returns how many were not finite."""
         bad = advance(
             block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy,
             self._old_re, self._old_im, self._step_re, self._step_im,

@@ -1,4 +1,4 @@
-"""Export a trained denoiser: ``python -m export.denoiser --checkpoint FILE --out assets/models``."""
+"""Export a trained denoiser: ``python -m export.denoiser --checkpoint FILE --out DIR``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StepModel(nn.Module):
         self.model = model
 
     def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """features [1, oscillators, 3], two states a layer → gain [1, oscillators, 2], states."""
+        """Features [1, oscillators, 3], two states a layer → gain [1, oscillators, 2], states."""
         states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
         gain, new = self.model.step(features, states)
         return gain, *(part for state in new for part in state)
@@ -58,7 +58,7 @@ class SequenceModel(nn.Module):
         self.model = model
 
     def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """features [1, hops, oscillators, 3] → gain [1, hops, oscillators, 2]; states as above."""
+        """Features [1, hops, oscillators, 3] → gain [1, hops, oscillators, 2]; states as above."""
         states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
         gain, new = self.model.sequence(features, states)
         return gain, *(part for state in new for part in state)
@@ -75,7 +75,9 @@ def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
     states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
     outputs = ["gain", *(f"new_{name}" for name in names)]
     shape = (model.oscillators, len(FEATURE_NAMES))
-    export_onnx(StepModel(model), {"features": torch.zeros(1, *shape), **states}, outputs, step_path)
+    export_onnx(
+        StepModel(model), {"features": torch.zeros(1, *shape), **states}, outputs, step_path
+    )
     export_onnx(
         SequenceModel(model), {"features": torch.zeros(1, SEQUENCE_HOPS, *shape), **states},
         outputs, sequence_path,
@@ -88,7 +90,9 @@ def proof_sound() -> NDArray[np.float32]:
     t = np.arange(PROOF_S * TRAINING_SAMPLERATE) / TRAINING_SAMPLERATE
     chirp = np.sin(2 * np.pi * (200 * t + 120 * np.sin(0.7 * t)))
     gate = (np.sin(2 * np.pi * 0.4 * t) > -0.3) * np.abs(np.sin(2 * np.pi * 2.1 * t))
-    return (0.1 * chirp * gate + 0.03 * rng.standard_normal(len(t)) * (t % 7 < 5)).astype(np.float32)
+    return (0.1 * chirp * gate + 0.03 * rng.standard_normal(len(t)) * (t % 7 < 5)).astype(
+        np.float32
+    )
 
 
 def stream(model: Denoiser, step_path: Path, sound: NDArray[np.float32]) -> tuple[Any, Any]:
@@ -184,7 +188,7 @@ def main(checkpoint: Path, out: Path, preset: str, data: str) -> None:
             "kind": "denoiser", "preset": preset,
             "parameters": sum(p.numel() for p in model.parameters()),
             "training_data": data, "training_steps": saved.get("step"),
-            "command": f"python -m export.denoiser --checkpoint {checkpoint.name} --preset {preset}",
+            "command": f"export.denoiser --checkpoint {checkpoint.name} --preset {preset}",
             "training_scores": saved.get("scores", {}), "parity": differences,
         }  # fmt: skip
         click.echo(str(write_card(out / name, card)))

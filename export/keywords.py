@@ -1,4 +1,4 @@
-"""Export a trained spotter: ``python -m export.keywords --checkpoint FILE --out assets/models``."""
+"""Export a trained spotter: ``python -m export.keywords --checkpoint FILE --out DIR``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WindowModel(nn.Module):
         self.model = model
 
     def forward(self, window: Tensor) -> tuple[Tensor, ...]:
-        """window [1, frames, bands] → the tensors named in OUTPUTS."""
+        """Window [1, frames, bands] → the tensors named in OUTPUTS."""
         logits, embedding, view = self.model.explain(window)
         return logits, embedding, view.settled, view.anchors + 0.0, view.order
 
@@ -52,7 +52,9 @@ def prove(model: KeywordSpotter, path: Path) -> dict[str, float]:
         window = rng.normal(0.0, 1.0, (1, config.frames, config.bands)).astype(np.float32)
         with torch.no_grad():
             expected = model(torch.from_numpy(window)).numpy()
-        worst = max(worst, float(np.abs(session.run(["logits"], {"window": window})[0] - expected).max()))
+        worst = max(
+            worst, float(np.abs(session.run(["logits"], {"window": window})[0] - expected).max())
+        )
     check_close("logits of torch and ONNX", worst)
     return {"torch_and_onnx_logits": worst}
 

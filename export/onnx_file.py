@@ -77,4 +77,6 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 def check_close(name: str, difference: float) -> None:
     """Raise :class:`ParityError` if ``difference`` exceeds TOLERANCE, naming what differed."""
     if not difference <= TOLERANCE:
-        raise ParityError(f"{name} differ by {difference:.2e} of full scale, allowed: {TOLERANCE:g}")
+        raise ParityError(
+            f"{name} differ by {difference:.2e} of full scale, allowed: {TOLERANCE:g}"
+        )

@@ -14,12 +14,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_OPTIONS = {"parallel": True, "cache": True, "fastmath": {"reassoc", "nsz", "contract"}}
-_INLINE = {"cache": True, "fastmath": {"reassoc", "nsz", "contract"}, "error_model": "numpy"}
+_FASTMATH = {"reassoc", "nsz", "contract"}
+_per_item = numba.njit(parallel=True, cache=True, fastmath=_FASTMATH)
+_inner = numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
 _BIAS = 1e-15
 
 
-@numba.njit(**_INLINE)
+@_inner
 def _step(x, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-def]
     for k in range(pole_re.shape[0]):
         re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
@@ -27,9 +28,9 @@ def _step(x, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-def]
         z_re[k] = re
 
 
-@numba.njit(**_OPTIONS)
+@_per_item
 def listen_forward(x, edges, pole_re, pole_im, energy, end_re, end_im):  # type: ignore[no-untyped-def]
-    """Energy of each hop and z at its end, both [batch, hops, oscillators], from x [batch, samples]."""
+    """Energy of each hop and z at its end [batch, hops, oscillators], from x [batch, samples]."""
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
         z_im = np.zeros_like(pole_re)
@@ -44,7 +45,7 @@ def listen_forward(x, edges, pole_re, pole_im, energy, end_re, end_im):  # type:
             end_im[b, h] = z_im
 
 
-@numba.njit(**_OPTIONS)
+@_per_item
 def synthesise_forward(  # type: ignore[no-untyped-def]
     x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, y
 ):
@@ -73,7 +74,7 @@ def synthesise_forward(  # type: ignore[no-untyped-def]
             end_im[b, h] = z_im
 
 
-@numba.njit(**_INLINE)
+@_inner
 def _replay(x, start, stop, pole_re, pole_im, begin_re, begin_im, z_re, z_im):  # type: ignore[no-untyped-def]
     """States z[0] … z[stop - start], the first being the state before the hop."""
     bias = x.dtype.type(_BIAS)
@@ -86,7 +87,7 @@ def _replay(x, start, stop, pole_re, pole_im, begin_re, begin_im, z_re, z_im):  
             z_im[i + 1, k] = pole_re[k] * z_im[i, k] + pole_im[k] * z_re[i, k]
 
 
-@numba.njit(**_INLINE)
+@_inner
 def _reverse_step(i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re, dp_im):  # type: ignore[no-untyped-def]
     """One sample back: p ← conj(λ) p + d, gather ∂L/∂λ; returns ∂L/∂x."""
     total = p_re[0] * 0.0
@@ -101,11 +102,11 @@ def _reverse_step(i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re
     return total
 
 
-@numba.njit(**_OPTIONS)
+@_per_item
 def listen_backward(  # type: ignore[no-untyped-def]
     x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_end_re, d_end_im, dx, dp_re, dp_im
 ):
-    """Reverse pass of :func:`listen_forward`; fills dx [batch, samples], dp [batch, oscillators]."""
+    """Reverse of :func:`listen_forward`; fills dx [batch, samples], dp [batch, oscillators]."""
     hops = edges.shape[0] - 1
     longest = np.max(edges[1:] - edges[:-1])
     for b in numba.prange(x.shape[0]):
@@ -137,13 +138,15 @@ def listen_backward(  # type: ignore[no-untyped-def]
                 )
 
 
-@numba.njit(**_OPTIONS)
+@_per_item
 def synthesise_backward(  # type: ignore[no-untyped-def]
     x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, dy, with_poles,
     dx, dp_re, dp_im, dw_re, dw_im,
 ):  # fmt: skip
-    """Reverse pass of :func:`synthesise_forward`: fills dw [batch, hops + 1, oscillators] and,
-    when ``with_poles``, also dx [batch, samples] and dp [batch, oscillators]."""
+    """Reverse pass of :func:`synthesise_forward`: fills dw [batch, hops + 1, oscillators].
+
+    when ``with_poles``, also dx [batch, samples] and dp [batch, oscillators].
+    """
     hops = edges.shape[0] - 1
     longest = np.max(edges[1:] - edges[:-1])
     for b in numba.prange(x.shape[0]):
@@ -182,7 +185,7 @@ def synthesise_backward(  # type: ignore[no-untyped-def]
                     )
 
 
-@numba.njit(**_OPTIONS)
+@_per_item
 def scan_forward(pole_re, pole_im, u_re, u_im, h_re, h_im):  # type: ignore[no-untyped-def]
     """h[t] = λ[t] h[t-1] + u[t], all [batch, frames, states]."""
     for b in numba.prange(u_re.shape[0]):
@@ -197,7 +200,7 @@ def scan_forward(pole_re, pole_im, u_re, u_im, h_re, h_im):  # type: ignore[no-u
             h_im[b, t] = im
 
 
-@numba.njit(**_OPTIONS)
+@_per_item
 def scan_backward(pole_re, pole_im, h_re, h_im, d_re, d_im, dp_re, dp_im, du_re, du_im):  # type: ignore[no-untyped-def]
     """Reverse pass of :func:`scan_forward`: fills dp and du from d = ∂L/∂h."""
     for b in numba.prange(h_re.shape[0]):

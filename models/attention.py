@@ -75,7 +75,7 @@ class OscillatorAttention(nn.Module):
         self.anchors = nn.Parameter(F.normalize(torch.randn(heads, frames, d_osc), dim=-1))
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """Tokens [batch, frames, width] → the same shape; ``present [batch, frames]`` masks padding."""
+        """[batch, frames, width] → the same shape; ``present [batch, frames]`` masks padding."""
         return self.synchronise(x, present)[0]
 
     def synchronise(
@@ -114,7 +114,7 @@ class SoftmaxAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """Tokens [batch, frames, width] → the same shape; ``present [batch, frames]`` masks padding."""
+        """[batch, frames, width] → the same shape; ``present [batch, frames]`` masks padding."""
         q, k, v = (_split(f(x), self.heads) for f in (self.query, self.key, self.value))
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
         mask = _mask(x, present, self.causal)
@@ -169,6 +169,6 @@ def cap_probability(angle: float, d_osc: int) -> float:
 
 
 def settled_fraction(size: float, time: float, tolerance: float) -> float:
-    """Share of random starts on the circle within ``tolerance`` of settled after ``time``, ‖h‖ = size."""
+    """Share of random starts on the circle within ``tolerance`` after ``time``, if ‖h‖ = size."""
     near = 2.0 * math.asin(tolerance / 2.0)
     return 2.0 / math.pi * math.atan(math.tan(near / 2.0) * math.exp(min(700.0, size * time)))

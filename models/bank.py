@@ -16,6 +16,9 @@ from torch import Tensor
 
 from models import adjoint
 
+#: Threads numba was started with; it cannot use more later.
+_MOST_THREADS = numba.get_num_threads()
+
 
 def poles_from(f0_hz: Tensor, damping_ratio: Tensor, samplerate: float) -> tuple[Tensor, Tensor]:
     """Real and imaginary part of λ = exp((-γ + iω_d) / samplerate), each [oscillators]."""
@@ -50,7 +53,8 @@ def hear(
 
 
 def play(
-    x: Tensor, edges: Tensor, ramp: int, pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor
+    x: Tensor, edges: Tensor, ramp: int,
+    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
 ) -> Tensor:  # fmt: skip
     """Additive synthesis ``Re Σ_k w_k z_k`` [batch, samples].
 
@@ -63,7 +67,7 @@ def play(
 
 
 def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-    """z of every sample by FFT convolution with λ^n, complex [batch, samples, oscillators]."""
+    """Z of every sample by FFT convolution with λ^n, complex [batch, samples, oscillators]."""
     length = x.shape[-1]
     n = torch.arange(length, device=x.device, dtype=x.dtype)
     size = torch.log(torch.sqrt(pole_re**2 + pole_im**2))
@@ -88,7 +92,8 @@ def hear_fft(
 
 
 def play_fft(
-    x: Tensor, edges: Tensor, ramp: int, pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor
+    x: Tensor, edges: Tensor, ramp: int,
+    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
 ) -> Tensor:  # fmt: skip
     """:func:`play` in plain torch, for any device."""
     z = states_fft(x, pole_re, pole_im)
@@ -134,7 +139,7 @@ def _times(a_re: Tensor, a_im: Tensor, b_re: Tensor, b_im: Tensor) -> tuple[Tens
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(torch.get_num_threads(), _MOST_THREADS))
     return [t.detach().contiguous().numpy() for t in tensors]
 
 

@@ -142,7 +142,9 @@ class AudioStore:
 
     def __init__(self, recordings: Sequence[Recording], cache: Path) -> None:
         self.recordings = list(recordings)
-        key = "\n".join(f"{r.path.resolve()} {r.minus} {r.path.stat().st_size}" for r in self.recordings)
+        key = "\n".join(
+            f"{r.path.resolve()} {r.minus} {r.path.stat().st_size}" for r in self.recordings
+        )
         stem = hashlib.sha256(key.encode()).hexdigest()[:16]
         data, ends = cache / f"{stem}.samples.npy", cache / f"{stem}.ends.npy"
         if not (data.exists() and ends.exists()):

@@ -1,4 +1,4 @@
-"""The denoiser: features of the bank in, one complex gain per oscillator out, nothing from the future.
+"""The denoiser: features of the bank in, one complex gain per oscillator out, no look-ahead.
 
 Gains found at the end of a hop act on the next one, so the sound itself is never delayed. A new
 denoiser gives gains of exactly 1: it is a wire.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -58,12 +58,15 @@ class LearnedBank(nn.Module):
     carry the sound and feed the keyword spotter; they stay where they are.
     """
 
+    f0_start: Tensor
+    damping_start: Tensor
+
     def __init__(self, config: DenoiserConfig, reach: float = 0.45) -> None:
         super().__init__()
         bank = config.first_bank()
         narrow_hz = bank.f0_hz[config.broad :]
         gap = np.diff(narrow_hz).min() if len(narrow_hz) > 1 else 0.0
-        self.f0_reach_hz = reach * float(gap)
+        self.f0_reach_hz = min(reach * float(gap), 0.5 * bank.f0_hz[-config.narrow])
         self.register_buffer("f0_start", torch.tensor(bank.f0_hz))
         self.register_buffer("damping_start", torch.tensor(bank.damping_ratio))
         self.f0_shift = nn.Parameter(torch.zeros(config.narrow, dtype=torch.float64))
@@ -86,6 +89,9 @@ class LearnedBank(nn.Module):
 
 class Denoiser(nn.Module):
     """Bank, controller and additive synthesis at 16 kHz, as trained."""
+
+    carriers: Tensor
+    identity: Tensor
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -114,8 +120,8 @@ class Denoiser(nn.Module):
         )
         sound = nn.functional.pad(sound, (0, int(edges[-1]) - samples))
         f0_hz, damping_ratio = self.bank()
-        poles64 = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
-        poles = tuple(p.to(sound.dtype) for p in poles64)
+        pole_re, pole_im = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
+        poles = pole_re.to(sound.dtype), pole_im.to(sound.dtype)
         gains = self.gains(self.features(sound, edges, *poles))
         w_re, w_im = self._weights(gains, *poles)
         ramp = max(1, round(config.ramp_s * TRAINING_SAMPLERATE))
@@ -149,7 +155,7 @@ class Denoiser(nn.Module):
         x = self.inlet(features.flatten(-2))
         new = []
         for layer, state in zip(self.layers, states, strict=True):
-            x, after = layer.step(x, state)
+            x, after = cast("ResonantLayer", layer).step(x, state)
             new.append(after)
         return self._gain(x), new
 
@@ -158,7 +164,7 @@ class Denoiser(nn.Module):
         x = self.inlet(features.flatten(-2))
         new = []
         for layer, state in zip(self.layers, states, strict=True):
-            x, after = layer.sequence(x, state)
+            x, after = cast("ResonantLayer", layer).sequence(x, state)
             new.append(after)
         return self._gain(x), new
 

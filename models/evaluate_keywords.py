@@ -41,9 +41,7 @@ def probabilities(model: KeywordSpotter, corpus: Corpus, sound: Sound) -> torch.
 def events(posteriors: torch.Tensor, frame_s: float, settings: TriggerSettings) -> list[str]:
     """Words that fire, in order."""
     trigger = Trigger(len(CORE_WORDS), settings)
-    fired = (
-        trigger.update(i * STRIDE * frame_s, row) for i, row in enumerate(posteriors.numpy())
-    )
+    fired = (trigger.update(i * STRIDE * frame_s, row) for i, row in enumerate(posteriors.numpy()))
     return [CORE_WORDS[f[0]] for f in fired if f]
 
 
@@ -56,9 +54,7 @@ def running_speech(model: KeywordSpotter, corpus: Corpus) -> dict[str, dict[str,
     """False accepts per hour over held-out running speech, all words together, per threshold."""
     recordings = corpus.dev_speech.recordings
     hours = sum(corpus.dev_speech.length(i) for i in range(len(recordings))) / SAMPLERATE / 3600
-    every = [
-        probabilities(model, corpus, corpus.dev_speech.get(i)) for i in range(len(recordings))
-    ]
+    every = [probabilities(model, corpus, corpus.dev_speech.get(i)) for i in range(len(recordings))]
     results = {}
     for threshold in THRESHOLDS:
         false = 0

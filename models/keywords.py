@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,9 @@ class TimeBlock(nn.Module):
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width, bias=False)
+        self.depthwise = nn.Conv1d(
+            width, width, kernel, padding=kernel // 2, groups=width, bias=False
+        )
         self.pointwise = nn.Conv1d(width, width, 1, bias=False)
         self.norm = nn.BatchNorm1d(width)
 
@@ -117,6 +119,8 @@ class Layer(nn.Module):
 class KeywordSpotter(nn.Module):
     """Which keyword a window of pooled bank energies holds."""
 
+    position: Tensor
+
     def __init__(self, config: SpotterConfig) -> None:
         super().__init__()
         self.config = config
@@ -139,7 +143,7 @@ class KeywordSpotter(nn.Module):
         """Logits [batch, labels], embedding [batch, width], the last layer's synchronisation."""
         x = self._enter(window)
         for layer in self.layers:
-            x, view = layer.synchronise(x)
+            x, view = cast("Layer", layer).synchronise(x)
         embedding = x.mean(1)
         return self.head(embedding), embedding, view
 

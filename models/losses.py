@@ -15,9 +15,7 @@ def si_sdr_db(estimate: Tensor, target: Tensor) -> Tensor:
     energy = target.square().sum(-1, keepdim=True) + TINY
     projection = (estimate * target).sum(-1, keepdim=True) / energy * target
     noise = estimate - projection
-    return 10 * torch.log10(
-        (projection.square().sum(-1) + TINY) / (noise.square().sum(-1) + TINY)
-    )
+    return 10 * torch.log10((projection.square().sum(-1) + TINY) / (noise.square().sum(-1) + TINY))
 
 
 def error_db(estimate: Tensor, target: Tensor, noisy: Tensor, best_db: float = 30.0) -> Tensor:
@@ -33,7 +31,7 @@ def error_db(estimate: Tensor, target: Tensor, noisy: Tensor, best_db: float = 3
 
 def spectral_distance(
     estimate: Tensor, target: Tensor, noisy: Tensor,
-    windows: Sequence[int] = (256, 512, 1024), power: float = 0.3,
+    windows: Sequence[int] = (320, 1024), power: float = 0.3,
 ) -> Tensor:  # fmt: skip
     """Distance of compressed complex spectra at several resolutions [scalar].
 
@@ -45,7 +43,7 @@ def spectral_distance(
     for window in windows:
         shape = torch.hann_window(window, device=estimate.device)
         a, b = (
-            torch.stft(s / scale, window, window // 4, window=shape, return_complex=True)
+            torch.stft(s / scale, window, window // 2, window=shape, return_complex=True)
             for s in (estimate, target)
         )
         size_a, size_b = ((s.real.square() + s.imag.square() + 1e-8).sqrt() for s in (a, b))
@@ -58,4 +56,4 @@ def spectral_distance(
 def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
     """Waveform error and spectral distance in one number [scalar]."""
     waveform = error_db(estimate, target, noisy).mean() / 10
-    return waveform + 2.0 * spectral_distance(estimate, target, noisy)
+    return waveform + spectral_distance(estimate, target, noisy)

@@ -27,10 +27,10 @@ class MixingRecipe:
     seconds: float = 3.0
     snr_db: tuple[float, float] = (-5.0, 20.0)
     speech_dbfs: tuple[float, float] = (-40.0, -15.0)
-    p_no_noise: float = 0.08
+    p_no_noise: float = 0.05
     p_no_speech: float = 0.04
-    p_vowel: float = 0.06  #: synthetic vowels in white noise instead of speech
-    p_synthetic_noise: float = 0.15
+    p_vowel: float = 0.03  #: synthetic vowels in white noise instead of speech
+    p_synthetic_noise: float = 0.12
     p_babble: float = 0.08
     p_second_noise: float = 0.3
     p_room: float = 0.35
@@ -103,7 +103,9 @@ class Mixer:
         else:
             clean, noise = self._speech(rng), self._noise(rng)
         clean *= 10 ** (rng.uniform(*recipe.speech_dbfs) / 20) / max(speech_rms(clean), TINY)
-        noise *= speech_rms(clean) * 10 ** (-rng.uniform(*recipe.snr_db) / 20) / max(rms(noise), TINY)
+        noise *= (
+            speech_rms(clean) * 10 ** (-rng.uniform(*recipe.snr_db) / 20) / max(rms(noise), TINY)
+        )
         fate = rng.random()
         if fate < recipe.p_no_noise:
             noise[:] = 0.0
@@ -149,7 +151,9 @@ class Mixer:
     def _recorded_noise(self, rng: np.random.Generator) -> Sound:
         sound = self._excerpt(rng, self.noise, self.length)
         while len(sound) < self.length:
-            sound = np.concatenate([sound, self._excerpt(rng, self.noise, self.length - len(sound))])
+            sound = np.concatenate(
+                [sound, self._excerpt(rng, self.noise, self.length - len(sound))]
+            )
         return sound if rms(sound) > 1e-5 else colored_noise(rng, self.length, 3.0)
 
     def _excerpt(self, rng: np.random.Generator, store: AudioStore, longest: int) -> Sound:
@@ -162,13 +166,15 @@ class Mixer:
         return np.asarray(fftconvolve(dry, room)[: len(dry)], dtype=np.float32)
 
     def _vowels(self, rng: np.random.Generator) -> tuple[Sound, Sound]:
-        parts = []
-        while sum(map(len, parts)) < self.length:
+        parts: list[Sound] = []
+        while sum(len(part) for part in parts) < self.length:
             parts.append(vowel(rng, int(rng.uniform(0.3, 1.0) * SAMPLERATE)))
         noise = rng.standard_normal(self.length).astype(np.float32)
         return np.concatenate(parts)[: self.length], noise
 
-    def _microphone(self, rng: np.random.Generator, clean: Sound, noise: Sound) -> tuple[Sound, Sound]:
+    def _microphone(
+        self, rng: np.random.Generator, clean: Sound, noise: Sound
+    ) -> tuple[Sound, Sound]:
         """What the microphone makes of it: limited band (both), overload (the mixture only)."""
         noisy = clean + noise
         if rng.random() < self.recipe.p_band_limit:

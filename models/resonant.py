@@ -1,8 +1,8 @@
 """Resonant layers: slow damped oscillators over frames that remember, and a gated mix of them.
 
 A layer is the bank's own equation once more, ``h[t] = λ[t] h[t-1] + (1 - |λ[t]|) u[t]``, with
-natural frequencies of 0 to about 15 Hz, and damping that depends on the input: an oscillator can hold its
-state or let it go (a diagonal state-space model: Gu & Dao 2023; Orvieto et al. 2023).
+natural frequencies of 0 to about 15 Hz, and damping that depends on the input: an oscillator
+can hold its state or let it go (a diagonal state-space model: Gu & Dao 2023; Orvieto et al. 2023).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ResonantLayer(nn.Module):
         self.mix_norm = nn.RMSNorm(width)
         self.mix_in = nn.Linear(width, 3 * width, bias=False)
         self.mix_out = nn.Linear(3 * width // 2, width, bias=False)
-        decay = frame_s / torch.logspace(*(math.log10(s) for s in ring_s), states)
+        decay = frame_s / torch.logspace(math.log10(ring_s[0]), math.log10(ring_s[1]), states)
         with torch.no_grad():
             self.damping.weight.mul_(0.3)
             self.damping.bias.copy_(torch.log(torch.expm1(decay)))

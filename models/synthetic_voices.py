@@ -38,7 +38,9 @@ def speak(
     return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
 
 
-def spoken_words(words: tuple[str, ...], each: int, seed: int) -> list[tuple[str, NDArray[np.float32]]]:
+def spoken_words(
+    words: tuple[str, ...], each: int, seed: int
+) -> list[tuple[str, NDArray[np.float32]]]:
     """``each`` readings of every word by random voices: (word, sound [samples])."""
     rng = np.random.default_rng(seed)
     return [

@@ -35,7 +35,8 @@ VOWELS_ONLY = MixingRecipe(
 def stores(recordings: list[Recording], split: str, cache: Path) -> tuple[AudioStore, AudioStore]:
     """Speech and noise of one split."""
     chosen = [
-        [r for r in recordings if r.kind == kind and r.split == split] for kind in ("speech", "noise")
+        [r for r in recordings if r.kind == kind and r.split == split]
+        for kind in ("speech", "noise")
     ]
     return AudioStore(chosen[0], cache), AudioStore(chosen[1], cache)
 
@@ -78,6 +79,7 @@ def evaluate(model: Denoiser, batches: list[Any]) -> dict[str, float]:
 @click.option("--steps", default=10_000, help="Training steps in all.")
 @click.option("--batch", default=8, help="Mixtures per step.")
 @click.option("--learning-rate", default=1e-3)
+@click.option("--bank-steps", default=1500, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
 @click.option("--threads", default=2, help="CPU threads of the training itself.")
@@ -86,7 +88,7 @@ def evaluate(model: Denoiser, batches: list[Any]) -> dict[str, float]:
 @click.option("--save-every-s", default=180.0, help="Seconds between checkpoints.")
 def main(
     folders: tuple[Path, ...], work: Path, task: str, steps: int, batch: int,
-    learning_rate: float, seed: int, device: str, threads: int, workers: int,
+    learning_rate: float, bank_steps: int, seed: int, device: str, threads: int, workers: int,
     check_every: int, save_every_s: float,
 ) -> None:  # fmt: skip
     """Train a denoiser; call again to resume where it stopped, with the same result."""
@@ -96,7 +98,7 @@ def main(
     recipe = VOWELS_ONLY if task == "vowels" else MixingRecipe()
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = dev_batches(recordings, work, 16)
-    run = Run(work / f"denoiser-{task}", steps, learning_rate, device)
+    run = Run(work / f"denoiser-{task}", steps, learning_rate, device, bank_steps)
     loader = numbered_batches(lambda i: mixer.batch(i, batch), run.step, steps, workers)
     saved = time.monotonic()
     progress = tqdm(loader, initial=run.step, total=steps, unit="step", mininterval=5)
@@ -112,9 +114,11 @@ def main(
 class Run:
     """A training in progress: model, optimiser, average and best so far."""
 
-    def __init__(self, folder: Path, steps: int, learning_rate: float, device: str) -> None:
+    def __init__(
+        self, folder: Path, steps: int, learning_rate: float, device: str, bank_steps: int
+    ) -> None:
         self.folder, self.steps = folder, steps
-        self.learning_rate = learning_rate
+        self.learning_rate, self.bank_steps = learning_rate, bank_steps
         self.model = Denoiser(DenoiserConfig()).to(device)
         self.average = Average(self.model)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=0.01)
@@ -142,6 +146,7 @@ class Run:
         """One step; returns what the progress bar shows."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * warm_hold_decay(self.step, self.steps)
+        self.model.bank.requires_grad_(self.step < self.bank_steps)
         estimate = self.model(noisy)
         loss = denoising_loss(estimate, clean, noisy)
         self.optimiser.zero_grad()

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import click
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -83,6 +82,7 @@ class Augmenter:
         self.noise, self.rooms = noise, rooms
 
     def __call__(self, rng: np.random.Generator, clip: Sound) -> Sound:
+        """One second [samples] made from a clip of any length."""
         if rng.random() < 0.5:
             speed = rng.uniform(0.88, 1.12)
             places = np.arange(0, len(clip) - 1, speed)
@@ -138,7 +138,9 @@ class Corpus:
         self.noise, self.dev_noise = store("noise", "train"), store("noise", "dev")
         self.speech, self.dev_speech = store("speech", "train"), store("speech", "dev")
         self.running = [
-            i for i, r in enumerate(self.speech.recordings) if r.text and not holds_core_word(r.text)
+            i
+            for i, r in enumerate(self.speech.recordings)
+            if r.text and not holds_core_word(r.text)
         ]
 
     def label(self, name: str) -> int:
@@ -200,9 +202,7 @@ def training_copies(
     if not path.exists():
         synthetic = spoken_words((*CORE_WORDS, "seven", "marvin", "house"), each, seed=3)
         rooms = room_responses(100, seed=4)
-        made = [
-            corpus.copy(i, synthetic, rooms) for i in tqdm(range(copies), desc="augmenting")
-        ]
+        made = [corpus.copy(i, synthetic, rooms) for i in tqdm(range(copies), desc="augmenting")]
         save_atomically({"made": [(e.windows.half(), e.labels) for e in made]}, path)
     made = [Examples(w, y) for w, y in torch.load(path, weights_only=True)["made"]]
     return made, corpus.dev(), corpus.dev(NOISY_DB)
@@ -286,7 +286,7 @@ def keep_best(
     model = KeywordSpotter(config)
     model.load_state_dict(average.weights)
     now = scores(model, dev)
-    if now["all"] > best["all"]:
+    if now["all"] >= best["all"]:
         best = now
         folder.mkdir(parents=True, exist_ok=True)
         keywords.save(model.eval(), str(folder / "best.pt"), scores=now)
@@ -308,7 +308,9 @@ def keep_best(
 @click.option("--threads", default=2)
 @click.option("--size", type=click.Choice(["product", "published"]), default="product",
               help="The shipped model, or the published one-layer one.")  # fmt: skip
-@click.option("--compare", default=0, help="Train oscillator and softmax with this many seeds each.")
+@click.option(
+    "--compare", default=0, help="Train oscillator and softmax with this many seeds each."
+)
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
 def main(
     folders: tuple[Path, ...], work: Path, epochs: int, copies: int, synthetic: int, batch: int,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -17,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 def seed_everything(seed: int) -> None:
     """Make weights and dropout repeatable."""
     random.seed(seed)
-    np.random.seed(seed)
     torch.manual_seed(seed)
 
 
@@ -77,7 +75,7 @@ class _From(Sampler[int]):
 def numbered_batches(
     make: Callable[[int], Any], start: int, stop: int, workers: int
 ) -> DataLoader[Any]:
-    """``make(start) … make(stop - 1)`` in order, prepared by ``workers`` processes ahead of time."""
+    """``make(start) … make(stop - 1)`` in order, made ahead of time by ``workers`` processes."""
     return DataLoader(
         _Numbered(make), batch_size=None, sampler=_From(start, stop), num_workers=workers,
         prefetch_factor=4 if workers else None, persistent_workers=False,

@@ -48,7 +48,8 @@ def test_program_starts_without_torch():
         "import sys; sys.modules['torch'] = None\n"
         "import app.cli, app.pipeline, app.files, app.figure\n"
         "from app.sessions import DenoiserModel, SpotterModel\n"
-        "app.pipeline.Pipeline(16000, denoiser=DenoiserModel.preset('live'), spotter=SpotterModel())"
+        "denoiser, spotter = DenoiserModel.preset('live'), SpotterModel()\n"
+        "app.pipeline.Pipeline(16000, denoiser=denoiser, spotter=spotter)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

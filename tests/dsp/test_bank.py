@@ -61,8 +61,8 @@ def test_wings_fill_what_the_samplerate_offers():
 
 @pytest.mark.parametrize(
     ("f0_hz", "damping_ratio", "word"),
-    [([440.0], [1.2], "damping_ratio"), ([-1.0], [0.1], "f0_hz"), ([1.0, 2.0], [0.1], "equal length"),
-     ([np.nan], [0.1], "finite"), ([], [], "empty")],
+    [([440.0], [1.2], "damping_ratio"), ([-1.0], [0.1], "f0_hz"),
+     ([1.0, 2.0], [0.1], "equal length"), ([np.nan], [0.1], "finite"), ([], [], "empty")],
 )  # fmt: skip
 def test_impossible_banks_are_refused_with_the_value(f0_hz, damping_ratio, word):
     with pytest.raises(ValueError, match=word):

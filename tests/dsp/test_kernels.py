@@ -44,7 +44,9 @@ def test_energy_decays_with_the_damping():
     state = fresh()
     listen(np.array([1.0], np.float32), *planes(POLES), *state)
     listen(np.zeros(160, np.float32), *planes(POLES), *state)
-    np.testing.assert_allclose(np.hypot(state[0], state[1]), np.abs(POLES) ** 160, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(
+        np.hypot(state[0], state[1]), np.abs(POLES) ** 160, rtol=1e-3, atol=1e-7
+    )
 
 
 def test_poisoned_samples_are_silence_and_are_counted():

@@ -1,0 +1,107 @@
+"""The command line others' scripts call."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from app.cli import main
+from assets import DEMO
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def lines(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def hiss(tmp_path):
+    path = tmp_path / "hiss.wav"
+    soundfile.write(path, 0.05 * np.random.default_rng(0).standard_normal(16000), 16000)
+    return path
+
+
+def test_denoise_one_file(hiss, tmp_path):
+    result = run("denoise", hiss, "-o", tmp_path / "clean.wav", "--json")
+    (report,) = lines(result)
+    assert report["file"] == str(hiss)
+    assert report["output"] == str(tmp_path / "clean.wav")
+    assert report["latency_samples"] == 0
+    assert report["seconds"] == 1.0
+    assert soundfile.info(tmp_path / "clean.wav").frames == 16000
+
+
+def test_denoise_several_into_a_folder_and_go_on_after_a_bad_one(hiss, tmp_path):
+    (tmp_path / "bad.wav").write_text("no")
+    folder = tmp_path / "out"
+    result = run("denoise", tmp_path / "bad.wav", hiss, "-o", folder, "--json", code=1)
+    assert [r["file"] for r in lines(result)] == [str(hiss)]
+    assert [p.name for p in folder.iterdir()] == ["hiss.wav"]
+    assert "bad.wav cannot be read" in result.stderr
+    assert "1 of 2 files failed" in result.stderr
+
+
+def test_names_that_would_collide_are_refused(hiss, tmp_path):
+    (tmp_path / "b").mkdir()
+    other = tmp_path / "b" / "hiss.wav"
+    other.write_bytes(hiss.read_bytes())
+    assert "same name" in run("denoise", hiss, other, "-o", tmp_path / "out", code=1).stderr
+
+
+def test_demo_has_its_words_and_a_picture(tmp_path):
+    figure = tmp_path / "resonogram.png"
+    result = run(
+        "denoise", DEMO, "-o", tmp_path / "clean.flac", "--spot", "--figure", figure, "--json"
+    )
+    (report,) = lines(result)
+    truth = json.loads(DEMO.with_suffix(".json").read_text())
+    assert [k["keyword"] for k in report["keywords"]] == [t["keyword"] for t in truth]
+    for heard, spoken in zip(report["keywords"], truth, strict=True):
+        assert spoken["start_s"] < heard["time_s"] < spoken["end_s"] + 0.5
+    from matplotlib.image import imread
+
+    assert np.unique(imread(figure).reshape(-1, 4), axis=0).shape[0] > 500, (
+        "the picture is not empty"
+    )
+
+
+def test_spot_keeps_its_contract(tmp_path):
+    events = lines(run("spot", DEMO, "--json"))
+    assert events
+    for event in events:
+        assert list(event) == ["file", "time_s", "keyword", "score"]
+        assert event["file"] == str(DEMO)
+        assert 0 < event["score"] <= 1
+
+
+def test_spot_hears_nothing_in_noise(hiss):
+    assert run("spot", hiss, "--json").stdout == ""
+    assert "no keywords" in run("spot", hiss).stdout
+
+
+def test_studio_is_refused_while_it_is_not_shipped(hiss, tmp_path):
+    result = run("denoise", hiss, "-o", tmp_path / "x.wav", "--preset", "studio", code=1)
+    assert "choose one of: live" in result.stderr
+
+
+def test_wrong_usage_is_exit_code_2(hiss):
+    run("denoise", hiss, code=2)
+    run("denoise", hiss, "-o", "x.wav", "--preset", "loud", code=2)
+
+
+def test_info_has_what_a_bug_report_needs():
+    (facts,) = lines(run("info", "--json"))
+    assert {"resonance", "python", "packages", "models", "audio"} <= facts.keys()
+    assert {m["kind"] for m in facts["models"]} == {"denoiser", "keywords"}
+
+
+def test_training_is_reachable():
+    assert "--data" in run("train", "denoiser", "--help").output
+    assert "--checkpoint" in run("export", "keywords", "--help").output

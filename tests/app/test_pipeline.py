@@ -1,0 +1,161 @@
+"""The contract of the streaming pipeline: any block, any rate, no delay, no surprise."""
+
+import time
+
+import numpy as np
+import pytest
+
+from app.errors import UserError
+from app.pipeline import Pipeline
+from dsp.trigger import TriggerSettings
+
+SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
+BLOCKS = (1, 7, 64, 160, 161, 480, 4096)
+
+
+def noisy_tones(samplerate, seconds=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * samplerate)) / samplerate
+    tone = 0.2 * np.sin(2 * np.pi * 220 * t) * (np.sin(2 * np.pi * 3 * t) > 0)
+    return (tone + 0.03 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def run(pipeline, sound, block):
+    out, events = np.empty_like(sound), []
+    for start in range(0, len(sound), block):
+        events += pipeline.process(sound[start : start + block], out[start : start + block])
+    return out, events
+
+
+@pytest.mark.parametrize("samplerate", SAMPLERATES)
+def test_blocks_do_not_matter(samplerate, denoiser, spotter):
+    sound = noisy_tones(samplerate, 0.6 if samplerate > 20000 else 1.0)
+    pipeline = Pipeline(samplerate, denoiser=denoiser, spotter=spotter)
+    whole, events = run(pipeline, sound, len(sound))
+    for block in BLOCKS:
+        pipeline.reset()  # and reset equals a fresh object
+        again, events_again = run(pipeline, sound, block)
+        np.testing.assert_array_equal(again, whole, err_msg=f"blocks of {block}")
+        assert events_again == events
+
+
+def test_reset_equals_fresh_and_state_matters(denoiser):
+    sound = noisy_tones(16000)
+    pipeline = Pipeline(16000, denoiser=denoiser)
+    first, _ = run(pipeline, sound, 480)
+    second, _ = run(pipeline, sound, 480)
+    assert not np.array_equal(first, second), "a second pass without reset remembers the first"
+    pipeline.reset()
+    third, _ = run(pipeline, sound, 480)
+    np.testing.assert_array_equal(first, third)
+
+
+@pytest.mark.parametrize("samplerate", SAMPLERATES)
+def test_sound_is_not_delayed(samplerate, denoiser):
+    """An impulse out of silence comes out in the same sample."""
+    sound = np.zeros(samplerate // 2, np.float32)
+    where = samplerate // 4 + 3
+    sound[where] = 0.5
+    out, _ = run(Pipeline(samplerate, denoiser=denoiser), sound, 160)
+    assert np.argmax(np.abs(out)) == where
+    assert np.abs(out[:where]).max() < 1e-6
+
+
+def test_speech_is_not_delayed(denoiser, demo):
+    _, clean, samplerate = demo
+    out, _ = run(Pipeline(samplerate, denoiser=denoiser), clean, 512)
+    size = 1 << 17
+    spectra = [np.fft.rfft(s[:size], 2 * size) for s in (out, clean)]
+    correlation = np.fft.irfft(spectra[0] * spectra[1].conj())
+    assert np.argmax(correlation) == 0
+
+
+def test_it_denoises_the_demo_and_hears_its_words(denoiser, spotter, demo):
+    noisy, clean, samplerate = demo
+    out, _ = run(Pipeline(samplerate, denoiser=denoiser, spotter=spotter), noisy, 480)
+
+    def si_sdr_db(estimate):
+        part = (estimate @ clean) / (clean @ clean) * clean
+        return 10 * np.log10((part @ part) / np.sum((estimate - part) ** 2))
+
+    assert si_sdr_db(out) > si_sdr_db(noisy) + 3
+
+
+@pytest.mark.parametrize("limit_db", [0, 6, 12])
+def test_limit_keeps_that_much(limit_db, denoiser):
+    """Noise alone is attenuated, but not further than the limit."""
+    rng = np.random.default_rng(0)
+    noise = (0.05 * rng.standard_normal(48000)).astype(np.float32)
+    free, _ = run(Pipeline(16000, denoiser=denoiser), noise, 480)
+    limited, _ = run(Pipeline(16000, denoiser=denoiser, limit_db=limit_db), noise, 480)
+    level = [20 * np.log10(np.std(s[16000:]) / np.std(noise)) for s in (free, limited)]
+    assert level[0] < -12
+    assert level[1] == pytest.approx(-limit_db, abs=2.5 if limit_db else 0.1)
+
+
+def test_channels_are_cleaned_each_on_its_own(denoiser):
+    sounds = np.stack([noisy_tones(16000, seed=i) for i in range(8)], axis=1)
+    out = np.empty_like(sounds)
+    Pipeline(16000, 8, denoiser=denoiser).process(sounds, out)
+    for channel in (0, 5):
+        alone, _ = run(Pipeline(16000, denoiser=denoiser), sounds[:, channel].copy(), 777)
+        np.testing.assert_array_equal(out[:, channel], alone)
+
+
+def test_silence_costs_no_more_than_speech(denoiser, spotter, demo):
+    """Denormal numbers would make a bank ringing out into silence many times slower."""
+    noisy, _, samplerate = demo
+    pipeline = Pipeline(samplerate, denoiser=denoiser, spotter=spotter)
+    block = samplerate // 100
+    sound = np.concatenate([noisy[: 5 * samplerate], np.zeros(5 * samplerate, np.float32)])
+    times = []
+    out = np.empty(block, np.float32)
+    for start in range(0, len(sound) - block, block):
+        begin = time.perf_counter()
+        pipeline.process(sound[start : start + block], out)
+        times.append(time.perf_counter() - begin)
+    half = len(times) // 2
+    speech, silence = np.median(times[:half]), np.median(times[half:])
+    assert silence < 1.5 * speech
+    assert np.percentile(times[half:], 90) < 3 * speech
+
+
+def test_poisoned_samples_end_in_sound(denoiser, spotter):
+    sound = noisy_tones(16000)
+    sound[[100, 5000, 9000]] = [np.nan, np.inf, -np.inf]
+    pipeline = Pipeline(16000, denoiser=denoiser, spotter=spotter)
+    out, _ = run(pipeline, sound, 480)
+    assert np.isfinite(out).all()
+    assert pipeline.bad_samples == 3
+    assert np.std(out[9500:]) > 0.01
+
+
+def test_spotting_alone_hears_what_denoising_hears(denoiser, spotter, demo):
+    noisy, _, samplerate = demo
+    alone = Pipeline(samplerate, spotter=spotter, trigger=TriggerSettings(0.5))
+    both = Pipeline(samplerate, denoiser=denoiser, spotter=spotter, trigger=TriggerSettings(0.5))
+    first, second = alone.process(noisy), both.process(noisy, np.empty_like(noisy))
+    assert [(e.time_s, e.keyword) for e in first] == [(e.time_s, e.keyword) for e in second]
+
+
+def test_nothing_in_nothing_out(denoiser):
+    empty = np.zeros(0, np.float32)
+    assert Pipeline(16000, denoiser=denoiser).process(empty, empty) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((100,), "samplerate 100 Hz"), ((16000, 0), "at least one")],
+)
+def test_nonsense_is_refused_with_its_value(arguments, message, denoiser):
+    with pytest.raises(UserError, match=message):
+        Pipeline(*arguments, denoiser=denoiser)
+
+
+def test_other_refusals(denoiser):
+    with pytest.raises(UserError, match="limit-db -3"):
+        Pipeline(16000, denoiser=denoiser, limit_db=-3)
+    with pytest.raises(UserError, match="a denoiser, a spotter or both"):
+        Pipeline(16000)
+    with pytest.raises(UserError, match="2 channels"):
+        Pipeline(16000, denoiser=denoiser).process(np.zeros((4, 2), np.float32))

@@ -1,0 +1,110 @@
+"""Exported files say what the trained models say, carry their facts, and fail loudly otherwise."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner
+
+from app.errors import ModelError
+from app.pipeline import Pipeline
+from app.sessions import DenoiserModel, SpotterModel
+from export import denoiser as export_denoiser
+from export import keywords as export_keywords
+from export.onnx_file import ParityError, check_close
+from models import denoiser, keywords
+from models.denoiser import Denoiser, DenoiserConfig
+from models.keywords import KeywordSpotter, SpotterConfig
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A random denoiser with a random bank, exported: (folder, model, output of the command)."""
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    model = Denoiser(DenoiserConfig(width=32, states=16, layers=2)).eval()
+    with torch.no_grad():
+        model.outlet.weight.normal_(std=0.05)
+        model.bank.f0_shift.normal_(std=0.5)
+        model.bank.damping_shift.normal_(std=0.5)
+    denoiser.save(model, str(folder / "best.pt"), step=5, scores={"improvement": 1.5})
+    result = CliRunner().invoke(
+        export_denoiser.main,
+        ["--checkpoint", str(folder / "best.pt"), "--out", str(folder), "--data", "none"],
+    )
+    assert result.exit_code == 0, result.output
+    return folder, model, result.output
+
+
+def test_torch_onnx_and_pipeline_agree_over_a_minute(exported):
+    folder, model, output = exported
+    differences = json.loads(next(x for x in output.splitlines() if x.startswith("{")))
+    assert max(differences.values()) < 1e-4
+    sound = export_denoiser.proof_sound()
+    with torch.no_grad():
+        trained = model(torch.from_numpy(sound[None]))[0].numpy()
+    played = np.empty_like(sound)
+    pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-live.onnx"))
+    for start in range(0, len(sound), 1234):
+        pipeline.process(sound[start : start + 1234], played[start : start + 1234])
+    assert np.abs(trained - played).max() < 1e-4
+
+
+def test_card_and_metadata_tell_where_a_model_comes_from(exported):
+    folder, model, _ = exported
+    card = json.loads((folder / "denoiser-live.json").read_text())
+    assert card["training_scores"] == {"improvement": 1.5}
+    assert card["parameters"] == sum(p.numel() for p in model.parameters())
+    assert "export.denoiser" in card["command"]
+    facts = {
+        p.key: json.loads(p.value)
+        for p in onnx.load(str(folder / "denoiser-live.onnx")).metadata_props
+    }
+    assert facts["lookahead_s"] == 0
+    np.testing.assert_allclose(facts["f0_hz"], model.bank.frozen().f0_hz)
+
+
+def test_a_changed_file_is_refused(exported, tmp_path):
+    folder = exported[0]
+    for name in ("denoiser-live.onnx", "denoiser-live.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with (tmp_path / "denoiser-live.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match="card describes"):
+        DenoiserModel(tmp_path / "denoiser-live.onnx")
+    with pytest.raises(ModelError, match="missing"):
+        DenoiserModel(tmp_path / "nothing.onnx")
+
+
+def test_a_denoiser_is_no_spotter(exported):
+    with pytest.raises(ModelError, match="kind"):
+        SpotterModel(exported[0] / "denoiser-live.onnx")
+
+
+def test_differences_stop_an_export():
+    with pytest.raises(ParityError, match="gains differ by"):
+        check_close("gains", 2e-4)
+    with pytest.raises(ParityError):
+        check_close("gains", float("nan"))
+
+
+def test_spotter_export(tmp_path):
+    torch.manual_seed(0)
+    model = KeywordSpotter(SpotterConfig(width=32)).eval()
+    keywords.save(model, str(tmp_path / "best.pt"), scores={"ten": 50.0})
+    result = CliRunner().invoke(
+        export_keywords.main, ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    spotter = SpotterModel(tmp_path / "keywords.onnx")
+    window = np.random.default_rng(0).normal(size=(62, 40)).astype(np.float32)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(window[None])).softmax(-1)[0].numpy()
+    np.testing.assert_allclose(spotter.evaluate(window).probabilities, expected, atol=1e-5)
+    outputs = {o.name: o.shape for o in spotter.session.get_outputs()}
+    assert outputs["settled"] == [1, 4, 31, 2]
+    assert outputs["order"] == [1, 4, 31]

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from dsp import oracle
+from dsp.bank import broad_bank
+from models.bank import hear, hear_fft, play, play_fft, poles_from, scan, scan_doubling
+
+EDGES = torch.tensor([0, 13, 25, 38, 50, 61])
+
+
+def setup(dtype=torch.float64, batch=2, oscillators=5):
+    torch.manual_seed(0)
+    f0_hz = torch.linspace(200, 3000, oscillators, dtype=dtype).requires_grad_()
+    damping = torch.full((oscillators,), 0.1, dtype=dtype).requires_grad_()
+    sound = torch.randn(batch, 61, dtype=dtype).requires_grad_()
+    weights = [torch.randn(batch, 6, oscillators, dtype=dtype).requires_grad_() for _ in range(2)]
+    return f0_hz, damping, sound, weights
+
+
+def test_poles_agree_with_the_numpy_bank():
+    bank = broad_bank(8)
+    re, im = poles_from(torch.tensor(bank.f0_hz), torch.tensor(bank.damping_ratio), 16000)
+    np.testing.assert_allclose(re.numpy() + 1j * im.numpy(), bank.poles(16000), rtol=1e-12)
+
+
+def test_hearing_agrees_with_the_oracle():
+    f0_hz, damping, sound, _ = setup()
+    poles = poles_from(f0_hz, damping, 16000)
+    energy, end_re, end_im = hear(sound, EDGES, *poles)
+    poles64 = (poles[0] + 1j * poles[1]).detach().numpy()
+    z = oracle.states(sound[0].detach().numpy(), poles64)
+    np.testing.assert_allclose(energy[0, 1].detach(), (np.abs(z[13:25]) ** 2).sum(0), rtol=1e-9)
+    ends = (end_re[0] + 1j * end_im[0]).detach().numpy()
+    np.testing.assert_allclose(ends, z[EDGES[1:].numpy() - 1], rtol=1e-9, atol=1e-12)
+
+
+def test_compiled_and_fft_forms_agree():
+    f0_hz, damping, sound, weights = setup()
+    poles = poles_from(f0_hz, damping, 16000)
+    for a, b in zip(hear(sound, EDGES, *poles), hear_fft(sound, EDGES, *poles), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    compiled = play(sound, EDGES, 8, *poles, *weights)
+    torch.testing.assert_close(
+        compiled, play_fft(sound, EDGES, 8, *poles, *weights), rtol=1e-9, atol=1e-9
+    )
+
+
+def test_float32_over_a_minute_stays_with_float64():
+    torch.manual_seed(0)
+    bank = broad_bank(16)
+    sound = 0.1 * torch.randn(1, 60 * 16000)
+    edges = torch.arange(0, 60 * 16000 + 1, 128)
+    f0_hz, damping = torch.tensor(bank.f0_hz), torch.tensor(bank.damping_ratio)
+    poles = poles_from(f0_hz, damping, 16000)
+    exact = hear(sound.double(), edges, *poles)
+    single = hear(sound, edges, *(p.float() for p in poles))
+    assert (exact[1] - single[1]).abs().max() < 1e-4 * exact[1].abs().max()
+
+
+def test_gradients_of_hearing():
+    f0_hz, damping, sound, _ = setup()
+    assert torch.autograd.gradcheck(
+        lambda x, f, d: hear(x, EDGES, *poles_from(f, d, 16000.0)), (sound, f0_hz, damping)
+    )
+
+
+def test_gradients_of_playing():
+    f0_hz, damping, sound, weights = setup()
+    assert torch.autograd.gradcheck(
+        lambda x, f, d, re, im: play(x, EDGES, 8, *poles_from(f, d, 16000.0), re, im),
+        (sound, f0_hz, damping, *weights),
+    )
+
+
+def test_gradients_of_both_forms_agree():
+    f0_hz, damping, sound, weights = setup()
+    gradients = []
+    for form in (play, play_fft):
+        poles = poles_from(f0_hz, damping, 16000)
+        loss = form(sound, EDGES, 8, *poles, *weights).square().sum()
+        gradients.append(torch.autograd.grad(loss, (f0_hz, damping, *weights)))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+
+
+def test_slow_oscillators_scan():
+    torch.manual_seed(0)
+    arrays = [0.5 * torch.randn(2, 7, 3, dtype=torch.float64) for _ in range(4)]
+    assert torch.autograd.gradcheck(scan, [a.requires_grad_() for a in arrays])
+    for a, b in zip(scan(*arrays), scan_doubling(*arrays), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_resonator_is_found_by_gradient():
+    """f0 and damping of an unknown oscillator follow from its sound alone."""
+    torch.manual_seed(0)
+    sound = torch.randn(4, 800, dtype=torch.float64)
+    edges = torch.tensor([0, 800])
+    ones, zeros = (
+        torch.ones(4, 2, 1, dtype=torch.float64),
+        torch.zeros(4, 2, 1, dtype=torch.float64),
+    )
+
+    def ring(f0_hz, damping):
+        poles = poles_from(f0_hz, damping, 16000)
+        return play(sound, edges, 1, *poles, ones, zeros)
+
+    truth = torch.tensor([1000.0]).double(), torch.tensor([0.08]).double()
+    target = ring(*truth)
+    log_f0 = torch.tensor([np.log(960.0)], dtype=torch.float64, requires_grad=True)
+    log_damping = torch.tensor([np.log(0.12)], dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.Adam([log_f0, log_damping], lr=0.01)
+    for _ in range(300):
+        optimiser.zero_grad()
+        loss = (ring(log_f0.exp(), log_damping.exp()) - target).square().mean()
+        loss.backward()
+        optimiser.step()
+    assert log_f0.exp().item() == pytest.approx(1000, rel=1e-3)
+    assert log_damping.exp().item() == pytest.approx(0.08, rel=1e-2)

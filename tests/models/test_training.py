@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner
+
+from models import train_denoiser, train_keywords
+from models.training import Average, save_atomically, warm_hold_decay
+from models.vowels import vowel
+
+
+@pytest.fixture(scope="module")
+def tiny_data(tmp_path_factory):
+    """A data folder with a few seconds of everything, in both splits."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    rows = ["path,kind,split,speaker,label,seconds,text"]
+    for split in ("train", "dev"):
+        for kind, label in (("speech", ""), ("noise", "hiss"), ("keyword", "yes"),
+                            ("keyword", "no"), ("silence", "_silence_")):  # fmt: skip
+            name = f"{split}-{kind}-{label}.wav"
+            voiced = kind in ("speech", "keyword")
+            sound = vowel(rng, 16000) if voiced else 0.05 * rng.standard_normal(16000)
+            soundfile.write(folder / name, sound, 16000)
+            rows.append(f"{name},{kind},{split},s-{split},{label},1.0,vowels only")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def run(command, *arguments):
+    result = CliRunner().invoke(command, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
+    common = ("--data", tiny_data, "--batch", 1, "--threads", 1, "--workers", 0, "--check-every", 4,
+              "--steps", 4, "--task", "vowels")  # fmt: skip
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(train_denoiser.main, *common, "--work", whole)
+    stopped = train_denoiser.Run(parts / "denoiser-vowels", 4, 1e-3, "cpu", 1500)
+    train_denoiser.seed_everything(0)
+    stopped = train_denoiser.Run(parts / "denoiser-vowels", 4, 1e-3, "cpu", 1500)
+    mixer = train_denoiser.Mixer(
+        *train_denoiser.stores(train_denoiser.find_recordings(tiny_data), "train", parts),
+        train_denoiser.room_responses(200, 0), train_denoiser.VOWELS_ONLY, 0,
+    )  # fmt: skip
+    for index in range(2):
+        stopped.train_step(*(torch.from_numpy(s) for s in mixer.batch(index, 1)))
+    stopped.save()
+    output = run(train_denoiser.main, *common, "--work", parts)
+    assert "at step 2" in output
+    a, b = (torch.load(f / "denoiser-vowels/last.pt", weights_only=True) for f in (whole, parts))
+    for name, value in a["model"].items():
+        assert torch.equal(value, b["model"][name]), name
+
+
+def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_keywords, "spoken_words", lambda words, each, seed: [])
+    common = ("--data", tiny_data, "--work", tmp_path, "--copies", 1, "--threads", 1, "--batch", 64)
+    first = run(train_keywords.main, *common, "--epochs", 1)
+    assert "'ten'" in first
+    run(train_keywords.main, *common, "--epochs", 2)
+    assert torch.load(tmp_path / "keywords/last.pt", weights_only=True)["epoch"] == 2
+    compared = run(
+        train_keywords.main, *common, "--epochs", 1, "--compare", 2, "--size", "published"
+    )
+    assert "softmax ten:" in compared
+
+
+def test_learning_rate_rises_holds_and_falls():
+    factors = [warm_hold_decay(s, 1000, warm=100, decay=0.4) for s in range(1001)]
+    assert factors[0] == 0.01
+    assert factors[100] == factors[599] == 1.0
+    assert factors[800] == pytest.approx(0.5)
+    assert factors[1000] == 0.0
+
+
+def test_average_follows_the_model():
+    model = torch.nn.Linear(2, 2)
+    average = Average(model, decay=0.5)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    for step in range(40):
+        average.update(model, step)
+    torch.testing.assert_close(average.weights["weight"], torch.ones(2, 2))
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "last.pt"
+    save_atomically({"step": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        save_atomically({"step": lambda: None}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
