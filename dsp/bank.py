@@ -101,7 +101,7 @@ class OscillatorBank:
     @property
     def ring_time_s(self) -> FloatArray:
         """Time for a struck oscillator to fall by 60 dB [oscillators], s."""
-        return np.log(1000.0) / (2.0 * np.pi * self.decay_hz)
+        return np.asarray(np.log(1000.0) / (2.0 * np.pi * self.decay_hz))
 
     def awake(self, samplerate: float) -> NDArray[np.bool_]:
         """Which oscillators a samplerate can carry [oscillators]; the others rest."""

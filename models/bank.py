@@ -172,10 +172,8 @@ class _Play(torch.autograd.Function):
     ) -> Any:  # fmt: skip
         y = torch.zeros_like(x)
         end_re, end_im = (x.new_zeros(x.shape[0], len(edges) - 1, len(pole_re)) for _ in range(2))
-        before = _arrays(x, edges)
-        adjoint.synthesise_forward(
-            *before, ramp, *_arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, y)
-        )
+        rest = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, y)
+        adjoint.synthesise_forward(*_arrays(x, edges), ramp, *rest)  # type: ignore[call-arg]
         ctx.save_for_backward(x, edges, pole_re, pole_im, w_re, w_im, end_re, end_im)
         ctx.ramp = ramp
         return y
@@ -186,10 +184,11 @@ class _Play(torch.autograd.Function):
         with_poles = any(ctx.needs_input_grad[i] for i in (0, 3, 4))
         dx, dw_re, dw_im = torch.zeros_like(x), torch.zeros_like(w_re), torch.zeros_like(w_im)
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
-        before = _arrays(x, edges)
         middle = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, dy)
         after = _arrays(dx, dp_re, dp_im, dw_re, dw_im)
-        adjoint.synthesise_backward(*before, ctx.ramp, *middle, with_poles, *after)
+        adjoint.synthesise_backward(  # type: ignore[call-arg]
+            *_arrays(x, edges), ctx.ramp, *middle, with_poles, *after
+        )
         return dx, None, None, dp_re.sum(0), dp_im.sum(0), dw_re, dw_im
 
 

@@ -25,7 +25,7 @@ class SpotterConfig:
     frames: int = 62  #: of 16 ms: one second
     frame_s: float = 0.016
     stem: int = 3  #: convolutional blocks before the attention; 0: none, frames go in as they are
-    width: int = 64
+    width: int = 96
     heads: int = 4
     layers: int = 2
     expansion: int = 2  #: of the feed-forward part

@@ -43,16 +43,14 @@ def spoken_words(
 ) -> list[tuple[str, NDArray[np.float32]]]:
     """``each`` readings of every word by random voices: (word, sound [samples])."""
     rng = np.random.default_rng(seed)
-    return [
-        (
-            word,
-            speak(
-                word,
-                voice=str(rng.choice(ACCENTS)) + str(rng.choice(VARIANTS)),
-                pitch=int(rng.integers(20, 85)),
-                words_per_minute=int(rng.integers(110, 200)),
-            ),
-        )
-        for word in words
-        for _ in range(each)
-    ]
+    return [(word, speak_by_anyone(rng, word)) for word in words for _ in range(each)]
+
+
+def speak_by_anyone(rng: np.random.Generator, text: str) -> NDArray[np.float32]:
+    """``text`` by a random voice, pitch and rate [samples]."""
+    return speak(
+        text,
+        voice=str(rng.choice(ACCENTS)) + str(rng.choice(VARIANTS)),
+        pitch=int(rng.integers(20, 85)),
+        words_per_minute=int(rng.integers(110, 200)),
+    )

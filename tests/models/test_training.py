@@ -57,6 +57,7 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
 
 def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setattr(train_keywords, "spoken_words", lambda words, each, seed: [])
+    monkeypatch.setattr(train_keywords, "speak_by_anyone", lambda rng, text: vowel(rng, 20000))
     common = ("--data", tiny_data, "--work", tmp_path, "--copies", 1, "--threads", 1, "--batch", 64)
     first = run(train_keywords.main, *common, "--epochs", 1)
     assert "'ten'" in first

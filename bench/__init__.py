@@ -1,0 +1,1 @@
+"""Measurements; each command writes its own section of ``docs/benchmarks.md``."""
