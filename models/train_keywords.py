@@ -253,11 +253,12 @@ def scores(model: KeywordSpotter, examples: Examples) -> dict[str, float]:
 
 def train(
     config: SpotterConfig, copies: list[Examples], dev: Examples, folder: Path,
-    *, epochs: int, seed: int, batch: int, learning_rate: float, quiet: bool = False,
+    *, epochs: int, seed: int, batch: int, learning_rate: float, device: str = "cpu",
+    quiet: bool = False,
 ) -> tuple[KeywordSpotter, dict[str, float]]:  # fmt: skip
     """Train one spotter, resuming from ``folder``; returns the best average by dev score."""
     seed_everything(seed)
-    model = KeywordSpotter(config)
+    model = KeywordSpotter(config).to(device)
     average = Average(model, decay=0.995)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
     steps_each = len(copies[0].labels) // batch
@@ -278,8 +279,9 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * warm_hold_decay(step, epochs * steps_each, decay=0.7)
             chosen = order[i * batch : (i + 1) * batch]
-            logits = model(masked(rng, examples.windows[chosen].float()))
-            loss = F.cross_entropy(logits, examples.labels[chosen], label_smoothing=0.05)
+            logits = model(masked(rng, examples.windows[chosen].float()).to(device))
+            labels = examples.labels[chosen].to(device)
+            loss = F.cross_entropy(logits, labels, label_smoothing=0.05)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -321,6 +323,7 @@ def keep_best(
 @click.option("--batch", default=128)
 @click.option("--learning-rate", default=2e-3)
 @click.option("--seed", default=0)
+@click.option("--device", default="cpu")
 @click.option("--threads", default=2)
 @click.option("--size", type=click.Choice(["product", "published"]), default="product",
               help="The shipped model, or the published one-layer one.")  # fmt: skip
@@ -330,14 +333,16 @@ def keep_best(
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
 def main(
     folders: tuple[Path, ...], work: Path, epochs: int, copies: int, synthetic: int, batch: int,
-    learning_rate: float, seed: int, threads: int, size: str, compare: int, name: str,
+    learning_rate: float, seed: int, device: str, threads: int, size: str, compare: int, name: str,
 ) -> None:  # fmt: skip
     """Train a spotter, or compare oscillator with softmax attention; call again to resume."""
     torch.set_num_threads(threads)
     recordings = [r for folder in folders for r in find_recordings(folder)]
     config = SpotterConfig() if size == "product" else PUBLISHED_SIZE
     made, dev, noisy = training_copies(recordings, config, work, copies, synthetic)
-    common: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    common: dict[str, Any] = {
+        "epochs": epochs, "batch": batch, "learning_rate": learning_rate, "device": device,
+    }  # fmt: skip
     if not compare:
         model, best = train(config, made, dev, work / name, seed=seed, **common)
         click.echo(f"dev {best}, in {NOISY_DB:g} dB noise {scores(model, noisy)}")

@@ -4,7 +4,7 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
-from models import train_denoiser, train_keywords
+from models import keywords, train_denoiser, train_keywords
 from models.training import Average, save_atomically, warm_hold_decay
 from models.vowels import vowel
 
@@ -67,6 +67,32 @@ def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
         train_keywords.main, *common, "--epochs", 1, "--compare", 2, "--size", "published"
     )
     assert "softmax ten:" in compared
+
+
+def test_keyword_training_resumes_exactly(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    config = keywords.SpotterConfig(width=16, heads=2, layers=1, stem=1)
+    examples = train_keywords.Examples(torch.randn(64, 62, 40), torch.randint(0, 12, (64,)))
+    common = {"epochs": 3, "seed": 1, "batch": 16, "learning_rate": 1e-3, "quiet": True}
+
+    def train(folder):
+        train_keywords.train(config, [examples], examples, folder, **common)
+        return torch.load(folder / "last.pt", weights_only=True)
+
+    whole = train(tmp_path / "whole")
+    save = train_keywords.save_atomically
+
+    def save_and_stop(content, path):
+        save(content, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_keywords, "save_atomically", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts")
+    parts = train(tmp_path / "parts")
+    for name, value in whole["model"].items():
+        assert torch.equal(value, parts["model"][name]), name
 
 
 def test_learning_rate_rises_holds_and_falls():
