@@ -27,6 +27,7 @@ from rich.table import Table
 
 from app import __version__
 from app.errors import AudioFileError, UserError
+from dsp.trigger import TriggerSettings
 
 #: Exit codes: all well, something failed, wrong usage (click's own).
 EXIT_FAILED = 1
@@ -37,7 +38,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 _FILES = click.Path(path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 _THRESHOLD = click.option(
-    "--threshold", type=click.FloatRange(0.05, 0.99), default=0.7,
+    "--threshold", type=click.FloatRange(0.05, 0.99), default=TriggerSettings.threshold,
     help="Smoothed probability at which a keyword fires.",
 )  # fmt: skip
 _LIMIT = click.option(
@@ -124,7 +125,6 @@ def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
     from app.files import spot_file
     from app.pipeline import Pipeline
     from app.sessions import SpotterModel
-    from dsp.trigger import TriggerSettings
 
     model, settings = SpotterModel(), TriggerSettings(threshold=threshold)
 
@@ -278,7 +278,6 @@ def _pipeline_maker(
 ) -> tuple[Callable[[int, int], Any], Any]:
     from app.pipeline import Pipeline
     from app.sessions import DenoiserModel, SpotterModel
-    from dsp.trigger import TriggerSettings
 
     model = DenoiserModel.preset(preset)
     spotter = SpotterModel() if spot else None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import UserError
 from app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
@@ -15,10 +12,6 @@ from dsp.trigger import TriggerSettings
 
 #: Samplerates [Hz] at which the bank is known to work.
 SAMPLERATES = (4000, 192000)
-
-#: Called at the end of each hop with what the oscillators do: amplitudes before [oscillators]
-#: and gains applied next [oscillators], both of the first channel.
-Watcher = Callable[[Float32Array, NDArray[np.complex64]], None]
 
 
 class Pipeline:
@@ -36,8 +29,6 @@ class Pipeline:
         Largest attenuation allowed, dB; None: no limit.
     trigger
         When a keyword counts as heard.
-    watcher
-        Told about each hop, for pictures.
 
     Raises
     ------
@@ -54,14 +45,12 @@ class Pipeline:
         spotter: SpotterModel | None = None,
         limit_db: float | None = None,
         trigger: TriggerSettings | None = None,
-        watcher: Watcher | None = None,
     ) -> None:
         _check(samplerate, channels, limit_db, denoiser, spotter)
         self.samplerate, self.channels = samplerate, channels
         self.limit = 0.0 if limit_db is None else 10 ** (-limit_db / 20)
         self.latency_samples = 0
         self.bad_samples = 0  #: samples heard so far that were NaN, infinite or absurdly large
-        self._watcher = watcher
         self._denoises = denoiser is not None
         self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
         self._streams = [_stream(samplerate, denoiser, spotter) for _ in range(channels)]
@@ -121,22 +110,14 @@ class Pipeline:
             if event:
                 events.append(event)
         if not self._denoises:
-            if self._watcher:
-                self._watcher(_amplitude(self._streams[0]), np.ones(0, np.complex64))
             for stream in self._streams:
                 stream.next_hop()
             return
-        for channel, (stream, state) in enumerate(zip(self._streams, self._states, strict=True)):
+        for stream, state in zip(self._streams, self._states, strict=True):
             gains = state.step(stream.features())
             if self.limit:
                 gains = gains + np.float32(self.limit) * (np.complex64(1.0) - gains)
-            if self._watcher and channel == 0:
-                self._watcher(_amplitude(stream), gains)
             stream.next_hop(gains)
-
-
-def _amplitude(stream: BankStream) -> Float32Array:
-    return np.asarray(np.sqrt(stream.power()))
 
 
 def _stream(

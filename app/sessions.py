@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from numpy.typing import NDArray
 from app.errors import ModelError
 from assets import MODELS
 from dsp.bank import FloatArray, OscillatorBank
-from dsp.features import FEATURE_NAMES, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
 
-FORMAT_VERSION = 1
 Float32Array = NDArray[np.float32]
 
 
@@ -143,14 +141,6 @@ class DenoiserState:
         return self._gain.view(np.complex64)[0, :, 0]
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """What the spotter says of one window."""
-
-    probabilities: Float32Array  #: [labels]
-    embedding: Float32Array  #: [width]
-
-
 class SpotterModel:
     """A keyword spotter file.
 
@@ -167,11 +157,12 @@ class SpotterModel:
         self.words = int(self.facts["words"])
         self.hop_s, self.frame_s = float(self.facts["hop_s"]), float(self.facts["frame_s"])
         self.frames, self.bands = int(self.facts["frames"]), int(self.facts["bands"])
+        self.stride = int(self.facts["stride"])
         self.pooling: FloatArray = np.array(self.facts["pooling"], dtype=np.float32)
         self.evaluate(np.zeros((self.frames, self.bands), np.float32))
 
-    def evaluate(self, window: Float32Array) -> Posterior:
-        """Probabilities and embedding of a window [frames, bands] of normalised log powers."""
-        logits, embedding = self.session.run(["logits", "embedding"], {"window": window[None]})
+    def evaluate(self, window: Float32Array) -> Float32Array:
+        """Probabilities [labels] for a window [frames, bands] of normalised log powers."""
+        (logits,) = self.session.run(["logits"], {"window": window[None]})
         odds = np.exp(logits[0] - logits[0].max())
-        return Posterior(odds / odds.sum(), embedding[0])
+        return np.asarray(odds / odds.sum())

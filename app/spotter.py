@@ -11,9 +11,6 @@ from dsp.features import log_power
 from dsp.ring import FrameRing
 from dsp.trigger import Trigger, TriggerSettings
 
-#: Frames between evaluations of the window.
-STRIDE = 3
-
 
 @dataclass(frozen=True)
 class KeywordEvent:
@@ -28,7 +25,7 @@ class Spotter:
     """Turns oscillator powers, hop by hop, into keyword events.
 
     Feed :meth:`hop` with the mean powers of each hop; it pools them to bands, keeps the last
-    second and evaluates it every ``STRIDE`` frames.
+    second and evaluates it every ``stride`` frames of the model.
     """
 
     def __init__(self, model: SpotterModel, settings: TriggerSettings) -> None:
@@ -56,11 +53,11 @@ class Spotter:
         self._ring.push(log_power(self.model.pooling @ (self._power / self._hops_per_frame)))
         self._power[:] = 0.0
         frame = self._hops // self._hops_per_frame
-        return self._evaluate(frame) if frame % STRIDE == 0 else None
+        return self._evaluate(frame) if frame % self.model.stride == 0 else None
 
     def _evaluate(self, frame: int) -> KeywordEvent | None:
         now_s = frame * self.model.frame_s
-        self.probabilities = self.model.evaluate(self._ring.view()).probabilities
+        self.probabilities = self.model.evaluate(self._ring.view())
         fired = self._trigger.update(now_s, self.probabilities)
         if fired is None:
             return None

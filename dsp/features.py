@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from dsp.bank import FloatArray, OscillatorBank, hz_to_erb
 
+#: Of the agreement between model files and this code.
+FORMAT_VERSION = 1
 #: Names of the features, in the order of the last axis.
 FEATURE_NAMES = ("log_power", "phase_advance_cos", "phase_advance_sin")
 #: Mean power below this (-100 dB of full scale) counts as silence.

@@ -14,11 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dsp.features import FEATURE_NAMES, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
 from dsp.identity import TRAINING_SAMPLERATE
 from dsp.stream import BankStream
 from export.onnx_file import (
-    FORMAT_VERSION,
     check_close,
     export_onnx,
     git_revision,

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from dsp.bank import broad_bank
-from dsp.features import LOG_OFFSET, LOG_SCALE, POWER_FLOOR, band_pooling
+from dsp.features import FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR, band_pooling
 from export.onnx_file import (
-    FORMAT_VERSION,
     check_close,
     export_onnx,
     git_revision,
@@ -25,7 +24,7 @@ from export.onnx_file import (
     write_metadata,
 )
 from models import keywords
-from models.keywords import CORE_WORDS, KeywordSpotter
+from models.keywords import CORE_WORDS, STRIDE, KeywordSpotter
 
 OUTPUTS = ["logits", "embedding", "settled", "anchors", "order"]
 
@@ -71,6 +70,7 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
         "frame_s": config.frame_s,
         "frames": config.frames,
         "bands": config.bands,
+        "stride": STRIDE,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),
         "pooling": band_pooling(bank, config.bands).tolist(),

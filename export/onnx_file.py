@@ -16,7 +16,6 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-FORMAT_VERSION = 1
 #: Largest difference between torch, ONNX and the stream, in parts of full scale.
 TOLERANCE = 1e-4
 

@@ -17,12 +17,10 @@ import torch
 from dsp.trigger import Trigger, TriggerSettings
 from models import keywords
 from models.data import SAMPLERATE, find_recordings
-from models.keywords import CORE_WORDS, KeywordSpotter
+from models.keywords import CORE_WORDS, STRIDE, KeywordSpotter
 from models.mixing import Sound
 from models.train_keywords import NOISY_DB, Corpus, scores
 
-#: Frames between evaluations, as in the streaming spotter.
-STRIDE = 3
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
 
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+#: Frames between evaluations of the window while streaming.
+STRIDE = 3
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 LABELS = (*CORE_WORDS, UNKNOWN, SILENCE)
 

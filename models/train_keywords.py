@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -348,17 +350,19 @@ def main(
         click.echo(f"dev {best}, in {NOISY_DB:g} dB noise {scores(model, noisy)}")
         return
     kinds: tuple[Literal["oscillator", "softmax"], ...] = ("oscillator", "softmax")
-    for attention in kinds:
-        results = []
-        for number in range(compare):
-            changed = replace(config, attention=attention)
-            folder = work / f"{name}-{attention}-{number}"
-            model, best = train(changed, made, dev, folder, seed=number, quiet=True, **common)
-            results.append(best)
-            click.echo(f"{attention} seed {number}: {best}, noisy {scores(model, noisy)}")
-        for score in ("all", "ten"):
-            values = [r[score] for r in results]
-            click.echo(f"{attention} {score}: {np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}")
+    runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+    parameters = {}
+    for number, attention in itertools.product(range(compare), kinds):
+        changed = replace(config, attention=attention)
+        folder = work / f"{name}-{attention}-{number}"
+        model, best = train(changed, made, dev, folder, seed=number, quiet=True, **common)
+        parameters[attention] = sum(p.numel() for p in model.parameters())
+        in_noise = {f"noisy_{score}": value for score, value in scores(model, noisy).items()}
+        runs[attention].append(best | in_noise)
+        click.echo(f"{attention} seed {number}: {runs[attention][-1]}")
+    command = f"train_keywords --compare {compare} --epochs {epochs} --size {size}"
+    result = {"runs": runs, "parameters": parameters, "epochs": epochs, "command": command}
+    (work / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

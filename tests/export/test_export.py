@@ -104,7 +104,7 @@ def test_spotter_export(tmp_path):
     window = np.random.default_rng(0).normal(size=(62, 40)).astype(np.float32)
     with torch.no_grad():
         expected = model(torch.from_numpy(window[None])).softmax(-1)[0].numpy()
-    np.testing.assert_allclose(spotter.evaluate(window).probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(spotter.evaluate(window), expected, atol=1e-5)
     outputs = {o.name: o.shape for o in spotter.session.get_outputs()}
     assert outputs["settled"] == [1, 4, 31, 2]
     assert outputs["order"] == [1, 4, 31]
