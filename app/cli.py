@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +28,8 @@ from rich.progress import (
 from rich.table import Table
 
 from app import __version__
-from app.errors import AudioFileError, UserError
+from app.audiofile import FORMATS
+from app.errors import UserError
 from dsp.trigger import TriggerSettings
 
 #: Exit codes: all well, something failed, wrong usage (click's own).
@@ -35,19 +38,19 @@ EXIT_FAILED = 1
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-_FILES = click.Path(path_type=Path)
+_FILES = click.Path(path_type=Path, readable=False)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 _THRESHOLD = click.option(
     "--threshold", type=click.FloatRange(0.05, 0.99), default=TriggerSettings.threshold,
     help="Smoothed probability at which a keyword fires.",
 )  # fmt: skip
 _LIMIT = click.option(
-    "--limit-db", type=float, default=None,
+    "--limit-db", type=click.FloatRange(0, 200), default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
 )  # fmt: skip
 _PRESET = click.option(
-    "--preset", type=click.Choice(["live", "studio"]), default="live",
-    help="live: no look-ahead at all.",
+    "--preset", type=click.Choice(["live", "studio", "vowels"]), default="live",
+    help="live: no look-ahead at all. vowels: knows only synthetic vowels, for comparison.",
 )  # fmt: skip
 
 
@@ -72,6 +75,9 @@ class Group(click.Group):
 @click.version_option(__version__, prog_name="resonance")
 def main() -> None:
     """Clean microphone and keyword spotter built from damped driven oscillators."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names and arrows on terminals that lack them
+            stream.reconfigure(errors="replace")
 
 
 @main.command()
@@ -90,12 +96,15 @@ def denoise(
     figure: Path | None, threshold: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Clean recordings; samplerate, channels, subtype and length stay as they are."""
-    from app.figure import Resonogram
-    from app.files import denoise_file, open_audio
+    from app.audiofile import open_audio
+    from app.figure import Resonogram, check_drawable
+    from app.files import denoise_file
 
     targets = _targets(files, output)
-    if figure and len(files) > 1:
-        raise click.UsageError("--figure takes one input file")
+    if figure:
+        if len(files) > 1:
+            raise click.UsageError("--figure takes one input file")
+        check_drawable(figure)
     make_pipeline, model = _pipeline_maker(preset, limit_db, spot, threshold)
 
     def clean(source: Path, tell: Callable[[float], None]) -> None:
@@ -107,13 +116,13 @@ def denoise(
         result = denoise_file(
             source, target, make_pipeline, progress=tell, listener=picture.hear if picture else None
         )
-        _report(source, result, as_json, spot, {"output": str(target), "latency_samples": 0})
+        _report(source, target, result, as_json, spot)
         if figure and picture:
             picture.save(figure, result.events, f"{source.name}: oscillators before and after")
             if not as_json:
                 out.print(f"  resonogram: {figure}", markup=False)
 
-    _each(files, clean, "cleaning")
+    _each(list(targets), clean, "cleaning")
 
 
 @main.command()
@@ -156,13 +165,15 @@ def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
 @click.option("--samplerate", type=float, help="Hz; default: the input device's.")
 @click.option("--block-ms", type=click.FloatRange(1, 200), default=10.0, help="Block length.")
 @click.option("--seconds", type=float, help="Stop after this long; default: Ctrl-C.")
+@_THRESHOLD
 @click.option("--no-spot", is_flag=True, help="Do not listen for keywords.")
 @_PRESET
 @_LIMIT
 @_JSON
 def live(
     input_name: str | None, output_name: str | None, samplerate: float | None, block_ms: float,
-    seconds: float | None, no_spot: bool, preset: str, limit_db: float | None, as_json: bool,
+    seconds: float | None, threshold: float, no_spot: bool, preset: str, limit_db: float | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Clean the microphone into the loudspeaker, and say which keywords are heard."""
     from app.live import LiveStream
@@ -173,6 +184,7 @@ def live(
             DenoiserModel.preset(preset), None if no_spot else SpotterModel(),
             input_name=input_name, output_name=output_name, samplerate=samplerate,
             blocksize_s=block_ms / 1000, limit_db=limit_db,
+            trigger=TriggerSettings(threshold=threshold),
         )  # fmt: skip
     with stream:
         delays = [1000 * s for s in stream.latency_s]
@@ -229,47 +241,53 @@ def info(as_json: bool) -> None:
         out.print_json(data=facts)
 
 
-def _forwarder(name: str, modules: dict[str, str], summary: str) -> None:
-    """A command whose sub-commands are programs of their own, imported only when called."""
+def _programs(name: str, modules: dict[str, str], summary: str) -> None:
+    """A group of commands that are programs of their own, imported only when called."""
 
-    @main.command(
-        name,
-        context_settings={"ignore_unknown_options": True, "help_option_names": []},
-        help=summary,
-    )
-    @click.argument("what", type=click.Choice(sorted(modules)))
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def forward(what: str, arguments: tuple[str, ...]) -> None:
-        try:
-            program = importlib.import_module(modules[what])
-        except ImportError as error:
-            raise UserError(
-                f"resonance {name} needs {error.name}: pip install 'resonance[train]'"
-            ) from error
-        program.main(list(arguments), prog_name=f"resonance {name} {what}")
+    @main.group(name, help=summary)
+    def group() -> None:
+        pass
+
+    for what, module in modules.items():
+
+        @group.command(
+            what,
+            help=f"Same as python -m {module}.",
+            context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        )
+        @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+        def forward(arguments: tuple[str, ...], what: str = what, module: str = module) -> None:
+            try:
+                program = importlib.import_module(module)
+            except ImportError as error:
+                raise UserError(
+                    f"resonance {name} needs {error.name}: pip install 'resonance[train]'"
+                ) from error
+            program.main(list(arguments), prog_name=f"resonance {name} {what}")
 
 
-_forwarder(
+_programs(
     "train",
     {"denoiser": "models.train_denoiser", "keywords": "models.train_keywords"},
-    "Train a model (needs torch): resonance train denoiser --help.",
+    "Train a model (needs torch).",
 )
-_forwarder(
+_programs(
     "export",
     {"denoiser": "export.denoiser", "keywords": "export.keywords"},
-    "Export a trained model (needs torch): resonance export denoiser --help.",
+    "Export a trained model (needs torch).",
 )
 
 
 def _targets(files: Sequence[Path], output: Path) -> dict[Path, Path]:
     """Where each input's output goes."""
-    if len(files) == 1 and not output.is_dir() and output.suffix:
+    files = list(dict.fromkeys(files))
+    if len(files) == 1 and output.suffix and not os.path.isdir(output):
         return {files[0]: output}
-    if output.is_file():
-        raise UserError(f"{output} is a file; name a folder for several inputs")
+    if os.path.isfile(output) or output.suffix.lower() in FORMATS:
+        raise click.UsageError(f"-o {output} must be a folder when there are several inputs")
     targets = {source: output / source.name for source in files}
-    if len({str(target) for target in targets.values()}) < len(files):
-        raise UserError(f"several inputs have the same name and would meet in {output}")
+    if len(set(targets.values())) < len(files):
+        raise click.UsageError(f"several inputs have the same name and would meet in {output}")
     return targets
 
 
@@ -296,11 +314,12 @@ def _pipeline_maker(
     return make, model
 
 
-def _report(source: Path, result: Any, as_json: bool, spotted: bool, extra: dict[str, Any]) -> None:
+def _report(source: Path, target: Path, result: Any, as_json: bool, spotted: bool) -> None:
     _warn(result.warnings)
     if as_json:
         line = {
-            "file": str(source), **extra, "seconds": round(result.seconds, 3),
+            "file": str(source), "output": str(target),
+            "latency_samples": result.latency_samples, "seconds": round(result.seconds, 3),
             "samplerate": result.samplerate, "channels": result.channels,
             "real_time_factor": round(result.real_time_factor, 5), "warnings": result.warnings,
         }  # fmt: skip
@@ -309,9 +328,10 @@ def _report(source: Path, result: Any, as_json: bool, spotted: bool, extra: dict
         click.echo(json.dumps(line))
         return
     out.print(
-        f"{source} → {extra['output']}\n"
+        f"{source} → {target}\n"
         f"  {result.seconds:.2f} s, {result.channels} × {result.samplerate} Hz, "
-        f"real-time factor {result.real_time_factor:.3f}, latency added: 0 samples",
+        f"real-time factor {result.real_time_factor:.3f}, latency added: "
+        f"{result.latency_samples} samples",
         markup=False,
     )
     for event in result.events:
@@ -332,8 +352,9 @@ def _each(
         for source in files:
             try:
                 work(source, partial(tell, source.name))
-            except AudioFileError as error:
-                err.print(f"error: {error}", style="red", markup=False)
+            except UserError as error:
+                named = "" if str(source) in str(error) else f"{source}: "
+                err.print(f"error: {named}{error}", style="red", markup=False)
                 failed += 1
             done()
     if failed:
@@ -364,12 +385,7 @@ def _watch(stream: Any, seconds: float | None, as_json: bool) -> None:
     begin = told = time.monotonic()
     while seconds is None or time.monotonic() - begin < seconds:
         time.sleep(0.05)
-        while not stream.events.empty():
-            event = stream.events.get()
-            if as_json:
-                click.echo(json.dumps(dataclasses.asdict(event)))
-            else:
-                out.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})")
+        _print_events(stream, as_json)
         if stream.error:
             raise UserError(f"the pipeline failed: {stream.error!r}")
         if not stream.stream.active:
@@ -378,6 +394,16 @@ def _watch(stream: Any, seconds: float | None, as_json: bool) -> None:
             told = time.monotonic()
             before, after = (meter.rms_db for meter in stream.levels)
             err.print(f"in {before:6.1f} dB  out {after:6.1f} dB", end="\r")
+    _print_events(stream, as_json)
+
+
+def _print_events(stream: Any, as_json: bool) -> None:
+    while not stream.events.empty():
+        event = stream.events.get()
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(event)))
+        else:
+            out.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})")
 
 
 if __name__ == "__main__":

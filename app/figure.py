@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,13 @@ LONGEST_S = 600.0
 #: Columns of the picture at most.
 COLUMNS = 1600
 RANGE_DB = (-75.0, -15.0)
+#: What pictures can be written as.
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def check_drawable(path: Path) -> None:
+    """Raise :class:`UserError` now if :meth:`Resonogram.save` could not draw ``path`` later."""
+    _pyplot(path)
 
 
 class Resonogram:
@@ -54,13 +64,7 @@ class Resonogram:
         UserError
             If matplotlib is missing or the file cannot be written.
         """
-        try:
-            import matplotlib
-        except ImportError:
-            raise UserError("pictures need matplotlib: pip install 'resonance[figures]'") from None
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-
+        pyplot = _pyplot(path)
         levels = self.levels_db()
         figure, axes = pyplot.subplots(
             2, 1, figsize=(12, 7), sharex=True, sharey=True, layout="constrained"
@@ -70,12 +74,11 @@ class Resonogram:
             for event in events:
                 _mark(axis, event)
         axes[1].set_xlabel("time / s")
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
         figure.colorbar(image, ax=axes, label="oscillator amplitude / dBFS", pad=0.01)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=110)
-        except (OSError, ValueError) as error:
+            _save_aside(figure, path)
+        except OSError as error:
             raise UserError(f"cannot write the picture {path}: {error}") from error
         finally:
             pyplot.close(figure)
@@ -92,6 +95,33 @@ class Resonogram:
         axis.set_yticks(np.interp(wanted_hz, self.bank.f0_hz, np.arange(len(self.bank))), wanted_hz)
         axis.set_ylabel(f"{name}\noscillator f0 / Hz")
         return image
+
+
+def _pyplot(path: Path) -> Any:
+    """Matplotlib's drawing module, once it is sure that ``path`` can be drawn."""
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"cannot draw {path}: its name must end in one of {' '.join(FORMATS)}")
+    try:
+        import matplotlib
+    except ImportError:
+        raise UserError("pictures need matplotlib: pip install 'resonance[figures]'") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save_aside(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # letters the font lacks
+            figure.savefig(aside, dpi=110, format=path.suffix[1:].lower())
+        os.replace(aside, path)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _listen(stream: BankStream, powers: list[Float32Array], sound: Float32Array) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from typing import Any
 
 from app import __version__
 from app.devices import list_devices
 from app.errors import UserError
+from app.sessions import read_card
 from assets import MODELS
 
 PACKAGES = ("numpy", "numba", "onnxruntime", "soundfile", "sounddevice", "matplotlib", "torch")
@@ -36,7 +36,10 @@ def _version(name: str) -> str:
 
 
 def _card(path: Any) -> dict[str, Any]:
-    card = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        card = read_card(path)
+    except (ValueError, OSError) as error:
+        return {"file": path.name, "error": str(error)}
     return {name: card.get(name) for name in ("file", "kind", "bytes", "parameters", "sha256")}
 
 

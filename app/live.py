@@ -16,6 +16,7 @@ from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, SpotterModel
 from app.spotter import KeywordEvent
 from dsp.meters import LevelMeter
+from dsp.trigger import TriggerSettings
 
 
 @dataclass
@@ -45,8 +46,8 @@ class LiveStream:
         Hz, or None for the input device's own.
     blocksize_s
         Length of a block, s; PortAudio may add its own buffering.
-    limit_db
-        Largest attenuation, dB.
+    limit_db, trigger
+        Largest attenuation, dB, and when a keyword counts as heard.
 
     Raises
     ------
@@ -64,12 +65,15 @@ class LiveStream:
         samplerate: float | None = None,
         blocksize_s: float = 0.01,
         limit_db: float | None = None,
+        trigger: TriggerSettings | None = None,
     ) -> None:
         sd = sounddevice()
         devices = (find_device(input_name, "input"), find_device(output_name, "output"))
         try:
             rate = samplerate or sd.query_devices(devices[0], "input")["default_samplerate"]
-            self.pipeline = Pipeline(rate, denoiser=denoiser, spotter=spotter, limit_db=limit_db)
+            self.pipeline = Pipeline(
+                rate, denoiser=denoiser, spotter=spotter, limit_db=limit_db, trigger=trigger
+            )
             blocksize = max(1, round(blocksize_s * rate))
             self._warm_up(blocksize)
             self.stream = sd.Stream(
@@ -98,9 +102,9 @@ class LiveStream:
             self.error = error
             outdata[:] = indata
         seconds = frames / self.pipeline.samplerate
-        busy = time.perf_counter() - start
         self.levels[0].update(indata)
         self.levels[1].update(outdata)
+        busy = time.perf_counter() - start
         counters = self.counters
         counters.blocks += 1
         counters.lost_blocks += bool(status)
@@ -115,10 +119,15 @@ class LiveStream:
 
     def __enter__(self) -> LiveStream:
         # A collection in the middle of a block is a click.
+        sd = sounddevice()
         gc.collect()
         gc.freeze()
         gc.disable()
-        self.stream.start()
+        try:
+            self.stream.start()
+        except sd.PortAudioError as error:
+            self.__exit__()
+            raise DeviceError(f"the audio devices do not start: {error}") from error
         return self
 
     def __exit__(self, *_: object) -> None:

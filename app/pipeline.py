@@ -10,7 +10,7 @@ from app.spotter import KeywordEvent, Spotter
 from dsp.stream import BankStream
 from dsp.trigger import TriggerSettings
 
-#: Samplerates [Hz] at which the bank is known to work.
+#: Samplerates [Hz] that are taken; 8 to 96 kHz are tested.
 SAMPLERATES = (4000, 192000)
 
 
@@ -87,7 +87,7 @@ class Pipeline:
             raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
-        cleaned = np.empty_like(columns, order="C") if self._denoises else None
+        cleaned = np.empty(columns.shape, np.float32) if self._denoises else None
         while start < length:
             stop = min(length, start + self._streams[0].samples_left)
             for channel, stream in enumerate(self._streams):

@@ -23,28 +23,35 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     """A one-thread session and its metadata, once card and contents agree."""
     card_path = path.with_suffix(".json")
     for needed in (path, card_path):
-        if not needed.exists():
-            raise ModelError(
-                f"the model file {needed} is missing; reinstall, or name another model"
-            )
-    content = path.read_bytes()
+        if not needed.is_file():
+            raise ModelError(f"the model file {needed} is missing; reinstall, or export it again")
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"the card {card_path} is not JSON ({error}); reinstall") from error
+        card = read_card(card_path)
+        content = path.read_bytes()
+    except (ValueError, OSError) as error:
+        raise ModelError(f"the card {card_path} cannot be read ({error}); reinstall") from error
     if hashlib.sha256(content).hexdigest() != card.get("sha256"):
         raise ModelError(f"{path} is not the file its card describes; export it again or reinstall")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    raw = session.get_modelmeta().custom_metadata_map
-    facts = {
-        name: json.loads(value) for name, value in raw.items() if value[:1] in '["{-0123456789tf'
-    }
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        raw = session.get_modelmeta().custom_metadata_map
+        facts = {name: json.loads(value) for name, value in raw.items()}
+    except Exception as error:  # onnxruntime has no common base for its errors
+        raise ModelError(f"{path} is not a model of ours ({error}); export it again") from error
     _check(path, facts, kind)
     return session, facts
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """A model's card; ValueError if it is not a JSON object."""
+    card = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(card, dict):
+        raise ValueError("not a JSON object")
+    return card
 
 
 def _check(path: Path, facts: dict[str, Any], kind: str) -> None:
@@ -82,11 +89,11 @@ class DenoiserModel:
         self.carriers: NDArray[np.bool_] = np.array(self.facts["carriers"], dtype=bool)
         self.hop_s = float(self.facts["hop_s"])
         self.ramp_s = float(self.facts["ramp_s"])
-        self.lookahead_s = float(self.facts["lookahead_s"])
-        if self.lookahead_s:
-            raise ModelError(
-                f"{path} needs {self.lookahead_s} s of look-ahead, which is not supported"
-            )
+        if self.facts["lookahead_s"]:
+            raise ModelError(f"{path} looks ahead, which this version cannot; use preset live")
+        shape = [1, len(self.bank), len(FEATURE_NAMES)]
+        if self.session.get_inputs()[0].shape != shape:
+            raise ModelError(f"{path} does not take one hop at a time; use the step form")
 
     @classmethod
     def preset(cls, name: str) -> DenoiserModel:

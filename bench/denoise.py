@@ -10,12 +10,14 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 from pystoi import stoi
 
 from app.pipeline import Pipeline
 from app.sessions import DenoiserModel
 from bench.report import table, write_section
 from models.data import SAMPLERATE, AudioStore, find_recordings
+from models.losses import si_sdr_db
 from models.mixing import Sound, rms, speech_rms
 from models.train_denoiser import DEV_SNRS_DB, stores
 from models.vowels import noisy_vowel
@@ -33,11 +35,10 @@ def clean_through(pipeline: Pipeline, noisy: Sound) -> Sound:
     return out
 
 
-def si_sdr_db(estimate: Sound, target: Sound) -> float:
-    """Scale-invariant signal-to-distortion ratio, dB."""
-    a, b = estimate.astype(np.float64), target.astype(np.float64)
-    part = (a @ b) / (b @ b) * b
-    return float(10 * np.log10((part @ part) / np.sum((a - part) ** 2)))
+def sdr_db(estimate: Sound, target: Sound) -> float:
+    """SI-SDR of one sound, dB."""
+    pair = (torch.from_numpy(s).double()[None] for s in (estimate, target))
+    return float(si_sdr_db(*pair))
 
 
 def snr_db(estimate: Sound, target: Sound) -> float:
@@ -64,13 +65,13 @@ def measure_speech(pipeline: Pipeline, folder: Path, work: Path) -> str:
     for index in range(len(speech)):
         clean = speech.get(index, 0, LONGEST_S * SAMPLERATE)
         clean = clean * np.float32(0.05 / speech_rms(clean))
-        clean_scores.append(si_sdr_db(clean_through(pipeline, clean), clean))
+        clean_scores.append(sdr_db(clean_through(pipeline, clean), clean))
         for snr in DEV_SNRS_DB:
             noise = noise_for(rng, noises, len(clean))
             scale = speech_rms(clean) * 10 ** (-snr / 20) / rms(noise)
             noisy = (clean + noise * scale).astype(np.float32)
             after = clean_through(pipeline, noisy)
-            pair = [si_sdr_db(noisy, clean), si_sdr_db(after, clean)]
+            pair = [sdr_db(noisy, clean), sdr_db(after, clean)]
             pair += [float(stoi(clean, s, SAMPLERATE, extended=True)) for s in (noisy, after)]
             scores[snr].append(pair)
     rows = [_row(f"{snr:g}", np.mean(scores[snr], axis=0)) for snr in DEV_SNRS_DB]
@@ -126,20 +127,17 @@ def measure_vowels(models: list[tuple[str, DenoiserModel]]) -> str:
               help="Folder for decoded audio.")  # fmt: skip
 @click.option("--preset", default="live")
 @click.option("--vowels", is_flag=True, help="Measure the vowel task.")
-@click.option("--vowel-model", type=click.Path(exists=True, path_type=Path),
-              help="A denoiser trained on vowels, exported.")  # fmt: skip
-def main(
-    data: Path | None, work: Path, preset: str, vowels: bool, vowel_model: Path | None
-) -> None:
+def main(data: Path | None, work: Path, preset: str, vowels: bool) -> None:
     """Measure the shipped denoiser and write the tables into docs/benchmarks.md."""
     model = DenoiserModel.preset(preset)
     if data:
         text = measure_speech(Pipeline(SAMPLERATE, denoiser=model), data, work)
         write_section(f"denoise {preset}", f"## Denoising, preset `{preset}`\n\n{text}")
     if vowels:
-        models = [(f"preset {preset}, trained on speech", model)]
-        if vowel_model:
-            models.append(("the same network trained on vowels", DenoiserModel(vowel_model)))
+        models = [
+            (f"preset `{preset}`, trained on speech", model),
+            ("preset `vowels`, the same network trained on vowels", DenoiserModel.preset("vowels")),
+        ]
         write_section("vowels", f"## Synthetic vowels\n\n{measure_vowels(models)}")
 
 

@@ -94,11 +94,6 @@ class OscillatorBank:
         return self.f0_hz * np.sqrt(1.0 - self.damping_ratio**2)
 
     @property
-    def quality(self) -> FloatArray:
-        """Q = 1 / 2ζ [oscillators]."""
-        return 0.5 / self.damping_ratio
-
-    @property
     def ring_time_s(self) -> FloatArray:
         """Time for a struck oscillator to fall by 60 dB [oscillators], s."""
         return np.asarray(np.log(1000.0) / (2.0 * np.pi * self.decay_hz))

@@ -7,6 +7,9 @@ blocks anywhere gives the same bits as the whole. Slow float64 twins stand in ``
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -21,13 +24,20 @@ _FASTMATH = {"reassoc", "nsz", "contract"}
 _F = "float32[::1]"
 
 
-@numba.njit(
-    f"int64({', '.join([_F] * 6)})",
-    nogil=True,
-    cache=True,
-    fastmath=_FASTMATH,
-    error_model="numpy",
-)
+def _compiled(signature: str) -> Callable[[Any], Any]:
+    """Compile for exactly this signature, cached on disk where a place for that can be written."""
+
+    def compile_kernel(function: Any) -> Any:
+        options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+        try:
+            return numba.njit(signature, cache=True, **options)(function)
+        except RuntimeError:  # read-only installation and no home folder
+            return numba.njit(signature, **options)(function)
+
+    return compile_kernel
+
+
+@_compiled(f"int64({', '.join([_F] * 6)})")
 def listen(block, pole_re, pole_im, z_re, z_im, energy):  # type: ignore[no-untyped-def]
     """Drive the oscillators with ``block [samples]``; return how many samples were not finite.
 
@@ -50,13 +60,7 @@ def listen(block, pole_re, pole_im, z_re, z_im, energy):  # type: ignore[no-unty
     return bad
 
 
-@numba.njit(
-    f"int64({', '.join([_F] * 10)}, int64, int64, {_F})",
-    nogil=True,
-    cache=True,
-    fastmath=_FASTMATH,
-    error_model="numpy",
-)
+@_compiled(f"int64({', '.join([_F] * 10)}, int64, int64, {_F})")
 def advance(  # type: ignore[no-untyped-def]
     block,
     pole_re,

@@ -14,6 +14,8 @@ Float32Array = NDArray[np.float32]
 
 #: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
 WING_REFERENCE = (0.7, 0.92)
+#: How many of the highest awake oscillators stand in for those that rest.
+STAND_INS = 4
 
 
 class BankStream:
@@ -63,6 +65,9 @@ class BankStream:
         self._drive = np.where(awake, unit_peak(poles), 0.0)[: self.oscillators].astype(np.float32)
         self._pole_re = np.ascontiguousarray(poles.real, dtype=np.float32)
         self._pole_im = np.ascontiguousarray(poles.imag, dtype=np.float32)
+        resting = ~awake[: self.oscillators]
+        self._resting = np.flatnonzero(resting)
+        self._highest = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])][-STAND_INS:]
         self._turns = _turn_table(bank, samplerate, self._hop)
         self.reset()
 
@@ -125,15 +130,19 @@ class BankStream:
         return self._z_re[:count] * self._drive, self._z_im[:count] * self._drive
 
     def features(self) -> Float32Array:
-        """Features of the hop just ended [oscillators, 3] (see ``dsp/features.py``)."""
+        """Features of the hop just ended [oscillators, 3] (see ``dsp/features.py``).
+
+        Oscillators that rest read as loud as the highest awake ones: networks have met sound of
+        a narrow band, whose top those oscillators would hear from afar, but no silence above it.
+        """
         re, im = self.states()
-        turn = self._turns[self._length]
-        return np.asarray(
-            hop_features(
-                self.power(), re, im, self._before_re, self._before_im, turn.real, turn.imag
-            ),
-            dtype=np.float32,
+        power, turn = self.power(), self._turns[self._length]
+        if len(self._resting):
+            power[self._resting] = power[self._highest].mean()
+        features = hop_features(
+            power, re, im, self._before_re, self._before_im, turn.real, turn.imag
         )
+        return np.asarray(features, dtype=np.float32)
 
     def next_hop(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""

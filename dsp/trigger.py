@@ -14,11 +14,11 @@ class TriggerSettings:
 
     A word fires when its probability, averaged over ``smoothing`` evaluations, reaches
     ``threshold``. It can fire again after ``rest_s``, and only once it has fallen below
-    ``release``, so that one utterance is one event.
+    ``release`` times the threshold, so that one utterance is one event.
     """
 
     threshold: float = 0.7
-    release: float = 0.4
+    release: float = 0.6
     smoothing: int = 3
     rest_s: float = 0.6
 
@@ -39,7 +39,7 @@ class Trigger:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was heard; a word still sounding does not fire again by itself."""
+        """Forget what was heard."""
         self._recent: list[NDArray[np.float32]] = []
         self._armed = np.ones(self.words, dtype=bool)
         self._quiet_until_s = -np.inf
@@ -49,9 +49,9 @@ class Trigger:
 
         ``probabilities [labels]`` sum to 1.
         """
-        self._recent = [*self._recent[1 - self.settings.smoothing :], probabilities[: self.words]]
+        self._recent = [*self._recent, probabilities[: self.words]][-self.settings.smoothing :]
         score = np.sum(self._recent, axis=0) / self.settings.smoothing
-        self._armed |= score < self.settings.release
+        self._armed |= score < self.settings.release * self.settings.threshold
         best = int(np.argmax(score))
         if score[best] < self.settings.threshold or not self._armed[best]:
             return None

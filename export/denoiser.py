@@ -32,7 +32,7 @@ from models.resonant import State
 #: Hops per call of the sequence form.
 SEQUENCE_HOPS = 64
 PROOF_S = 60
-SAMPLERATES_VERIFIED = (8000, 16000, 32000, 44100, 48000, 96000)
+SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
 
 
 class StepModel(nn.Module):
@@ -166,21 +166,24 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
               required=True, help="best.pt of a training run.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--preset", default="live")
-@click.option("--data", default="", help="One line on the training data, for the card.")
-def main(checkpoint: Path, out: Path, preset: str, data: str) -> None:
+@click.option("--step-only", is_flag=True, help="Leave the sequence form out.")
+@click.option("--data", required=True, help="One line on the training data, for the card.")
+def main(checkpoint: Path, out: Path, preset: str, step_only: bool, data: str) -> None:
     """Export step and sequence form with metadata and card; fail if they differ from torch."""
     torch.set_num_threads(1)
-    model, saved = denoiser.load(str(checkpoint))
+    model, saved = denoiser.load(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     facts = metadata(model, preset, saved, data)
-    names = (f"denoiser-{preset}.onnx", f"denoiser-{preset}-sequence.onnx")
+    names = [f"denoiser-{preset}.onnx", f"denoiser-{preset}-sequence.onnx"]
     with tempfile.TemporaryDirectory(dir=out) as aside:
         step, sequence = (Path(aside) / name for name in names)
         export_forms(model, step, sequence)
         differences = prove(model, step, sequence)
-        for path in (step, sequence):
-            write_metadata(path, facts)
-            os.replace(path, out / path.name)
+        if step_only:
+            names = names[:1]
+        for name in names:
+            write_metadata(Path(aside) / name, facts)
+            os.replace(Path(aside) / name, out / name)
     click.echo(json.dumps(differences))
     for name in names:
         card = {

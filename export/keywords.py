@@ -87,11 +87,11 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
               required=True, help="best.pt of a training run.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--scores", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="JSON written by python -m models.evaluate_keywords.")  # fmt: skip
-@click.option("--data", default="", help="One line on the training data, for the card.")
+              help="JSON written by python -m bench.keywords --scores.")  # fmt: skip
+@click.option("--data", required=True, help="One line on the training data, for the card.")
 def main(checkpoint: Path, out: Path, scores: Path | None, data: str) -> None:
     """Export the spotter with metadata and card; fail if it differs from torch."""
-    model, saved = keywords.load(str(checkpoint))
+    model, saved = keywords.load(checkpoint)
     measured = json.loads(scores.read_text()) if scores else {"dev": saved.get("scores", {})}
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as aside:

@@ -62,7 +62,10 @@ def write_card(path: Path, card: Mapping[str, Any]) -> Path:
 
 def git_revision() -> str:
     """The commit the export was made from, or "unknown"."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+    )  # fmt: skip
     return done.stdout.strip() or "unknown"
 
 

@@ -155,7 +155,7 @@ class _Hear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d_energy: Tensor, d_re: Tensor, d_im: Tensor) -> Any:  # type: ignore[override]
         x, edges, pole_re, pole_im, end_re, end_im = ctx.saved_tensors
-        dx = torch.zeros_like(x)
+        dx = x.new_zeros(x.shape)
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
         adjoint.listen_backward(
             *_arrays(x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_re, d_im),
@@ -170,7 +170,7 @@ class _Play(torch.autograd.Function):
         ctx: Any, x: Tensor, edges: Tensor, ramp: int,
         pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
     ) -> Any:  # fmt: skip
-        y = torch.zeros_like(x)
+        y = x.new_zeros(x.shape)
         end_re, end_im = (x.new_zeros(x.shape[0], len(edges) - 1, len(pole_re)) for _ in range(2))
         rest = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, y)
         adjoint.synthesise_forward(*_arrays(x, edges), ramp, *rest)  # type: ignore[call-arg]
@@ -182,7 +182,7 @@ class _Play(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
         x, edges, pole_re, pole_im, w_re, w_im, end_re, end_im = ctx.saved_tensors
         with_poles = any(ctx.needs_input_grad[i] for i in (0, 3, 4))
-        dx, dw_re, dw_im = torch.zeros_like(x), torch.zeros_like(w_re), torch.zeros_like(w_im)
+        dx, dw_re, dw_im = (t.new_zeros(t.shape) for t in (x, w_re, w_im))
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
         middle = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, dy)
         after = _arrays(dx, dp_re, dp_im, dw_re, dw_im)

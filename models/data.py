@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dsp.identity import TRAINING_SAMPLERATE
+
 Int16Array = NDArray[np.int16]
 
-SAMPLERATE = 16000
+SAMPLERATE = TRAINING_SAMPLERATE
+#: Speakers of VoiceBank's training set that are held out, as is usual.
+VOICEBANK_DEV = ("p226", "p287")
 
 
-class DataError(ValueError):
+class DataError(click.ClickException):
     """A data folder that cannot be used; the message says what was looked for."""
 
 
@@ -87,7 +94,8 @@ def _read_speech_commands(folder: Path) -> Iterator[Recording]:
     for path in folder.glob("*/*.wav"):
         word = path.parent.name
         if word == "_background_noise_":
-            yield Recording(path, "noise", "train", label=path.stem)
+            split = "dev" if path.stem == "running_tap" else "train"
+            yield Recording(path, "noise", split, label=path.stem)
         else:
             split = splits.get(f"{word}/{path.name}", "train")
             yield Recording(path, "keyword", split, path.name.split("_nohash_")[0], word)
@@ -104,8 +112,9 @@ def _read_librispeech(folder: Path) -> Iterator[Recording]:
 
 def _read_voicebank(folder: Path) -> Iterator[Recording]:
     for clean in folder.glob("clean_*set*_wav/*.wav"):
-        split = "test" if "testset" in clean.parent.name else "train"
         speaker = clean.stem.split("_")[0]
+        split = "dev" if speaker in VOICEBANK_DEV else "train"
+        split = "test" if "testset" in clean.parent.name else split
         yield Recording(clean, "speech", split, speaker)
         noisy = folder / clean.parent.name.replace("clean_", "noisy_") / clean.name
         if noisy.exists():
@@ -129,13 +138,30 @@ def read_recording(recording: Recording) -> NDArray[np.float32]:
     return sound[:length] - clean[:length]
 
 
+def chosen(recordings: Sequence[Recording], kind: str, split: str) -> list[Recording]:
+    """Recordings of one kind and split.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    found = [r for r in recordings if r.kind == kind and r.split == split]
+    if not found:
+        raise DataError(
+            f"the data hold no {kind} recordings for split {split!r}; name a folder that does, "
+            "too (--data may be given several times)"
+        )
+    return found
+
+
 class AudioStore:
     """Decoded recordings, end to end in one int16 array that processes share through a file.
 
     Parameters
     ----------
     recordings
-        What to hold; their order is the store's.
+        What to hold; their order is the store's. May be empty.
     cache
         Folder for the decoded array, about 115 MB for each hour; made if missing.
     """
@@ -146,20 +172,35 @@ class AudioStore:
             f"{r.path.resolve()} {r.minus} {r.path.stat().st_size}" for r in self.recordings
         )
         stem = hashlib.sha256(key.encode()).hexdigest()[:16]
-        data, ends = cache / f"{stem}.samples.npy", cache / f"{stem}.ends.npy"
-        if not (data.exists() and ends.exists()):
+        self._files = cache / f"{stem}.samples.npy", cache / f"{stem}.ends.npy"
+        if not all(file.exists() for file in self._files):
             cache.mkdir(parents=True, exist_ok=True)
-            self._decode(data, ends)
-        self._samples: Int16Array = np.load(data, mmap_mode="r")
-        self._ends = np.load(ends)
+            self._decode()
+        self._open()
 
-    def _decode(self, data: Path, ends: Path) -> None:
-        parts = [
-            np.clip(np.rint(read_recording(r) * 32767), -32768, 32767).astype(np.int16)
-            for r in tqdm(self.recordings, desc="decoding", unit="file")
-        ]
-        np.save(ends, np.cumsum([len(p) for p in parts]))
-        np.save(data, np.concatenate(parts))
+    def _decode(self) -> None:
+        parts = [np.zeros(0, np.int16)]
+        for recording in tqdm(self.recordings, desc="decoding", unit="file"):
+            sound = np.rint(read_recording(recording) * 32767)
+            parts.append(np.clip(sound, -32768, 32767).astype(np.int16))
+        ends = np.cumsum([len(part) for part in parts])[1:]
+        for file, array in zip(self._files, (np.concatenate(parts), ends), strict=True):
+            aside = file.with_name(f"{os.getpid()}.{file.name}")
+            np.save(aside, array)
+            os.replace(aside, file)
+
+    def _open(self) -> None:
+        empty = not self.recordings  # an empty file cannot be mapped
+        self._samples: Int16Array = np.load(self._files[0], mmap_mode=None if empty else "r")
+        self._ends = np.load(self._files[1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes need to open the same files."""
+        return {"recordings": self.recordings, "_files": self._files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
 
     def __len__(self) -> int:
         return len(self.recordings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from dsp.features import FEATURE_NAMES, hop_edges, hop_features
 from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
 from models.bank import hear, play, poles_from
 from models.resonant import ResonantLayer, State
+from models.training import load_checkpoint, save_atomically
 
 
 @dataclass(frozen=True)
@@ -195,14 +197,15 @@ class Denoiser(nn.Module):
         )
 
 
-def save(model: Denoiser, path: str, **extra: Any) -> None:
+def save(model: Denoiser, path: Path, **extra: Any) -> None:
     """Write weights and sizes; ``extra`` travels along (data summary, scores, step)."""
-    torch.save({"config": asdict(model.config), "weights": model.state_dict(), **extra}, path)
+    content = {"config": asdict(model.config), "weights": model.state_dict(), **extra}
+    save_atomically(content, path)
 
 
-def load(path: str) -> tuple[Denoiser, dict[str, Any]]:
+def load(path: Path) -> tuple[Denoiser, dict[str, Any]]:
     """A saved denoiser, ready to use, and what was saved along with it."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = load_checkpoint(path)
     model = Denoiser(DenoiserConfig(**saved.pop("config")))
     model.load_state_dict(saved.pop("weights"))
     return model.eval(), saved

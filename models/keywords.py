@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
+from models.training import load_checkpoint, save_atomically
 
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 #: Frames between evaluations of the window while streaming.
@@ -164,14 +166,15 @@ def sinusoids(frames: int, width: int) -> Tensor:
     return torch.stack([torch.sin(angle), torch.cos(angle)], -1).flatten(-2)
 
 
-def save(model: KeywordSpotter, path: str, **extra: Any) -> None:
+def save(model: KeywordSpotter, path: Path, **extra: Any) -> None:
     """Write weights and sizes; ``extra`` travels along."""
-    torch.save({"config": asdict(model.config), "weights": model.state_dict(), **extra}, path)
+    content = {"config": asdict(model.config), "weights": model.state_dict(), **extra}
+    save_atomically(content, path)
 
 
-def load(path: str) -> tuple[KeywordSpotter, dict[str, Any]]:
+def load(path: Path) -> tuple[KeywordSpotter, dict[str, Any]]:
     """A saved spotter, ready to use, and what was saved along with it."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = load_checkpoint(path)
     model = KeywordSpotter(SpotterConfig(**saved.pop("config")))
     model.load_state_dict(saved.pop("weights"))
     return model.eval(), saved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import torch
 from tqdm import tqdm
 
 from models import denoiser
-from models.data import AudioStore, Recording, find_recordings
+from models.data import AudioStore, Recording, chosen, find_recordings
 from models.denoiser import Denoiser, DenoiserConfig
 from models.losses import denoising_loss, error_db, si_sdr_db
 from models.mixing import Mixer, MixingRecipe
 from models.rooms import room_responses
 from models.training import (
     Average,
+    load_checkpoint,
     numbered_batches,
     save_atomically,
     seed_everything,
@@ -34,11 +36,8 @@ VOWELS_ONLY = MixingRecipe(
 
 def stores(recordings: list[Recording], split: str, cache: Path) -> tuple[AudioStore, AudioStore]:
     """Speech and noise of one split."""
-    chosen = [
-        [r for r in recordings if r.kind == kind and r.split == split]
-        for kind in ("speech", "noise")
-    ]
-    return AudioStore(chosen[0], cache), AudioStore(chosen[1], cache)
+    speech, noise = (chosen(recordings, kind, split) for kind in ("speech", "noise"))
+    return AudioStore(speech, cache), AudioStore(noise, cache)
 
 
 def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[Any]:
@@ -99,7 +98,7 @@ def main(
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = dev_batches(recordings, work, 16)
     run = Run(work / f"denoiser-{task}", steps, learning_rate, device, bank_steps)
-    loader = numbered_batches(lambda i: mixer.batch(i, batch), run.step, steps, workers)
+    loader = numbered_batches(partial(mixer.batch, size=batch), run.step, steps, workers)
     saved = time.monotonic()
     progress = tqdm(loader, initial=run.step, total=steps, unit="step", mininterval=5)
     for noisy, clean in progress:
@@ -127,7 +126,7 @@ class Run:
             self._resume()
 
     def _resume(self) -> None:
-        saved = torch.load(self.folder / "last.pt", weights_only=True)
+        saved = load_checkpoint(self.folder / "last.pt")
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.average.weights = saved["average"]
@@ -167,7 +166,7 @@ class Run:
         if kept:
             self.best = scores["improvement"]
             self.folder.mkdir(parents=True, exist_ok=True)
-            denoiser.save(averaged, str(self.folder / "best.pt"), step=self.step, scores=scores)
+            denoiser.save(averaged, self.folder / "best.pt", step=self.step, scores=scores)
         figures = " ".join(f"{name}:{value:.2f}" for name, value in scores.items())
         return f"step {self.step} {figures}{' (best)' if kept else ''}"
 

@@ -22,7 +22,7 @@ from dsp.bank import broad_bank
 from dsp.features import band_pooling, hop_edges, log_power
 from models import keywords
 from models.bank import hear, poles_from
-from models.data import SAMPLERATE, AudioStore, Recording, find_recordings
+from models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
 from models.keywords import (
     CORE_WORDS,
     LABELS,
@@ -35,7 +35,15 @@ from models.keywords import (
 from models.mixing import Sound, colored_noise, rms, speech_rms
 from models.rooms import room_responses
 from models.synthetic_voices import speak_by_anyone, spoken_words
-from models.training import Average, save_atomically, seed_everything, warm_hold_decay
+from models.training import (
+    Average,
+    load_checkpoint,
+    randomness,
+    restore_randomness,
+    save_atomically,
+    seed_everything,
+    warm_hold_decay,
+)
 
 CLIP = SAMPLERATE  #: one second
 #: The published one-layer model on this program's windows and labels.
@@ -119,6 +127,18 @@ def placed(clip: Sound, shift: int) -> Sound:
     return sound
 
 
+def partial_word(rng: np.random.Generator, clip: Sound) -> Sound:
+    """A clip so far to one side that half of its word or more is missing: not yet, or no longer."""
+    return placed(clip, int(rng.choice([-1, 1]) * rng.uniform(0.45, 0.75) * CLIP))
+
+
+def edged(rng: np.random.Generator, speech: Sound) -> Sound:
+    """Now and then, speech that only just begins, or has just ended."""
+    if rng.random() < 0.6:
+        return speech
+    return placed(speech, int(rng.choice([-1, 1]) * rng.uniform(0.2, 0.8) * CLIP))
+
+
 def leveled(rng: np.random.Generator, sound: Sound) -> Sound:
     """At a random level between -45 and -15 dB of full scale."""
     return (sound * (10 ** (rng.uniform(-45, -15) / 20) / max(rms(sound), 1e-6))).astype(np.float32)
@@ -136,6 +156,9 @@ class Corpus:
         def store(kind: str, split: str) -> AudioStore:
             return AudioStore([r for r in recordings if r.kind == kind and r.split == split], cache)
 
+        for split in ("train", "dev"):
+            for kind in ("keyword", "noise"):
+                chosen(recordings, kind, split)  # the rest may be missing
         self.config, self.window = config, BandWindow(config)
         self.words, self.dev_words = store("keyword", "train"), store("keyword", "dev")
         self.silence, self.dev_silence = store("silence", "train"), store("silence", "dev")
@@ -160,13 +183,17 @@ class Corpus:
         for word, clip in clips + synthetic:
             sounds.append(augment(rng, clip))
             labels.append(self.label(word))
-        for sentence in self.read_aloud(rng, 60):
-            for start in rng.integers(0, max(1, len(sentence) - CLIP), 6):
-                sounds.append(augment(rng, sentence[start : start + CLIP]))
+            if rng.random() < 0.2:
+                sounds.append(augment(rng, partial_word(rng, clip)))
                 labels.append(self.label(UNKNOWN))
-        for index in rng.choice(self.running, 1200):
+        for sentence in self.read_aloud(rng, 60 if self.running else 0):
+            for start in rng.integers(0, max(1, len(sentence) - CLIP), 6):
+                sounds.append(augment(rng, edged(rng, sentence[start : start + CLIP])))
+                labels.append(self.label(UNKNOWN))
+        for index in rng.choice(self.running, 1200 if self.running else 0):
             start = int(rng.integers(max(1, self.speech.length(int(index)) - CLIP)))
-            sounds.append(augment(rng, self.speech.get(int(index), start, start + CLIP)))
+            part = self.speech.get(int(index), start, start + CLIP)
+            sounds.append(augment(rng, edged(rng, part)))
             labels.append(self.label(UNKNOWN))
         quiet = [self.silence.get(i) for i in range(len(self.silence))]
         quiet += [augment.background(rng) for _ in range(600)]
@@ -176,8 +203,8 @@ class Corpus:
 
     def read_aloud(self, rng: np.random.Generator, count: int) -> list[Sound]:
         """Training sentences without core words, read by synthetic voices."""
-        chosen = rng.choice(self.running, count)
-        texts = [self.speech.recordings[int(i)].text.lower().split()[:9] for i in chosen]
+        numbers = rng.choice(self.running, count)
+        texts = [self.speech.recordings[int(i)].text.lower().split()[:9] for i in numbers]
         return [speak_by_anyone(rng, " ".join(words)) for words in texts]
 
     def dev(self, snr_db: float | None = None) -> Examples:
@@ -211,7 +238,8 @@ def training_copies(
 ) -> tuple[list[Examples], Examples, Examples]:
     """Augmented training windows (kept in ``cache``), and the two dev sets."""
     corpus = Corpus(recordings, cache, config)
-    key = f"2 {copies} {each} {config.bands} {config.frames} {config.frame_s} {len(recordings)}"
+    names = " ".join(str(r.path) for r in recordings)
+    key = f"3 {copies} {each} {config.bands} {config.frames} {config.frame_s} {names}"
     path = cache / f"keywords-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
     if not path.exists():
         synthetic = spoken_words((*CORE_WORDS, "seven", "marvin", "house"), each, seed=3)
@@ -266,11 +294,11 @@ def train(
     steps_each = len(copies[0].labels) // batch
     first, best = 0, {"all": 0.0, "ten": 0.0}
     if (folder / "last.pt").exists():
-        saved = torch.load(folder / "last.pt", weights_only=True)
+        saved = load_checkpoint(folder / "last.pt")
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         average.weights, first, best = saved["average"], saved["epoch"], saved["best"]
-        torch.set_rng_state(saved["rng"])
+        restore_randomness(saved["randomness"])
     progress = tqdm(range(first, epochs), initial=first, total=epochs, unit="epoch", disable=quiet)
     for epoch in progress:
         rng = np.random.default_rng((seed, epoch))
@@ -292,10 +320,10 @@ def train(
         best = keep_best(average, config, dev, folder, best, progress)
         save_atomically(
             {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "best": best,
-             "average": average.weights, "epoch": epoch + 1, "rng": torch.get_rng_state()},
+             "average": average.weights, "epoch": epoch + 1, "randomness": randomness()},
             folder / "last.pt",
         )  # fmt: skip
-    return keywords.load(str(folder / "best.pt"))[0], best
+    return keywords.load(folder / "best.pt")[0], best
 
 
 def keep_best(
@@ -309,7 +337,7 @@ def keep_best(
     if now["all"] >= best["all"]:
         best = now
         folder.mkdir(parents=True, exist_ok=True)
-        keywords.save(model.eval(), str(folder / "best.pt"), scores=now)
+        keywords.save(model.eval(), folder / "best.pt", scores=now)
     progress.set_postfix({k: f"{v:.2f}" for k, v in now.items()} | {"best": f"{best['all']:.2f}"})
     return best
 

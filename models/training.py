@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -25,11 +26,10 @@ def warm_hold_decay(step: int, steps: int, warm: int = 200, decay: float = 0.4) 
     return rise * min(1.0, max(0.0, (steps - step) / (decay * steps)))
 
 
-class Average(nn.Module):
+class Average:
     """Exponential moving average of a model's weights; starts as a copy."""
 
     def __init__(self, model: nn.Module, decay: float = 0.998) -> None:
-        super().__init__()
         self.decay = decay
         self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
@@ -49,6 +49,35 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     aside = path.with_suffix(".part")
     torch.save(content, aside)
     os.replace(aside, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU.
+
+    Raises
+    ------
+    click.ClickException
+        If the file is not one.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each have their own
+        raise click.ClickException(f"{path} is not a checkpoint of ours: {error}") from error
+    if not isinstance(content, dict):
+        raise click.ClickException(f"{path} is not a checkpoint of ours")
+    return content
+
+
+def randomness() -> dict[str, Any]:
+    """State of torch's random numbers on every device."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+
+def restore_randomness(state: dict[str, Any]) -> None:
+    """Go on with the random numbers where :func:`randomness` was called."""
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 class _Numbered(Dataset[Any]):

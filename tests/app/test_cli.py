@@ -52,7 +52,8 @@ def test_names_that_would_collide_are_refused(hiss, tmp_path):
     (tmp_path / "b").mkdir()
     other = tmp_path / "b" / "hiss.wav"
     other.write_bytes(hiss.read_bytes())
-    assert "same name" in run("denoise", hiss, other, "-o", tmp_path / "out", code=1).stderr
+    assert "same name" in run("denoise", hiss, other, "-o", tmp_path / "out", code=2).stderr
+    assert "must be a folder" in run("denoise", hiss, other, "-o", "x.wav", code=2).stderr
 
 
 def test_demo_has_its_words_and_a_picture(tmp_path):
@@ -88,12 +89,35 @@ def test_spot_hears_nothing_in_noise(hiss):
 
 def test_studio_is_refused_while_it_is_not_shipped(hiss, tmp_path):
     result = run("denoise", hiss, "-o", tmp_path / "x.wav", "--preset", "studio", code=1)
-    assert "choose one of: live" in result.stderr
+    assert "choose one of: live, vowels" in result.stderr
+
+
+def test_a_rate_out_of_range_does_not_stop_the_others(hiss, tmp_path):
+    odd = tmp_path / "odd.wav"
+    soundfile.write(odd, np.zeros(3000), 3000)
+    result = run("denoise", odd, hiss, "-o", tmp_path / "out", "--json", code=1)
+    assert [r["file"] for r in lines(result)] == [str(hiss)]
+    assert "odd.wav: samplerate 3000 Hz" in result.stderr
 
 
 def test_wrong_usage_is_exit_code_2(hiss):
     run("denoise", hiss, code=2)
-    run("denoise", hiss, "-o", "x.wav", "--preset", "loud", code=2)
+    run("denoise", hiss, "-o", "x.wav", "--limit-db", -3, code=2)
+    run("spot", hiss, "--threshold", 3, code=2)
+
+
+@pytest.mark.parametrize("output", ["/dev/null/x.wav", "x" * 300 + ".wav", "/proc/x.wav"])
+def test_outputs_that_cannot_be_are_refused_with_a_sentence(hiss, output):
+    result = run("denoise", hiss, "-o", output, code=1)
+    assert "cannot be written" in result.stderr
+    assert not isinstance(result.exception, OSError)
+
+
+def test_pictures_that_cannot_be_drawn_are_refused_before_the_work(hiss, tmp_path):
+    target = tmp_path / "clean.wav"
+    result = run("denoise", hiss, "-o", target, "--figure", tmp_path / "x.gif", code=1)
+    assert "must end in one of .png" in result.stderr
+    assert not target.exists()
 
 
 def test_info_has_what_a_bug_report_needs():
@@ -105,3 +129,8 @@ def test_info_has_what_a_bug_report_needs():
 def test_training_is_reachable():
     assert "--data" in run("train", "denoiser", "--help").output
     assert "--checkpoint" in run("export", "keywords", "--help").output
+    assert "denoiser" in run("train", "--help").output
+    assert (
+        "not a folder"
+        in run("train", "denoiser", "--data", "/nowhere", "--work", "w", code=1).output
+    )

@@ -1,10 +1,14 @@
 """Files of every kind end in a right result or a clear sentence, never in a damaged output."""
 
+import subprocess
+import sys
+
 import numpy as np
 import psutil
 import pytest
 import soundfile
 
+from app import audiofile
 from app.errors import AudioFileError
 from app.files import denoise_file, spot_file
 from app.pipeline import Pipeline
@@ -53,8 +57,10 @@ def test_form_and_length_stay(clean, tmp_path, name, subtype, samplerate, channe
 
 def test_another_container_keeps_what_it_can(clean, tmp_path):
     soundfile.write(tmp_path / "a.wav", sound(), 16000, "PCM_24")
-    clean(tmp_path / "a.wav", tmp_path / "a.flac")
-    assert soundfile.info(tmp_path / "a.flac").subtype == "PCM_24"
+    for name, subtype in (("a.flac", "PCM_24"), ("a.opus", "OPUS"), ("a.mp3", "MPEG_LAYER_III")):
+        clean(tmp_path / "a.wav", tmp_path / name)
+        assert soundfile.info(tmp_path / name).subtype == subtype
+        assert soundfile.info(tmp_path / name).frames == 8000
     with pytest.raises(AudioFileError, match=r"'\.txt'; use"):
         clean(tmp_path / "a.wav", tmp_path / "a.txt")
 
@@ -87,8 +93,51 @@ def test_truncated_wav_gives_what_is_there_and_says_so(clean, tmp_path):
     soundfile.write(tmp_path / "whole.wav", sound(), 16000)
     content = (tmp_path / "whole.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
-    clean(tmp_path / "cut.wav", tmp_path / "out.wav")
+    result = clean(tmp_path / "cut.wav", tmp_path / "out.wav")
     assert 3000 < soundfile.info(tmp_path / "out.wav").frames < 4000
+    assert "truncated" in result.warnings[0]
+
+
+def test_flac_of_unknown_length_is_read_to_its_end(clean, tmp_path):
+    """As an encoder writes it into a pipe: the total in its header is 0."""
+    soundfile.write(tmp_path / "a.flac", sound(seconds=4), 16000)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] &= 0xF0  # STREAMINFO: 36 bits of total samples
+    content[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(content)
+    result = clean(tmp_path / "a.flac", tmp_path / "b.wav")
+    assert soundfile.info(tmp_path / "b.wav").frames == 64000
+    assert result.warnings == []
+
+
+def test_sound_too_long_for_wav_becomes_rf64(tmp_path, monkeypatch, clean):
+    monkeypatch.setattr(audiofile, "_WAV_LIMIT", 10_000)
+    soundfile.write(tmp_path / "a.wav", sound(), 16000)
+    clean(tmp_path / "a.wav", tmp_path / "b.wav")
+    assert soundfile.info(tmp_path / "b.wav").format == "RF64"
+    assert soundfile.info(tmp_path / "b.wav").frames == 8000
+
+
+def test_a_full_disk_at_the_last_moment_is_noticed(tmp_path):
+    """Formats that flush on closing fail silently there; the file must not get its name."""
+    soundfile.write(tmp_path / "a.wav", sound(seconds=4), 16000)
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from app.files import denoise_file\n"
+        "from app.pipeline import Pipeline\n"
+        "from app.sessions import DenoiserModel\n"
+        "model = DenoiserModel.preset('live')\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))\n"
+        "make = lambda rate, channels: Pipeline(rate, channels, denoiser=model)\n"
+        "denoise_file(Path(sys.argv[2]), Path(sys.argv[3]), make)\n"
+    )
+    arguments = ["20000", str(tmp_path / "a.wav"), str(tmp_path / "b.flac")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert "AudioFileError" in done.stderr
+    assert not (tmp_path / "b.flac").exists()
+    assert left_over(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["cut.flac", "text.wav", "empty.wav", "missing.wav", "folder.wav"])

@@ -1,12 +1,15 @@
 """The contract of the streaming pipeline: any block, any rate, no delay, no surprise."""
 
+import json
 import time
 
 import numpy as np
 import pytest
+import soxr
 
 from app.errors import UserError
 from app.pipeline import Pipeline
+from assets import DEMO
 from dsp.trigger import TriggerSettings
 
 SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
@@ -18,6 +21,11 @@ def noisy_tones(samplerate, seconds=1.0, seed=0):
     t = np.arange(int(seconds * samplerate)) / samplerate
     tone = 0.2 * np.sin(2 * np.pi * 220 * t) * (np.sin(2 * np.pi * 3 * t) > 0)
     return (tone + 0.03 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def si_sdr_db(estimate, clean):
+    part = (estimate @ clean) / (clean @ clean) * clean
+    return 10 * np.log10((part @ part) / np.sum((estimate - part) ** 2))
 
 
 def run(pipeline, sound, block):
@@ -72,13 +80,18 @@ def test_speech_is_not_delayed(denoiser, demo):
 
 def test_it_denoises_the_demo_and_hears_its_words(denoiser, spotter, demo):
     noisy, clean, samplerate = demo
-    out, _ = run(Pipeline(samplerate, denoiser=denoiser, spotter=spotter), noisy, 480)
+    out, events = run(Pipeline(samplerate, denoiser=denoiser, spotter=spotter), noisy, 480)
+    assert si_sdr_db(out, clean) > si_sdr_db(noisy, clean) + 3
+    truth = json.loads(DEMO.with_suffix(".json").read_text())
+    assert [e.keyword for e in events] == [t["keyword"] for t in truth]
 
-    def si_sdr_db(estimate):
-        part = (estimate @ clean) / (clean @ clean) * clean
-        return 10 * np.log10((part @ part) / np.sum((estimate - part) ** 2))
 
-    assert si_sdr_db(out) > si_sdr_db(noisy) + 3
+@pytest.mark.parametrize("samplerate", [8000, 16000, 48000])
+def test_every_samplerate_is_cleaned_alike(samplerate, denoiser, demo):
+    noisy, clean, own = demo
+    noisy, clean = (soxr.resample(s, own, samplerate) for s in (noisy, clean))
+    out, _ = run(Pipeline(samplerate, denoiser=denoiser), noisy, 480)
+    assert si_sdr_db(out, clean) > si_sdr_db(noisy, clean) + 3
 
 
 @pytest.mark.parametrize("limit_db", [0, 6, 12])
@@ -141,6 +154,14 @@ def test_spotting_alone_hears_what_denoising_hears(denoiser, spotter, demo):
 def test_nothing_in_nothing_out(denoiser):
     empty = np.zeros(0, np.float32)
     assert Pipeline(16000, denoiser=denoiser).process(empty, empty) == []
+
+
+def test_other_number_types_are_taken(denoiser):
+    sound = noisy_tones(16000)
+    out = np.empty(len(sound), np.float64)
+    Pipeline(16000, denoiser=denoiser).process(sound.astype(np.float64), out)
+    expected, _ = run(Pipeline(16000, denoiser=denoiser), sound, len(sound))
+    np.testing.assert_array_equal(out.astype(np.float32), expected)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ def test_a_word_said_again_fires_again_but_not_at_once():
     assert len(fire(word + [0.0] * 3 + word, rest_s=2.0)) == 1
 
 
+def test_low_thresholds_and_single_evaluations_work():
+    assert len(fire([0.3] * 60, threshold=0.2)) == 1
+    assert len(fire([0.0, 0.9, 0.0, 0.0], smoothing=1)) == 1
+    assert fire([0.3] * 60, smoothing=1) == []
+
+
 def test_unknown_and_silence_never_fire():
     trigger = Trigger(1, TriggerSettings())
     assert all(trigger.update(i, np.array([0.0, 1.0], np.float32)) is None for i in range(20))

@@ -13,7 +13,7 @@ from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, SpotterModel
 from export import denoiser as export_denoiser
 from export import keywords as export_keywords
-from export.onnx_file import ParityError, check_close
+from export.onnx_file import ParityError, check_close, write_card
 from models import denoiser, keywords
 from models.denoiser import Denoiser, DenoiserConfig
 from models.keywords import KeywordSpotter, SpotterConfig
@@ -31,7 +31,7 @@ def exported(tmp_path_factory):
         model.outlet.weight.normal_(std=0.05)
         model.bank.f0_shift.normal_(std=0.5)
         model.bank.damping_shift.normal_(std=0.5)
-    denoiser.save(model, str(folder / "best.pt"), step=5, scores={"improvement": 1.5})
+    denoiser.save(model, folder / "best.pt", step=5, scores={"improvement": 1.5})
     result = CliRunner().invoke(
         export_denoiser.main,
         ["--checkpoint", str(folder / "best.pt"), "--out", str(folder), "--data", "none"],
@@ -78,6 +78,22 @@ def test_a_changed_file_is_refused(exported, tmp_path):
         DenoiserModel(tmp_path / "denoiser-live.onnx")
     with pytest.raises(ModelError, match="missing"):
         DenoiserModel(tmp_path / "nothing.onnx")
+    (tmp_path / "denoiser-live.json").write_text("[]")
+    with pytest.raises(ModelError, match="cannot be read"):
+        DenoiserModel(tmp_path / "denoiser-live.onnx")
+
+
+def test_the_sequence_form_is_no_step(exported):
+    with pytest.raises(ModelError, match="one hop at a time"):
+        DenoiserModel(exported[0] / "denoiser-live-sequence.onnx")
+
+
+def test_junk_with_a_good_card_is_refused(tmp_path):
+    path = tmp_path / "denoiser-live.onnx"
+    path.write_bytes(b"junk")
+    write_card(path, {})
+    with pytest.raises(ModelError, match="not a model of ours"):
+        DenoiserModel(path)
 
 
 def test_a_denoiser_is_no_spotter(exported):
@@ -95,9 +111,10 @@ def test_differences_stop_an_export():
 def test_spotter_export(tmp_path):
     torch.manual_seed(0)
     model = KeywordSpotter(SpotterConfig(width=32)).eval()
-    keywords.save(model, str(tmp_path / "best.pt"), scores={"ten": 50.0})
+    keywords.save(model, tmp_path / "best.pt", scores={"ten": 50.0})
     result = CliRunner().invoke(
-        export_keywords.main, ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path)]
+        export_keywords.main,
+        ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path), "--data", "none"],
     )
     assert result.exit_code == 0, result.output
     spotter = SpotterModel(tmp_path / "keywords.onnx")

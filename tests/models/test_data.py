@@ -1,10 +1,18 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from models.data import AudioStore, DataError, find_recordings, read_recording
+from models.data import (
+    AudioStore,
+    DataError,
+    Recording,
+    chosen,
+    find_recordings,
+    read_recording,
+)
 
 
 def write(path: Path, sound=None, samplerate=16000) -> None:
@@ -60,7 +68,7 @@ def test_voicebank_noise_is_what_was_added(tmp_path, rng):
         write(tmp_path / f"noisy_{part}_wav/p226_001.wav", clean + noise)
     found = find_recordings(tmp_path)
     assert sorted({(r.kind, r.split) for r in found}) == [
-        ("noise", "test"), ("noise", "train"), ("speech", "test"), ("speech", "train"),
+        ("noise", "dev"), ("noise", "test"), ("speech", "dev"), ("speech", "test"),
     ]  # fmt: skip
     added = next(r for r in found if r.kind == "noise")
     np.testing.assert_allclose(read_recording(added), noise, atol=1e-4)
@@ -71,6 +79,24 @@ def test_unknown_layouts_are_named(tmp_path):
         find_recordings(tmp_path)
     with pytest.raises(DataError, match="not a folder"):
         find_recordings(tmp_path / "nowhere")
+
+
+def test_missing_kinds_are_named(tmp_path):
+    write(tmp_path / "a/x.wav")
+    (tmp_path / "index.csv").write_text("path,kind,split\na/x.wav,speech,train\n")
+    found = find_recordings(tmp_path)
+    assert len(chosen(found, "speech", "train")) == 1
+    with pytest.raises(DataError, match="no noise recordings for split 'dev'"):
+        chosen(found, "noise", "dev")
+    assert len(AudioStore([], tmp_path / "cache")) == 0
+
+
+def test_stores_travel_to_other_processes_by_name(tmp_path):
+    write(tmp_path / "a.wav")
+    store = AudioStore([Recording(tmp_path / "a.wav", "speech", "train")], tmp_path / "cache")
+    packed = pickle.dumps(store)
+    assert len(packed) < 1000
+    np.testing.assert_array_equal(pickle.loads(packed).get(0), store.get(0))
 
 
 def test_store_holds_what_was_recorded_at_16_khz(tmp_path, rng):

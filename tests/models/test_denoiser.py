@@ -76,8 +76,8 @@ def test_training_reaches_every_parameter():
 def test_saved_models_come_back(tmp_path):
     model = Denoiser(SMALL).eval()
     torch.nn.init.normal_(model.outlet.weight, std=0.1)
-    save(model, str(tmp_path / "m.pt"), step=3)
-    again, extra = load(str(tmp_path / "m.pt"))
+    save(model, tmp_path / "m.pt", step=3)
+    again, extra = load(tmp_path / "m.pt")
     sound = torch.randn(1, 2000)
     torch.testing.assert_close(again(sound), model(sound))
     assert extra == {"step": 3}

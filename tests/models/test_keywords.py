@@ -37,8 +37,8 @@ def test_softmax_has_nothing_to_show():
 
 def test_saved_models_come_back(tmp_path):
     model = KeywordSpotter(SpotterConfig(width=32)).eval()
-    save(model, str(tmp_path / "m.pt"), scores={"all": 1.0})
-    again, extra = load(str(tmp_path / "m.pt"))
+    save(model, tmp_path / "m.pt", scores={"all": 1.0})
+    again, extra = load(tmp_path / "m.pt")
     window = torch.randn(1, 62, 40)
     torch.testing.assert_close(again(window), model(window))
     assert extra == {"scores": {"all": 1.0}}
