@@ -19,7 +19,7 @@ class TriggerSettings:
 
     threshold: float = 0.7
     release: float = 0.6
-    smoothing: int = 3
+    smoothing: int = 8
     rest_s: float = 0.6
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from dsp.features import (
+    FEATURE_NAMES,
+    FORMAT_VERSION,
+    LOG_OFFSET,
+    LOG_SCALE,
+    POWER_FLOOR,
+    hop_edges,
+)
 from dsp.identity import TRAINING_SAMPLERATE
 from dsp.stream import BankStream
 from export.onnx_file import (
@@ -28,6 +36,8 @@ from export.onnx_file import (
 from models import denoiser
 from models.denoiser import Denoiser
 from models.resonant import State
+
+Sound = NDArray[np.float32]
 
 #: Hops per call of the sequence form.
 SEQUENCE_HOPS = 64
@@ -83,7 +93,7 @@ def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
     )  # fmt: skip
 
 
-def proof_sound() -> NDArray[np.float32]:
+def proof_sound() -> Sound:
     """A minute that moves: chirps, bursts of noise and silence [samples]."""
     rng = np.random.default_rng(0)
     t = np.arange(PROOF_S * TRAINING_SAMPLERATE) / TRAINING_SAMPLERATE
@@ -94,44 +104,57 @@ def proof_sound() -> NDArray[np.float32]:
     )
 
 
-def stream(model: Denoiser, step_path: Path, sound: NDArray[np.float32]) -> tuple[Any, Any]:
-    """Run the step file hop by hop; returns the sound and the features it saw."""
-    config, session = model.config, open_session(step_path)
+def play(
+    model: Denoiser, sound: Sound, next_gains: Callable[[Sound], NDArray[np.complex64]]
+) -> Sound:
+    """Stream ``sound`` through the bank; ``next_gains`` gets each hop's features."""
+    config = model.config
     bank = BankStream(
         model.bank.frozen(), TRAINING_SAMPLERATE, config.hop_s,
         carriers=config.carriers(), ramp_s=config.ramp_s,
     )  # fmt: skip
-    names = state_names(config.layers)
-    states = [np.zeros((1, config.states), np.float32) for _ in names]
-    out, seen, position = np.zeros_like(sound), [], 0
+    out, position = np.zeros_like(sound), 0
     while position + bank.samples_left <= len(sound):
         end = position + bank.samples_left
         bank.advance(sound[position:end], out[position:end])
-        seen.append(bank.features())
-        feed = {"features": seen[-1][None], **dict(zip(names, states, strict=True))}
-        gain, *states = session.run(None, feed)
-        bank.next_hop(gain[0].astype(np.float32).view(np.complex64)[:, 0])
+        bank.next_hop(next_gains(bank.features()))
         position = end
-    return out[:position], np.stack(seen)
+    return out[:position]
+
+
+class Runner:
+    """An exported file called again and again, its states fed back; remembers its inputs."""
+
+    def __init__(self, model: Denoiser, path: Path) -> None:
+        self.session = open_session(path)
+        self.names = state_names(model.config.layers)
+        self.states = [np.zeros((1, model.config.states), np.float32) for _ in self.names]
+        self.seen: list[Sound] = []
+
+    def __call__(self, features: Sound) -> NDArray[np.complex64]:
+        """Features [oscillators, 3] or [hops, oscillators, 3] → complex gains of that shape."""
+        self.seen.append(features)
+        feed = {"features": features[None], **dict(zip(self.names, self.states, strict=True))}
+        gain, *self.states = self.session.run(None, feed)
+        return np.asarray(gain[0].view(np.complex64)[..., 0])
 
 
 def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, float]:
-    """Differences between torch, the files and the stream; raises if any is too large."""
+    """Largest differences of the sound that torch and both files make; raises if too large."""
     sound = proof_sound()
-    played, features = stream(model, step_path, sound)
+    step, sequence = Runner(model, step_path), Runner(model, sequence_path)
+    played = play(model, sound, step)
     with torch.no_grad():
         trained = model(torch.from_numpy(sound[None]))[0, : len(played)].numpy()
-        expected = model.gains(torch.from_numpy(features[None]))[0].numpy()
-    names = state_names(model.config.layers)
-    states = [np.zeros((1, model.config.states), np.float32) for _ in names]
-    session, worst = open_session(sequence_path), 0.0
-    for i in range(0, len(features) - SEQUENCE_HOPS + 1, SEQUENCE_HOPS):
-        feed = {"features": features[None, i : i + SEQUENCE_HOPS]}
-        gain, *states = session.run(None, feed | dict(zip(names, states, strict=True)))
-        worst = max(worst, float(np.abs(gain[0] - expected[i : i + SEQUENCE_HOPS]).max()))
+    chunks = np.stack(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
+    gains = iter(
+        np.concatenate([sequence(c) for c in np.split(chunks, len(chunks) // SEQUENCE_HOPS)])
+    )
+    edges = hop_edges(len(chunks), model.config.hop_s, TRAINING_SAMPLERATE)
+    batch = play(model, sound[: edges[-1]], lambda _: next(gains))
     differences = {
-        "torch_and_stream": float(np.abs(trained - played).max()),
-        "torch_and_sequence_gains": worst,
+        "torch_and_step": float(np.abs(trained - played).max()),
+        "torch_and_sequence": float(np.abs(trained[: len(batch)] - batch).max()),
     }
     for name, difference in differences.items():
         check_close(name, difference)

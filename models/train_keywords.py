@@ -122,8 +122,8 @@ def placed(clip: Sound, shift: int) -> Sound:
     """The clip in the middle of one second, moved by ``shift`` samples, cut or padded."""
     sound = np.zeros(CLIP, np.float32)
     start = (CLIP - len(clip)) // 2 + shift
-    source = clip[max(0, -start) :][: CLIP - max(0, start)]
-    sound[max(0, start) : max(0, start) + len(source)] = source
+    source = clip[max(0, -start) :][: max(0, CLIP - max(0, start))]
+    sound[max(0, start) :][: len(source)] = source
     return sound
 
 

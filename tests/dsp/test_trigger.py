@@ -5,7 +5,7 @@ from dsp.trigger import Trigger, TriggerSettings
 
 def fire(scores, **settings):
     """Feed probabilities of word 0 every 50 ms; return the times that fired."""
-    trigger = Trigger(2, TriggerSettings(**settings))
+    trigger = Trigger(2, TriggerSettings(**{"smoothing": 3, **settings}))
     times = []
     for i, score in enumerate(scores):
         rest = np.array([score, 0.0, 1.0 - score], np.float32)
