@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ FORMATS = {
 _WAV_KINDS = ("WAV", "WAVEX", "RF64")
 #: A plain WAV cannot count further, bytes.
 _WAV_LIMIT = 4_000_000_000
+#: What libsndfile notes when a header's size is wrong: the size promised, then the real one.
+_MISMATCH = re.compile(r"(\d+) \(should be (\d+)\)")
 #: libsndfile's word for "I cannot tell how long this is".
 _UNKNOWN_LENGTH = 1 << 62
 
@@ -53,12 +56,14 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         if not path.exists():
             raise AudioFileError(f"{path} does not exist")
+        if path.is_dir():
+            raise AudioFileError(f"{path} is a folder; give the files in it: {path}/*")
         if not path.is_file():
             raise AudioFileError(f"{path} is not a file")
         empty = path.stat().st_size == 0
         file = _Forward(_native(path))
     except (soundfile.LibsndfileError, TypeError) as error:
-        reason = "it is empty" if empty else str(error)
+        reason = "it is empty" if empty else getattr(error, "error_string", str(error))
         raise AudioFileError(f"{path} cannot be read as audio: {reason}") from error
     except OSError as error:
         raise AudioFileError(f"{path} cannot be opened: {error.strerror}") from error
@@ -91,8 +96,9 @@ def truncation(file: soundfile.SoundFile, heard: int) -> str | None:
     """What a header promises beyond the samples that were heard, or None."""
     if heard < file.frames < _UNKNOWN_LENGTH:
         return f"its header promises {file.frames} samples, {heard} are there"
-    if "should be" in file.extra_info:
-        return "its header promises more than is there"
+    for promised, there in _MISMATCH.findall(file.extra_info):
+        if int(promised) > int(there):
+            return f"its header promises {promised} bytes, {there} are there"
     return None
 
 

@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from rich.table import Table
 from app import __version__
 from app.audiofile import FORMATS
 from app.errors import UserError
+from app.spotter import KeywordEvent
 from dsp.trigger import TriggerSettings
 
 #: Exit codes: all well, something failed, wrong usage (click's own).
@@ -42,15 +44,15 @@ _FILES = click.Path(path_type=Path, readable=False)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 _THRESHOLD = click.option(
     "--threshold", type=click.FloatRange(0.05, 0.99), default=TriggerSettings.threshold,
-    help="Smoothed probability at which a keyword fires.",
+    help="Smoothed probability at which a keyword fires; its score is the value at that moment.",
 )  # fmt: skip
 _LIMIT = click.option(
     "--limit-db", type=click.FloatRange(0, 200), default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
 )  # fmt: skip
 _PRESET = click.option(
-    "--preset", type=click.Choice(["live", "studio", "vowels"]), default="live",
-    help="live: no look-ahead at all. vowels: knows only synthetic vowels, for comparison.",
+    "--preset", default="live", metavar="NAME",
+    help="Model to use. live: no look-ahead at all. vowels: knows only synthetic vowels.",
 )  # fmt: skip
 
 
@@ -75,6 +77,8 @@ class Group(click.Group):
 @click.version_option(__version__, prog_name="resonance")
 def main() -> None:
     """Clean microphone and keyword spotter built from damped driven oscillators."""
+    # So that half-written files are removed, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names and arrows on terminals that lack them
             stream.reconfigure(errors="replace")
@@ -82,7 +86,13 @@ def main() -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=_FILES, metavar="IN...")
-@click.option("-o", "--output", required=True, type=_FILES, help="File, or folder for several.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=_FILES,
+    help="File (replaced if it exists), or folder (made if missing).",
+)
 @_PRESET
 @_LIMIT
 @click.option("--spot", is_flag=True, help="Also report keywords.")
@@ -138,21 +148,23 @@ def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
     model, settings = SpotterModel(), TriggerSettings(threshold=threshold)
 
     def find(source: Path, tell: Callable[[float], None]) -> None:
-        result = spot_file(
-            source,
-            lambda rate, channels: Pipeline(rate, channels, spotter=model, trigger=settings),
-            progress=tell,
-        )
-        _warn(result.warnings)
-        for event in result.events:
-            line = {"file": str(source), **dataclasses.asdict(event)}
+        def say(event: KeywordEvent) -> None:
             if as_json:
-                click.echo(json.dumps(line))
+                click.echo(json.dumps({"file": str(source), **dataclasses.asdict(event)}))
+                sys.stdout.flush()
             else:
                 out.print(
                     f"{source}  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}",
                     markup=False,
                 )
+
+        result = spot_file(
+            source,
+            lambda rate, channels: Pipeline(rate, channels, spotter=model, trigger=settings),
+            progress=tell,
+            on_event=say,
+        )
+        _warn(result.warnings)
         if not result.events and not as_json:
             out.print(f"{source}  no keywords", markup=False)
 
@@ -217,6 +229,7 @@ def devices(as_json: bool) -> None:
         return
     if not found:
         out.print("no audio devices; plug one in, or start the sound server")
+        return
     table = Table("name", "host API", "in", "out", "Hz", "default", box=None)
     for d in found:
         default = " ".join(
@@ -261,7 +274,8 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
                 program = importlib.import_module(module)
             except ImportError as error:
                 raise UserError(
-                    f"resonance {name} needs {error.name}: pip install 'resonance[train]'"
+                    f"resonance {name} needs {error.name}; "
+                    "in the source folder: pip install '.[train]'"
                 ) from error
             program.main(list(arguments), prog_name=f"resonance {name} {what}")
 

@@ -104,7 +104,9 @@ def _pyplot(path: Path) -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise UserError("pictures need matplotlib: pip install 'resonance[figures]'") from None
+        raise UserError(
+            "pictures need matplotlib; in the source folder: pip install '.[figures]'"
+        ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -83,11 +83,18 @@ def _same(source: Path, target: Path) -> bool:
 
 
 def spot_file(
-    source: Path, make_pipeline: Callable[[int, int], Pipeline], *, progress: Progress | None = None
+    source: Path,
+    make_pipeline: Callable[[int, int], Pipeline],
+    *,
+    progress: Progress | None = None,
+    on_event: Callable[[KeywordEvent], None] | None = None,
 ) -> FileResult:
-    """Find the keywords in ``source``; parameters and errors as for :func:`denoise_file`."""
+    """Find the keywords in ``source``; ``on_event`` is told each as it fires.
+
+    The other parameters and errors are those of :func:`denoise_file`.
+    """
     with open_audio(source) as reader:
-        run = _Run(make_pipeline(reader.samplerate, reader.channels), progress)
+        run = _Run(make_pipeline(reader.samplerate, reader.channels), progress, on_event)
         for block in blocks(reader, source):
             run.process(block, None)
         return run.result(reader, source)
@@ -96,18 +103,30 @@ def spot_file(
 class _Run:
     """A pipeline fed block by block, with its time and events."""
 
-    def __init__(self, pipeline: Pipeline, progress: Progress | None) -> None:
-        self.pipeline, self.progress = pipeline, progress
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        progress: Progress | None,
+        on_event: Callable[[KeywordEvent], None] | None = None,
+    ) -> None:
+        self.pipeline, self.progress, self.on_event = pipeline, progress, on_event
         self.samples, self.busy_s = 0, 0.0
         self.events: list[KeywordEvent] = []
 
     def process(self, block: Float32Array, out: Float32Array | None) -> None:
         start = time.perf_counter()
-        self.events += self.pipeline.process(block, out)
+        heard = self.pipeline.process(block, out)
         self.busy_s += time.perf_counter() - start
         self.samples += len(block)
+        self._tell(heard)
         if self.progress:
             self.progress(self.samples / self.pipeline.samplerate)
+
+    def _tell(self, heard: list[KeywordEvent]) -> None:
+        self.events += heard
+        if self.on_event:
+            for event in heard:
+                self.on_event(event)
 
     def result(self, reader: soundfile.SoundFile, source: Path) -> FileResult:
         seconds = self.samples / reader.samplerate
@@ -123,8 +142,8 @@ class _Run:
         if self.pipeline.spotter:
             shape = (int(TAIL_S * reader.samplerate), reader.channels)
             tail = np.zeros(shape, np.float32)
-            for event in self.pipeline.process(tail, np.empty_like(tail)):
-                self.events.append(replace(event, time_s=round(min(event.time_s, seconds), 3)))
+            late = self.pipeline.process(tail, np.empty_like(tail))
+            self._tell([replace(e, time_s=round(min(e.time_s, seconds), 3)) for e in late])
         factor = self.busy_s / seconds if seconds else 0.0
         return FileResult(
             seconds,

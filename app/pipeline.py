@@ -82,9 +82,7 @@ class Pipeline:
         -------
         The keywords that were heard in this block.
         """
-        columns = np.atleast_2d(block.T)
-        if columns.shape[0] != self.channels:
-            raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
+        columns = self._columns(block, out)
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
         cleaned = np.empty(columns.shape, np.float32) if self._denoises else None
@@ -102,6 +100,19 @@ class Pipeline:
         if cleaned is not None and out is not None:
             out[...] = cleaned.T.reshape(out.shape)
         return events
+
+    def _columns(self, block: Float32Array, out: Float32Array | None) -> Float32Array:
+        """The block as [channels, samples], once it and ``out`` fit."""
+        for name, array in (("block", block), ("out", out)):
+            if array is not None and array.dtype.kind != "f":
+                raise UserError(f"{name} is {array.dtype}; give floats of full scale 1")
+        if self._denoises and (out is None or out.shape != block.shape):
+            shape = None if out is None else out.shape
+            raise UserError(f"out must be an array shaped like block, {block.shape}, not {shape}")
+        columns: Float32Array = np.atleast_2d(block.T)
+        if columns.shape[0] != self.channels:
+            raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
+        return columns
 
     def _end_hop(self, events: list[KeywordEvent]) -> None:
         if self.spotter:

@@ -98,6 +98,12 @@ def test_truncated_wav_gives_what_is_there_and_says_so(clean, tmp_path):
     assert "truncated" in result.warnings[0]
 
 
+@pytest.mark.parametrize(("subtype", "samples"), [("PCM_24", 16001), ("PCM_U8", 15999)])
+def test_whole_files_of_odd_length_are_not_called_truncated(clean, tmp_path, subtype, samples):
+    soundfile.write(tmp_path / "a.wav", np.zeros(samples), 16000, subtype)
+    assert clean(tmp_path / "a.wav", tmp_path / "b.wav").warnings == []
+
+
 def test_flac_of_unknown_length_is_read_to_its_end(clean, tmp_path):
     """As an encoder writes it into a pipe: the total in its header is 0."""
     soundfile.write(tmp_path / "a.flac", sound(seconds=4), 16000)

@@ -179,4 +179,9 @@ def test_other_refusals(denoiser):
     with pytest.raises(UserError, match="a denoiser, a spotter or both"):
         Pipeline(16000)
     with pytest.raises(UserError, match="2 channels"):
-        Pipeline(16000, denoiser=denoiser).process(np.zeros((4, 2), np.float32))
+        Pipeline(16000, denoiser=denoiser).process(*np.zeros((2, 4, 2), np.float32))
+    with pytest.raises(UserError, match="block is int16"):
+        Pipeline(16000, denoiser=denoiser).process(*np.zeros((2, 4), np.int16))
+    for out in (None, np.zeros(3, np.float32)):
+        with pytest.raises(UserError, match="out must be an array shaped like block"):
+            Pipeline(16000, denoiser=denoiser).process(np.zeros(4, np.float32), out)
