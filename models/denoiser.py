@@ -20,7 +20,7 @@ from dsp.bank import OscillatorBank, broad_bank, narrow_bank
 from dsp.features import FEATURE_NAMES, hop_edges, hop_features
 from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
 from models.bank import hear, play, poles_from
-from models.resonant import ResonantLayer, State
+from models.resonant import ResonantLayer, RMSNorm, State
 from models.training import load_checkpoint, save_atomically
 
 
@@ -108,7 +108,7 @@ class Denoiser(nn.Module):
         self.layers = nn.ModuleList(
             ResonantLayer(config.width, config.states, config.hop_s) for _ in range(config.layers)
         )
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
         self.outlet = nn.Linear(config.width, 2 * self.oscillators)
         nn.init.zeros_(self.outlet.weight)
         nn.init.zeros_(self.outlet.bias)

@@ -19,6 +19,21 @@ from models.bank import scan, scan_doubling
 State = tuple[Tensor, Tensor]
 
 
+class RMSNorm(nn.Module):
+    """``x / rms(x)`` times a learned weight (Zhang & Sennrich 2019).
+
+    Written out in the form that onnxruntime fuses into one operation; torch's own is not.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., width] → the same shape."""
+        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + 1.2e-7) * self.weight
+
+
 class ResonantLayer(nn.Module):
     """Slow oscillators and a gated feed-forward part, each added to their input.
 
@@ -45,12 +60,12 @@ class ResonantLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.states = states
-        self.norm = nn.RMSNorm(width)
+        self.norm = RMSNorm(width)
         self.drive = nn.Linear(width, 2 * states, bias=False)
         self.damping = nn.Linear(width, states)
         self.readout = nn.Linear(2 * states, width, bias=False)
         self.gate = nn.Linear(width, width)
-        self.mix_norm = nn.RMSNorm(width)
+        self.mix_norm = RMSNorm(width)
         self.mix_in = nn.Linear(width, 3 * width, bias=False)
         self.mix_out = nn.Linear(3 * width // 2, width, bias=False)
         decay = frame_s / torch.logspace(math.log10(ring_s[0]), math.log10(ring_s[1]), states)
@@ -85,9 +100,9 @@ class ResonantLayer(nn.Module):
 
     def _driven(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         normed = self.norm(x)
-        size = torch.exp(-F.softplus(self.damping(normed)))
+        gain = torch.sigmoid(self.damping(normed))  # 1 - e^{-γ} for a decay γ = softplus
+        size = 1.0 - gain
         drive = self.drive(normed)
-        gain = 1.0 - size
         pole_re, pole_im = size * torch.cos(self.turn), size * torch.sin(self.turn)
         u_re, u_im = gain * drive[..., : self.states], gain * drive[..., self.states :]
         return pole_re, pole_im, u_re, u_im, normed
