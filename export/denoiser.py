@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -45,31 +45,17 @@ PROOF_S = 60
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
 
 
-class StepModel(nn.Module):
-    """One hop per call: features and states in, gain and states out."""
+class ExportedForm(nn.Module):
+    """A method of the denoiser that takes and gives states, with the states laid flat."""
 
-    def __init__(self, model: Denoiser) -> None:
+    def __init__(self, model: Denoiser, method: Literal["step", "sequence"]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.method = model, method
 
     def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """Features [1, oscillators, 3], two states a layer → gain [1, oscillators, 2], states."""
+        """Features, two states a layer → gains, states; shapes as ``Denoiser`` says."""
         states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
-        gain, new = self.model.step(features, states)
-        return gain, *(part for state in new for part in state)
-
-
-class SequenceModel(nn.Module):
-    """The same weights, SEQUENCE_HOPS hops per call."""
-
-    def __init__(self, model: Denoiser) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """Features [1, hops, oscillators, 3] → gain [1, hops, oscillators, 2]; states as above."""
-        states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
-        gain, new = self.model.sequence(features, states)
+        gain, new = getattr(self.model, self.method)(features, states)
         return gain, *(part for state in new for part in state)
 
 
@@ -84,13 +70,10 @@ def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
     states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
     outputs = ["gain", *(f"new_{name}" for name in names)]
     shape = (model.oscillators, len(FEATURE_NAMES))
-    export_onnx(
-        StepModel(model), {"features": torch.zeros(1, *shape), **states}, outputs, step_path
-    )
-    export_onnx(
-        SequenceModel(model), {"features": torch.zeros(1, SEQUENCE_HOPS, *shape), **states},
-        outputs, sequence_path,
-    )  # fmt: skip
+    step = {"features": torch.zeros(1, *shape), **states}
+    sequence = {"features": torch.zeros(1, SEQUENCE_HOPS, *shape), **states}
+    export_onnx(ExportedForm(model, "step"), step, outputs, step_path)
+    export_onnx(ExportedForm(model, "sequence"), sequence, outputs, sequence_path)
 
 
 def proof_sound() -> Sound:

@@ -7,7 +7,7 @@ denoiser gives gains of exactly 1: it is a wire.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from dsp.features import FEATURE_NAMES, hop_edges, hop_features
 from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
 from models.bank import hear, play, poles_from
 from models.resonant import ResonantLayer, RMSNorm, State
-from models.training import load_checkpoint, save_atomically
+from models.training import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -195,12 +195,6 @@ class Denoiser(nn.Module):
             torch.cat([start.real, w_re[:, :-1]], 1),
             torch.cat([start.imag, w_im[:, :-1]], 1),
         )
-
-
-def save(model: Denoiser, path: Path, **extra: Any) -> None:
-    """Write weights and sizes; ``extra`` travels along (data summary, scores, step)."""
-    content = {"config": asdict(model.config), "weights": model.state_dict(), **extra}
-    save_atomically(content, path)
 
 
 def load(path: Path) -> tuple[Denoiser, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
-from models.training import load_checkpoint, save_atomically
+from models.training import load_checkpoint
 
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 #: Frames between evaluations of the window while streaming.
@@ -164,12 +164,6 @@ def sinusoids(frames: int, width: int) -> Tensor:
         torch.arange(0, width, 2) * (-math.log(10000.0) / width)
     )
     return torch.stack([torch.sin(angle), torch.cos(angle)], -1).flatten(-2)
-
-
-def save(model: KeywordSpotter, path: Path, **extra: Any) -> None:
-    """Write weights and sizes; ``extra`` travels along."""
-    content = {"config": asdict(model.config), "weights": model.state_dict(), **extra}
-    save_atomically(content, path)
 
 
 def load(path: Path) -> tuple[KeywordSpotter, dict[str, Any]]:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models import denoiser
 from models.data import AudioStore, Recording, chosen, find_recordings
 from models.denoiser import Denoiser, DenoiserConfig
 from models.losses import denoising_loss, error_db, si_sdr_db
@@ -23,6 +22,7 @@ from models.training import (
     load_checkpoint,
     numbered_batches,
     save_atomically,
+    save_model,
     seed_everything,
     warm_hold_decay,
 )
@@ -166,7 +166,7 @@ class Run:
         if kept:
             self.best = scores["improvement"]
             self.folder.mkdir(parents=True, exist_ok=True)
-            denoiser.save(averaged, self.folder / "best.pt", step=self.step, scores=scores)
+            save_model(averaged, self.folder / "best.pt", step=self.step, scores=scores)
         figures = " ".join(f"{name}:{value:.2f}" for name, value in scores.items())
         return f"step {self.step} {figures}{' (best)' if kept else ''}"
 

@@ -41,6 +41,7 @@ from models.training import (
     randomness,
     restore_randomness,
     save_atomically,
+    save_model,
     seed_everything,
     warm_hold_decay,
 )
@@ -337,7 +338,7 @@ def keep_best(
     if now["all"] >= best["all"]:
         best = now
         folder.mkdir(parents=True, exist_ok=True)
-        keywords.save(model.eval(), folder / "best.pt", scores=now)
+        save_model(model.eval(), folder / "best.pt", scores=now)
     progress.set_postfix({k: f"{v:.2f}" for k, v in now.items()} | {"best": f"{best['all']:.2f}"})
     return best
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     aside = path.with_suffix(".part")
     torch.save(content, aside)
     os.replace(aside, path)
+
+
+def save_model(model: nn.Module, path: Path, **extra: Any) -> None:
+    """Write a model's ``config`` (a dataclass) and weights; ``extra`` travels along."""
+    content = {"config": asdict(model.config), "weights": model.state_dict(), **extra}  # type: ignore[call-overload]
+    save_atomically(content, path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from app.sessions import DenoiserModel, SpotterModel
 from export import denoiser as export_denoiser
 from export import keywords as export_keywords
 from export.onnx_file import ParityError, check_close, write_card
-from models import denoiser, keywords
 from models.denoiser import Denoiser, DenoiserConfig
 from models.keywords import KeywordSpotter, SpotterConfig
+from models.training import save_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -31,7 +31,7 @@ def exported(tmp_path_factory):
         model.outlet.weight.normal_(std=0.05)
         model.bank.f0_shift.normal_(std=0.5)
         model.bank.damping_shift.normal_(std=0.5)
-    denoiser.save(model, folder / "best.pt", step=5, scores={"improvement": 1.5})
+    save_model(model, folder / "best.pt", step=5, scores={"improvement": 1.5})
     result = CliRunner().invoke(
         export_denoiser.main,
         ["--checkpoint", str(folder / "best.pt"), "--out", str(folder), "--data", "none"],
@@ -111,7 +111,7 @@ def test_differences_stop_an_export():
 def test_spotter_export(tmp_path):
     torch.manual_seed(0)
     model = KeywordSpotter(SpotterConfig(width=32)).eval()
-    keywords.save(model, tmp_path / "best.pt", scores={"ten": 50.0})
+    save_model(model, tmp_path / "best.pt", scores={"ten": 50.0})
     result = CliRunner().invoke(
         export_keywords.main,
         ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path), "--data", "none"],

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.denoiser import Denoiser, DenoiserConfig, load, save
+from models.denoiser import Denoiser, DenoiserConfig, load
 from models.losses import denoising_loss, error_db, si_sdr_db, spectral_distance
 from models.resonant import ResonantLayer
+from models.training import save_model
 
 SMALL = DenoiserConfig(broad=32, narrow=16, width=24, states=12, layers=2)
 
@@ -76,7 +77,7 @@ def test_training_reaches_every_parameter():
 def test_saved_models_come_back(tmp_path):
     model = Denoiser(SMALL).eval()
     torch.nn.init.normal_(model.outlet.weight, std=0.1)
-    save(model, tmp_path / "m.pt", step=3)
+    save_model(model, tmp_path / "m.pt", step=3)
     again, extra = load(tmp_path / "m.pt")
     sound = torch.randn(1, 2000)
     torch.testing.assert_close(again(sound), model(sound))

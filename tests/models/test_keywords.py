@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig, load, save
+from models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig, load
+from models.training import save_model
 
 
 @pytest.mark.parametrize(("attention", "count"), [("oscillator", 14_446), ("softmax", 14_250)])
@@ -37,7 +38,7 @@ def test_softmax_has_nothing_to_show():
 
 def test_saved_models_come_back(tmp_path):
     model = KeywordSpotter(SpotterConfig(width=32)).eval()
-    save(model, tmp_path / "m.pt", scores={"all": 1.0})
+    save_model(model, tmp_path / "m.pt", scores={"all": 1.0})
     again, extra = load(tmp_path / "m.pt")
     window = torch.randn(1, 62, 40)
     torch.testing.assert_close(again(window), model(window))
