@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from dsp.bank import FloatArray, OscillatorBank, hz_to_erb
 
 #: Of the agreement between model files and this code.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: Names of the features, in the order of the last axis.
-FEATURE_NAMES = ("log_power", "phase_advance_cos", "phase_advance_sin")
+FEATURE_NAMES = ("log_power", "log_contrast", "phase_advance_cos", "phase_advance_sin")
 #: Mean power below this (-100 dB of full scale) counts as silence.
 POWER_FLOOR = 1e-10
 #: ``log_power`` is ``(ln(power + POWER_FLOOR) - LOG_OFFSET) / LOG_SCALE``.
@@ -31,15 +31,17 @@ def log_power(power: Any, xp: ModuleType = np) -> Any:
 
 
 def hop_features(
-    power: Any, re: Any, im: Any, before_re: Any, before_im: Any, turn_re: Any, turn_im: Any,
-    xp: ModuleType = np,
+    power: Any, contrast: Any, re: Any, im: Any, before_re: Any, before_im: Any,
+    turn_re: Any, turn_im: Any, xp: ModuleType = np,
 ) -> Any:  # fmt: skip
-    """Features of one hop (or many) [..., oscillators, 3], in the order of FEATURE_NAMES.
+    """Features of one hop (or many) [..., oscillators, 4], in the order of FEATURE_NAMES.
 
     Parameters
     ----------
     power
         Mean of |z|² over the hop, z scaled to unit peak [..., oscillators].
+    contrast
+        Mean power of the difference of neighbours (``dsp/contrast.py``) [..., oscillators].
     re, im
         z at the end of the hop, scaled to unit peak [..., oscillators].
     before_re, before_im
@@ -57,7 +59,9 @@ def hop_features(
     power_now = re * re + im * im
     power_before = expected_re * expected_re + expected_im * expected_im
     inverse = 1.0 / xp.sqrt(power_now * power_before + POWER_FLOOR**2)
-    return xp.stack((log_power(power, xp), cos * inverse, sin * inverse), -1)
+    return xp.stack(
+        (log_power(power, xp), log_power(contrast, xp), cos * inverse, sin * inverse), -1
+    )
 
 
 def band_pooling(

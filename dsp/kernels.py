@@ -1,8 +1,9 @@
-"""The two inner loops that run for every sample: :func:`listen` and :func:`advance`.
+"""The inner loops that run for every sample: :func:`listen`, :func:`advance` and their kin.
 
 Compiled once, at import, for float32 arrays only (a stray float64 is an error, not a
-recompilation inside an audio callback). Both go sample by sample, so that a sound cut into
-blocks anywhere gives the same bits as the whole. Slow float64 twins stand in ``dsp/oracle.py``.
+recompilation inside an audio callback). Those that meet blocks go sample by sample, so that a
+sound cut anywhere gives the same bits as the whole; :func:`rewind` works on whole hops. Slow
+float64 twins of the oscillators stand in ``dsp/oracle.py``.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ def _compiled(signature: str) -> Callable[[Any], Any]:
     return compile_kernel
 
 
-@_compiled(f"int64({', '.join([_F] * 6)})")
-def listen(block, pole_re, pole_im, z_re, z_im, energy):  # type: ignore[no-untyped-def]
+@_compiled(f"int64({', '.join([_F] * 11)})")
+def listen(  # type: ignore[no-untyped-def]
+    block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
+):
     """Drive the oscillators with ``block [samples]``; return how many samples were not finite.
 
-    Per sample, for every oscillator: ``z = λ z + x`` and ``energy += |z|²``.
-    ``z_re, z_im, energy [oscillators]`` are changed in place.
+    Per sample, for every oscillator: ``z = λ z + x`` and ``energy += |z|²``, and for the first
+    of them, as many as there are weights: ``contrast += |own z - next z of the next one|²``.
+    ``z_re, z_im, energy [oscillators]`` and ``contrast`` are changed in place.
     """
     bad = 0
     for n in range(block.shape[0]):
@@ -57,10 +61,16 @@ def listen(block, pole_re, pole_im, z_re, z_im, energy):  # type: ignore[no-unty
             z_re[k] = re
             z_im[k] = im
             energy[k] += re * re + im * im
+        for k in range(own_re.shape[0]):
+            re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
+            im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
+            re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
+            im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
+            contrast[k] += re * re + im * im
     return bad
 
 
-@_compiled(f"int64({', '.join([_F] * 10)}, int64, int64, {_F})")
+@_compiled(f"int64({', '.join([_F] * 15)}, int64, int64, {_F})")
 def advance(  # type: ignore[no-untyped-def]
     block,
     pole_re,
@@ -68,6 +78,11 @@ def advance(  # type: ignore[no-untyped-def]
     z_re,
     z_im,
     energy,
+    own_re,
+    own_im,
+    next_re,
+    next_im,
+    contrast,
     old_re,
     old_im,
     step_re,
@@ -98,6 +113,70 @@ def advance(  # type: ignore[no-untyped-def]
             energy[k] += re * re + im * im
             held += old_re[k] * re - old_im[k] * im
             moved += step_re[k] * re - step_im[k] * im
+        for k in range(own_re.shape[0]):
+            re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
+            im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
+            re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
+            im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
+            contrast[k] += re * re + im * im
         progress = np.float32(min(position + n + 1, ramp)) / np.float32(ramp)
         out[n] = held + progress * moved
     return bad
+
+
+@_compiled(f"void({', '.join([_F] * 9)}, int64, {_F})")
+def rewind(  # type: ignore[no-untyped-def]
+    future, pole_re, pole_im, z_re, z_im, old_re, old_im, step_re, step_im, ramp, out
+):
+    """Oscillators that run backwards in time through ``future [samples]``, from rest at its end.
+
+    The first ``len(out)`` samples of the future are played into ``out``, with the weights of
+    :func:`advance`, less the sample itself, which the forward run plays. ``z`` is room to work in.
+    """
+    z_re[:] = np.float32(0.0)
+    z_im[:] = np.float32(0.0)
+    for m in range(future.shape[0]):
+        n = future.shape[0] - 1 - m
+        x = future[n]
+        if not abs(x) < LARGEST_SAMPLE:
+            x = np.float32(0.0)
+        drive = x + BIAS
+        held = np.float32(0.0)
+        moved = np.float32(0.0)
+        for k in range(pole_re.shape[0]):
+            re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + drive
+            im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
+            z_re[k] = re
+            z_im[k] = im
+        if n >= out.shape[0]:
+            continue
+        for k in range(pole_re.shape[0]):
+            re = z_re[k] - x
+            held += old_re[k] * re - old_im[k] * z_im[k]
+            moved += step_re[k] * re - step_im[k] * z_im[k]
+        progress = np.float32(min(n + 1, ramp)) / np.float32(ramp)
+        out[n] = held + progress * moved
+
+
+@_compiled(f"void({_F}, {_F}, {_F}, float32, float32)")
+def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
+    """Keep ``played [samples]`` within full scale, in place, without delay.
+
+    Where the sound heard was itself beyond full scale, its own peak (falling by the factor
+    ``hold`` each sample) is the ceiling. A sample above the ceiling is brought down to it, and
+    the gain recovers by ``release`` of the way each sample; as long as nothing is above, every
+    sample passes unchanged. ``state`` is that peak and that gain, both 1 at rest.
+    """
+    peak, gain = state[0], state[1]
+    for n in range(played.shape[0]):
+        peak = max(np.float32(1.0), peak * hold)
+        size = abs(heard[n])
+        if size > peak and size < LARGEST_SAMPLE:
+            peak = size
+        gain += release * (np.float32(1.0) - gain)
+        if gain > np.float32(0.998):  # float32 would never quite arrive
+            gain = np.float32(1.0)
+        if abs(played[n]) * gain > peak:
+            gain = peak / abs(played[n])
+        played[n] *= gain
+    state[0], state[1] = peak, gain

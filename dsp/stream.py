@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dsp.bank import OscillatorBank, wing_bank
+from dsp.contrast import neighbour_weights, pair_of
 from dsp.features import hop_features
 from dsp.identity import identity_and_span, unit_peak
-from dsp.kernels import advance, listen
+from dsp.kernels import advance, guard, listen, rewind
 
 Float32Array = NDArray[np.float32]
 
 #: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
 WING_REFERENCE = (0.7, 0.92)
+#: How long a peak beyond full scale is remembered, and how fast a reduced level recovers, s.
+GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
 #: How many of the highest awake oscillators stand in for those that rest.
 STAND_INS = 4
+#: What a bank that plays late hears with its playing states: nothing.
+_NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
 
 
 class BankStream:
@@ -39,6 +46,16 @@ class BankStream:
         stream only listens.
     ramp_s
         Time over which new weights replace the old ones, s, at most ``hop_s``.
+    lookahead_s
+        How much later than it listens the bank plays, s: a second set of states is driven by the
+        sound of that long ago, and a third runs backwards in time through what is known of its
+        future, so that the two together turn no phases. At least one hop. 0: the states that
+        listen also play, and nothing is late.
+
+    Raises
+    ------
+    ValueError
+        If the look-ahead is shorter than a hop.
     """
 
     def __init__(
@@ -49,11 +66,15 @@ class BankStream:
         *,
         carriers: NDArray[np.bool_] | None = None,
         ramp_s: float = 0.0,
+        lookahead_s: float = 0.0,
     ) -> None:
         self.samplerate = samplerate
+        self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
         self._ramp = max(1, round(ramp_s * samplerate))
+        if 0 < self.latency_samples < math.ceil(self._hop):
+            raise ValueError(f"a look-ahead of {lookahead_s} s is shorter than a hop, {hop_s} s")
         self._plays = carriers is not None
         full = bank
         if carriers is not None:
@@ -68,6 +89,11 @@ class BankStream:
         resting = ~awake[: self.oscillators]
         self._resting = np.flatnonzero(resting)
         self._highest = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])][-STAND_INS:]
+        hold, release = (-1 / (t * samplerate) for t in (GUARD_HOLD_S, GUARD_RELEASE_S))
+        self._guard = np.float32(np.exp(hold)), np.float32(-np.expm1(release))
+        groups = np.zeros(len(bank), dtype=bool) if carriers is None else carriers
+        self._contrasts = _contrast_weights(bank, groups, samplerate)
+        self._pairs = pair_of(groups, awake[: self.oscillators])
         self._turns = _turn_table(bank, samplerate, self._hop)
         self.reset()
 
@@ -91,6 +117,15 @@ class BankStream:
         total = len(self._pole_re)
         self._z_re, self._z_im, self._energy = (np.zeros(total, np.float32) for _ in range(3))
         self._before_re, self._before_im = (np.zeros(self.oscillators, np.float32) for _ in "zi")
+        self._played_re, self._played_im = self._z_re, self._z_im
+        if self.latency_samples:
+            self._played_re, self._played_im = np.zeros_like(self._z_re), np.zeros_like(self._z_im)
+        self._contrast = np.zeros(self.oscillators, np.float32)
+        self._guarded = np.ones(2, np.float32)
+        self._unused = np.zeros(total, np.float32)
+        self._late = np.zeros(self.latency_samples, np.float32)
+        self._rewound = np.zeros(math.ceil(self._hop), np.float32)
+        self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
         self._hops = 0
         self._position = 0
         self._length = round(self._hop)
@@ -106,17 +141,39 @@ class BankStream:
 
     def listen(self, block: Float32Array) -> int:
         """Hear ``block [samples]`` without playing; returns how many samples were not finite."""
-        bad = listen(block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy)
+        bad = listen(
+            block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy,
+            *self._contrasts, self._contrast,
+        )  # fmt: skip
         self._position += len(block)
         return int(bad)
 
     def advance(self, block: Float32Array, out: Float32Array) -> int:
-        """Hear ``block``, play into ``out``, both [samples]; returns how many were not finite."""
+        """Hear ``block``, play into ``out``, both [samples]; returns how many were not finite.
+
+        What is played stays within full scale if what was heard did.
+        """
+        energy, heard, contrasts = self._energy, block, self._contrasts
+        if self.latency_samples:
+            count = self.oscillators
+            listen(
+                block, self._pole_re[:count], self._pole_im[:count],
+                self._z_re[:count], self._z_im[:count], energy[:count],
+                *contrasts, self._contrast,
+            )  # fmt: skip
+            sound = np.concatenate([self._late, block])
+            block, self._late = sound[: len(block)], sound[len(block) :]
+            heard = block
+            energy, contrasts = self._unused, _NO_CONTRASTS
         bad = advance(
-            block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy,
+            block, self._pole_re, self._pole_im, self._played_re, self._played_im, energy,
+            *contrasts, self._contrast,
             self._old_re, self._old_im, self._step_re, self._step_im,
             self._position, min(self._ramp, self._length), out,
         )  # fmt: skip
+        if self.latency_samples:
+            out += self._rewound[self._position : self._position + len(out)]
+        guard(heard, out, self._guarded, *self._guard)
         self._position += len(block)
         return int(bad)
 
@@ -124,23 +181,28 @@ class BankStream:
         """Mean power of each oscillator in this hop, at unit peak gain [oscillators]."""
         return self._energy[: self.oscillators] * (self._drive**2 / np.float32(self._length))
 
+    def contrast(self) -> Float32Array:
+        """Mean power of the difference to the next oscillator in this hop [oscillators]."""
+        return self._contrast[self._pairs] / np.float32(self._length)
+
     def states(self) -> tuple[Float32Array, Float32Array]:
         """Real and imaginary part of z now, at unit peak gain, each [oscillators]."""
         count = self.oscillators
         return self._z_re[:count] * self._drive, self._z_im[:count] * self._drive
 
     def features(self) -> Float32Array:
-        """Features of the hop just ended [oscillators, 3] (see ``dsp/features.py``).
+        """Features of the hop just ended [oscillators, 4] (see ``dsp/features.py``).
 
         Oscillators that rest read as loud as the highest awake ones: networks have met sound of
         a narrow band, whose top those oscillators would hear from afar, but no silence above it.
         """
         re, im = self.states()
-        power, turn = self.power(), self._turns[self._length]
+        power, contrast, turn = self.power(), self.contrast(), self._turns[self._length]
         if len(self._resting):
             power[self._resting] = power[self._highest].mean()
+            contrast[self._resting] = contrast[self._highest].mean()
         features = hop_features(
-            power, re, im, self._before_re, self._before_im, turn.real, turn.imag
+            power, contrast, re, im, self._before_re, self._before_im, turn.real, turn.imag
         )
         return np.asarray(features, dtype=np.float32)
 
@@ -148,6 +210,8 @@ class BankStream:
         """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
         self._before_re, self._before_im = self.states()
         self._energy[:] = 0.0
+        self._unused[:] = 0.0
+        self._contrast[:] = 0.0
         self._hops += 1
         start = round(self._hops * self._hop)
         self._length = round((self._hops + 1) * self._hop) - start
@@ -156,6 +220,12 @@ class BankStream:
             self._old_re += self._step_re
             self._old_im += self._step_im
             self._aim(gains)
+            if self.latency_samples:
+                rewind(
+                    self._late, self._pole_re, self._pole_im, self._back_re, self._back_im,
+                    self._old_re, self._old_im, self._step_re, self._step_im,
+                    min(self._ramp, self._length), self._rewound[: self._length],
+                )  # fmt: skip
 
     def _aim(self, gains: NDArray[np.complex64] | None) -> None:
         """Set the step from the weights now to those of ``gains``."""
@@ -189,3 +259,14 @@ def _turn_table(
         length: np.exp(2j * np.pi * bank.damped_hz * length / samplerate).astype(np.complex64)
         for length in {int(hop), int(hop) + 1}
     }
+
+
+def _contrast_weights(
+    bank: OscillatorBank, carriers: NDArray[np.bool_], samplerate: float
+) -> list[Float32Array]:
+    """Real and imaginary parts of ``dsp.contrast.neighbour_weights``."""
+    return [
+        np.ascontiguousarray(part, dtype=np.float32)
+        for weights in neighbour_weights(bank, carriers, samplerate)
+        for part in (weights.real, weights.imag)
+    ]

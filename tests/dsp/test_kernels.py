@@ -3,7 +3,8 @@ import pytest
 
 from dsp import oracle
 from dsp.bank import broad_bank, narrow_bank
-from dsp.kernels import advance, listen
+from dsp.contrast import neighbour_weights
+from dsp.kernels import advance, guard, listen, rewind
 
 BANK = broad_bank(24).joined(narrow_bank(24))
 POLES = BANK.poles(16000)
@@ -13,8 +14,14 @@ def planes(values):
     return [np.ascontiguousarray(part, np.float32) for part in (values.real, values.imag)]
 
 
+NEIGHBOURS = neighbour_weights(BANK, np.arange(48) < 24, 16000)
+
+
 def fresh():
-    return [np.zeros(len(POLES), np.float32) for _ in range(3)]
+    """States, energy, weights of neighbours, contrast."""
+    state = [np.zeros(len(POLES), np.float32) for _ in range(3)]
+    weights = [plane for own in NEIGHBOURS for plane in planes(own)]
+    return [*state, *weights, np.zeros(len(POLES), np.float32)]
 
 
 def test_advance_agrees_with_the_oracle(rng):
@@ -28,6 +35,9 @@ def test_advance_agrees_with_the_oracle(rng):
     np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
     np.testing.assert_allclose(state[0] + 1j * state[1], z, atol=1e-4 * np.abs(z).max())
     np.testing.assert_allclose(state[2], energy, rtol=1e-4)
+    every = oracle.states(sound.astype(float), POLES)
+    between = NEIGHBOURS[0] * every[:, :-1] - NEIGHBOURS[1] * every[:, 1:]
+    np.testing.assert_allclose(state[-1][:-1], (np.abs(between) ** 2).sum(0), rtol=1e-3, atol=1e-6)
 
 
 def test_listen_is_advance_without_sound(rng):
@@ -62,3 +72,46 @@ def test_a_stray_float64_is_an_error_not_a_recompilation():
     with pytest.raises(TypeError):
         listen(np.zeros(4), *planes(POLES), *fresh())
     assert len(listen.signatures) == len(advance.signatures) == 1
+
+
+def test_rewind_is_advance_through_a_mirror(rng):
+    sound = rng.standard_normal(400).astype(np.float32)
+    old, new = (rng.normal(size=48) + 1j * rng.normal(size=48) for _ in range(2))
+    out = np.empty(128, np.float32)
+    room = [np.zeros(48, np.float32) for _ in "zi"]
+    rewind(sound, *planes(POLES), *room, *planes(old), *planes(new - old), 32, out)
+    every = oracle.states(sound[::-1].astype(float), POLES)[::-1] - sound[:, None]
+    progress = np.minimum(np.arange(1, 129), 32) / 32
+    weights = old + progress[:, None] * (new - old)
+    expected = (weights * every[:128]).real.sum(axis=1)
+    np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def guarded(heard, played):
+    out = played.astype(np.float32)
+    guard(heard.astype(np.float32), out, np.ones(2, np.float32), np.float32(1), np.float32(2e-4))
+    return out
+
+
+def test_guard_changes_nothing_within_full_scale(rng):
+    sound = rng.uniform(-1, 1, 4000).astype(np.float32)
+    np.testing.assert_array_equal(guarded(sound, sound), sound)
+
+
+def test_guard_keeps_what_is_played_within_full_scale():
+    tone = np.sin(np.arange(4000) / 20)
+    out = guarded(0.9 * tone, 1.5 * tone)
+    assert np.abs(out).max() <= 1.0
+    assert np.mean(np.abs(out) > 0.999) < 0.1, "later crests are turned down, not cut off"
+
+
+def test_guard_lets_go_again():
+    tone = 0.5 * np.sin(np.arange(40000) / 20)
+    played = tone.copy()
+    played[100] = 1.5
+    np.testing.assert_array_equal(guarded(tone, played)[-2000:], tone[-2000:].astype(np.float32))
+
+
+def test_guard_lets_float_sound_beyond_full_scale_pass():
+    tone = 3 * np.sin(np.arange(4000) / 20)
+    np.testing.assert_array_equal(guarded(tone, tone), tone.astype(np.float32))

@@ -8,9 +8,11 @@ BANK = broad_bank(64).joined(narrow_bank(32))
 CARRIERS = np.arange(96) < 64
 
 
-def play(samplerate, sound, gains=None):
+def play(samplerate, sound, gains=None, lookahead_s=0.0):
     """Through a stream with the same gains in every hop."""
-    stream = BankStream(BANK, samplerate, 0.008, carriers=CARRIERS, ramp_s=0.002)
+    stream = BankStream(
+        BANK, samplerate, 0.008, carriers=CARRIERS, ramp_s=0.002, lookahead_s=lookahead_s
+    )
     out, position = np.empty_like(sound), 0
     while position < len(sound):
         end = min(len(sound), position + stream.samples_left)
@@ -60,3 +62,37 @@ def test_weights_ramp_without_a_step(rng):
     tone = (0.5 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)
     out = play(16000, tone, np.where(CARRIERS, 0, 1).astype(np.complex64))
     assert np.abs(np.diff(out)).max() < 1.5 * np.abs(np.diff(tone)).max()
+
+
+@pytest.mark.parametrize("samplerate", [16000, 44100])
+def test_lookahead_plays_later_but_hears_now(samplerate, rng):
+    sound = (0.1 * rng.standard_normal(samplerate // 2)).astype(np.float32)
+    late = round(0.02 * samplerate)
+    at_once, later = play(samplerate, sound), play(samplerate, sound, lookahead_s=0.02)
+    np.testing.assert_allclose(later[late:], at_once[:-late], atol=1e-4)
+    assert np.abs(later[:late]).max() < 1e-4
+    streams = [
+        BankStream(BANK, samplerate, 0.008, carriers=CARRIERS, lookahead_s=s) for s in (0, 0.02)
+    ]
+    for stream in streams:
+        part = sound[: stream.samples_left]
+        stream.advance(part, np.empty_like(part))
+    np.testing.assert_array_equal(streams[0].features(), streams[1].features())
+
+
+def test_with_lookahead_a_resonance_turns_no_phase():
+    """Emphasised or not, the answer to an impulse is as long before it as after it."""
+    sound = np.zeros(4000, np.float32)
+    sound[1600] = 1.0
+    gains = np.ones(96, np.complex64)
+    gains[20] = 3.0
+    out = play(16000, sound, gains, lookahead_s=0.02)
+    peak = 1600 + 320
+    after, before = out[peak : peak + 150], out[peak - 149 : peak + 1][::-1]
+    assert np.abs(after[1:]).max() > 0.003
+    np.testing.assert_allclose(before, after, atol=2e-4)
+
+
+def test_a_lookahead_shorter_than_a_hop_is_refused():
+    with pytest.raises(ValueError, match="shorter than a hop"):
+        BankStream(BANK, 16000, 0.008, carriers=CARRIERS, lookahead_s=0.004)
