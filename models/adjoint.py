@@ -29,18 +29,30 @@ def _step(x, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-def]
 
 
 @_per_item
-def listen_forward(x, edges, pole_re, pole_im, energy, end_re, end_im):  # type: ignore[no-untyped-def]
-    """Energy of each hop and z at its end [batch, hops, oscillators], from x [batch, samples]."""
+def listen_forward(  # type: ignore[no-untyped-def]
+    x, edges, pole_re, pole_im, own_re, own_im, next_re, next_im, energy, contrast, end_re, end_im
+):
+    """Energy of each hop and z at its end [batch, hops, oscillators], from x [batch, samples].
+
+    With weights of neighbours also their ``contrast [batch, hops, weights]`` (dsp/contrast.py).
+    """
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
         z_im = np.zeros_like(pole_re)
         bias = x.dtype.type(_BIAS)
         for h in range(edges.shape[0] - 1):
             e = energy[b, h]
+            c = contrast[b, h]
             for n in range(edges[h], edges[h + 1]):
                 _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
                 for k in range(z_re.shape[0]):
                     e[k] += z_re[k] * z_re[k] + z_im[k] * z_im[k]
+                for k in range(own_re.shape[0]):
+                    re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
+                    im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
+                    re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
+                    im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
+                    c[k] += re * re + im * im
             end_re[b, h] = z_re
             end_im[b, h] = z_im
 
@@ -138,15 +150,49 @@ def listen_backward(  # type: ignore[no-untyped-def]
                 )
 
 
+@_inner
+def _gather(g, z_re, z_im, dw_re, dw_im):  # type: ignore[no-untyped-def]
+    for k in range(z_re.shape[0]):
+        dw_re[k] += g * z_re[k]
+        dw_im[k] -= g * z_im[k]
+
+
+@_per_item
+def weights_backward(x, edges, ramp, pole_re, pole_im, dy, dw_re, dw_im):  # type: ignore[no-untyped-def]
+    """Reverse of :func:`synthesise_forward` for the weights: dw [batch, hops + 1, oscillators].
+
+    A sum over each hop needs no reverse order, so the bank simply listens once more.
+    """
+    for b in numba.prange(x.shape[0]):
+        z_re = np.zeros_like(pole_re)
+        z_im = np.zeros_like(pole_re)
+        old_re, old_im = np.zeros_like(pole_re), np.zeros_like(pole_re)
+        new_re, new_im = np.zeros_like(pole_re), np.zeros_like(pole_re)
+        bias = x.dtype.type(_BIAS)
+        for h in range(edges.shape[0] - 1):
+            width = min(ramp, edges[h + 1] - edges[h])
+            for n in range(edges[h], edges[h + 1]):
+                _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
+                r = x.dtype.type(min(n - edges[h] + 1, width)) / x.dtype.type(width)
+                new = dy[b, n] * r
+                _gather(new, z_re, z_im, new_re, new_im)
+                if n - edges[h] < width:  # afterwards the old weights are gone
+                    _gather(dy[b, n] - new, z_re, z_im, old_re, old_im)
+            dw_re[b, h] += old_re
+            dw_im[b, h] += old_im
+            dw_re[b, h + 1] += new_re
+            dw_im[b, h + 1] += new_im
+            old_re[:] = 0
+            old_im[:] = 0
+            new_re[:] = 0
+            new_im[:] = 0
+
+
 @_per_item
 def synthesise_backward(  # type: ignore[no-untyped-def]
-    x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, dy, with_poles,
-    dx, dp_re, dp_im, dw_re, dw_im,
-):  # fmt: skip
-    """Reverse pass of :func:`synthesise_forward`: fills dw [batch, hops + 1, oscillators].
-
-    when ``with_poles``, also dx [batch, samples] and dp [batch, oscillators].
-    """
+    x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, dy, dx, dp_re, dp_im
+):
+    """Reverse of :func:`synthesise_forward` for dx [batch, samples], dp [batch, oscillators]."""
     hops = edges.shape[0] - 1
     longest = np.max(edges[1:] - edges[:-1])
     for b in numba.prange(x.shape[0]):
@@ -172,17 +218,78 @@ def synthesise_backward(  # type: ignore[no-untyped-def]
                 new = g * r
                 old = g * (one - r)
                 for k in range(count):
-                    dw_re[b, h, k] += old * z_re[i + 1, k]
-                    dw_im[b, h, k] -= old * z_im[i + 1, k]
-                    dw_re[b, h + 1, k] += new * z_re[i + 1, k]
-                    dw_im[b, h + 1, k] -= new * z_im[i + 1, k]
-                if with_poles:
-                    for k in range(count):
-                        d_re[k] = old * w_re[b, h, k] + new * w_re[b, h + 1, k]
-                        d_im[k] = -(old * w_im[b, h, k] + new * w_im[b, h + 1, k])
-                    dx[b, edges[h] + i] = _reverse_step(
-                        i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re[b], dp_im[b]
-                    )
+                    d_re[k] = old * w_re[b, h, k] + new * w_re[b, h + 1, k]
+                    d_im[k] = -(old * w_im[b, h, k] + new * w_im[b, h + 1, k])
+                dx[b, edges[h] + i] = _reverse_step(
+                    i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re[b], dp_im[b]
+                )
+
+
+@_per_item
+def rewind_forward(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im, y):  # type: ignore[no-untyped-def]
+    """Add the oscillators that run backwards in time to y [batch, samples].
+
+    Hop h hears them start from rest ``ahead`` samples after its own beginning; the sample itself,
+    which the forward run has played, counts once. Weights as in :func:`synthesise_forward`.
+    """
+    for b in numba.prange(x.shape[0]):
+        z_re = np.zeros_like(pole_re)
+        z_im = np.zeros_like(pole_re)
+        one = x.dtype.type(1.0)
+        bias = x.dtype.type(_BIAS)
+        for h in range(edges.shape[0] - 1):
+            z_re[:] = 0
+            z_im[:] = 0
+            width = min(ramp, edges[h + 1] - edges[h])
+            stop = min(edges[h] + ahead, x.shape[1])
+            for m in range(stop - edges[h]):
+                n = stop - 1 - m
+                _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
+                if n < edges[h + 1]:
+                    old = x.dtype.type(0.0)
+                    new = x.dtype.type(0.0)
+                    for k in range(z_re.shape[0]):
+                        past = z_re[k] - x[b, n]
+                        old += w_re[b, h, k] * past - w_im[b, h, k] * z_im[k]
+                        new += w_re[b, h + 1, k] * past - w_im[b, h + 1, k] * z_im[k]
+                    r = x.dtype.type(min(n - edges[h] + 1, width)) / x.dtype.type(width)
+                    y[b, n] += (one - r) * old + r * new
+
+
+@_per_item
+def rewind_backward(x, edges, ramp, ahead, pole_re, pole_im, dy, dw_re, dw_im):  # type: ignore[no-untyped-def]
+    """Reverse of :func:`rewind_forward` for the weights, added to dw [batch, hops + 1, osc.]."""
+    for b in numba.prange(x.shape[0]):
+        z_re = np.zeros_like(pole_re)
+        z_im = np.zeros_like(pole_re)
+        past = np.zeros_like(pole_re)
+        old_re, old_im = np.zeros_like(pole_re), np.zeros_like(pole_re)
+        new_re, new_im = np.zeros_like(pole_re), np.zeros_like(pole_re)
+        bias = x.dtype.type(_BIAS)
+        for h in range(edges.shape[0] - 1):
+            z_re[:] = 0
+            z_im[:] = 0
+            width = min(ramp, edges[h + 1] - edges[h])
+            stop = min(edges[h] + ahead, x.shape[1])
+            for m in range(stop - edges[h]):
+                n = stop - 1 - m
+                _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
+                if n < edges[h + 1]:
+                    r = x.dtype.type(min(n - edges[h] + 1, width)) / x.dtype.type(width)
+                    new = dy[b, n] * r
+                    for k in range(past.shape[0]):
+                        past[k] = z_re[k] - x[b, n]
+                    _gather(new, past, z_im, new_re, new_im)
+                    if n - edges[h] < width:
+                        _gather(dy[b, n] - new, past, z_im, old_re, old_im)
+            dw_re[b, h] += old_re
+            dw_im[b, h] += old_im
+            dw_re[b, h + 1] += new_re
+            dw_im[b, h + 1] += new_im
+            old_re[:] = 0
+            old_im[:] = 0
+            new_re[:] = 0
+            new_im[:] = 0
 
 
 @_per_item

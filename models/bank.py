@@ -16,6 +16,8 @@ from torch import Tensor
 
 from models import adjoint
 
+#: Weights (own, next) of neighbouring oscillators, or None.
+Neighbours = tuple[Tensor, Tensor] | None
 #: Threads numba was started with; it cannot use more later.
 _MOST_THREADS = numba.get_num_threads()
 
@@ -29,9 +31,9 @@ def poles_from(f0_hz: Tensor, damping_ratio: Tensor, samplerate: float) -> tuple
 
 
 def hear(
-    x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Energy Σ|z|² of each hop, and z (real, imaginary) at its end.
+    x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor, neighbours: Neighbours = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Energy Σ|z|² of each hop, that of the neighbours' differences, and z at its end.
 
     Parameters
     ----------
@@ -41,15 +43,19 @@ def hear(
         Samples at which hops begin and end, int64 on the CPU [hops + 1].
     pole_re, pole_im
         λ [oscillators].
+    neighbours
+        Weights (own, next) of ``dsp.contrast.neighbour_weights``, complex [oscillators - 1].
 
     Returns
     -------
-    energy, end_re, end_im
-        Each [batch, hops, oscillators].
+    energy, contrast, end_re, end_im
+        Each [batch, hops, oscillators]; contrast one oscillator less, and empty without weights.
+        No gradient flows through the contrast: the bank learns from the other three.
     """
+    own, following = neighbours or (pole_re.new_zeros(0, dtype=torch.complex64),) * 2
     if x.device.type == "cpu":
-        return _Hear.apply(x, edges, pole_re, pole_im)  # type: ignore[no-any-return]
-    return hear_fft(x, edges, pole_re, pole_im)
+        return _Hear.apply(x, edges, pole_re, pole_im, own, following)  # type: ignore[no-any-return]
+    return hear_fft(x, edges, pole_re, pole_im, (own, following))
 
 
 def play(
@@ -66,6 +72,43 @@ def play(
     return play_fft(x, edges, ramp, pole_re, pole_im, w_re, w_im)
 
 
+def rewind(
+    x: Tensor, edges: Tensor, ramp: int, ahead: int,
+    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
+) -> Tensor:  # fmt: skip
+    """What :func:`play` lacks to be symmetric in time: oscillators that run backwards.
+
+    Each hop's start from rest ``ahead`` samples after its beginning. With both, an oscillator
+    answers an impulse by ``Re w λ^|n|``, before and after it alike, and turns no phase. Gradients
+    reach the weights alone: a bank learns without look-ahead.
+    """
+    if x.device.type == "cpu":
+        return _Rewind.apply(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im)  # type: ignore[no-any-return]
+    return rewind_fft(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im)
+
+
+def rewind_fft(
+    x: Tensor, edges: Tensor, ramp: int, ahead: int,
+    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
+) -> Tensor:  # fmt: skip
+    """:func:`rewind` in plain torch, for any device."""
+    out = torch.zeros_like(x)
+    with torch.no_grad():
+        padded = torch.nn.functional.pad(x, (0, ahead))
+        starts = [int(e) for e in edges[:-1]]
+        windows = torch.stack([padded[:, e : e + ahead] for e in starts], 1)
+        back = states_fft(windows.flatten(0, 1).flip(-1), pole_re, pole_im).flip(1)
+        back = back.unflatten(0, windows.shape[:2]) - windows[..., None]
+    w, parts = torch.complex(w_re, w_im), []
+    for h, length in enumerate(int(n) for n in edges[1:] - edges[:-1]):
+        width = min(ramp, length)
+        progress = (torch.arange(1, length + 1, device=x.device).clamp(max=width) / width).to(x)
+        weights = w[:, h, None] + progress[:, None] * (w[:, h + 1, None] - w[:, h, None])
+        parts.append((weights * back[:, h, :length]).real.sum(-1))
+    played = torch.cat(parts, 1)
+    return torch.cat([played, out[:, played.shape[1] :]], 1)
+
+
 def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
     """Z of every sample by FFT convolution with λ^n, complex [batch, samples, oscillators]."""
     length = x.shape[-1]
@@ -80,15 +123,24 @@ def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
 
 
 def hear_fft(
-    x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+    x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor, neighbours: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """:func:`hear` in plain torch, for any device."""
     z = states_fft(x, pole_re, pole_im)
-    power = torch.cumsum(torch.cat([torch.zeros_like(z.real[:, :1]), z.abs() ** 2], 1), 1)
     edges = edges.to(x.device)
-    energy = power[:, edges[1:]] - power[:, edges[:-1]]
+    own, following = (w.to(z) for w in neighbours)
+    pairs = len(own)
+    with torch.no_grad():
+        between = own * z[..., :pairs] - following * z[..., 1 : pairs + 1]
+        contrast = _sums(between, edges)
     end = z[:, edges[1:] - 1]
-    return energy, end.real, end.imag
+    return _sums(z, edges), contrast, end.real, end.imag
+
+
+def _sums(z: Tensor, edges: Tensor) -> Tensor:
+    """Σ|z|² of each hop."""
+    power = torch.nn.functional.pad(z.abs().double().square(), (0, 0, 1, 0)).cumsum(1)
+    return (power[:, edges[1:]] - power[:, edges[:-1]]).to(z.real.dtype)
 
 
 def play_fft(
@@ -145,15 +197,22 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 
 class _Hear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor) -> Any:
-        shape = (x.shape[0], len(edges) - 1, len(pole_re))
-        energy, end_re, end_im = (x.new_zeros(shape) for _ in range(3))
-        adjoint.listen_forward(*_arrays(x, edges, pole_re, pole_im, energy, end_re, end_im))
+    def forward(
+        ctx: Any, x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor,
+        own: Tensor, following: Tensor,
+    ) -> Any:  # fmt: skip
+        shape = (x.shape[0], len(edges) - 1)
+        energy, end_re, end_im = (x.new_zeros(*shape, len(pole_re)) for _ in range(3))
+        contrast = x.new_zeros(*shape, len(own))
+        weights = [w.to(x.dtype) for w in (own.real, own.imag, following.real, following.imag)]
+        outputs = _arrays(energy, contrast, end_re, end_im)
+        adjoint.listen_forward(*_arrays(x, edges, pole_re, pole_im, *weights), *outputs)
         ctx.save_for_backward(x, edges, pole_re, pole_im, end_re, end_im)
-        return energy, end_re, end_im
+        ctx.mark_non_differentiable(contrast)
+        return energy, contrast, end_re, end_im
 
     @staticmethod
-    def backward(ctx: Any, d_energy: Tensor, d_re: Tensor, d_im: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, d_energy: Tensor, _: Any, d_re: Tensor, d_im: Tensor) -> Any:  # type: ignore[override]
         x, edges, pole_re, pole_im, end_re, end_im = ctx.saved_tensors
         dx = x.new_zeros(x.shape)
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
@@ -161,7 +220,7 @@ class _Hear(torch.autograd.Function):
             *_arrays(x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_re, d_im),
             *_arrays(dx, dp_re, dp_im),
         )
-        return dx, None, dp_re.sum(0), dp_im.sum(0)
+        return dx, None, dp_re.sum(0), dp_im.sum(0), None, None
 
 
 class _Play(torch.autograd.Function):
@@ -181,15 +240,36 @@ class _Play(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
         x, edges, pole_re, pole_im, w_re, w_im, end_re, end_im = ctx.saved_tensors
-        with_poles = any(ctx.needs_input_grad[i] for i in (0, 3, 4))
         dx, dw_re, dw_im = (t.new_zeros(t.shape) for t in (x, w_re, w_im))
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
-        middle = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, dy)
-        after = _arrays(dx, dp_re, dp_im, dw_re, dw_im)
-        adjoint.synthesise_backward(  # type: ignore[call-arg]
-            *_arrays(x, edges), ctx.ramp, *middle, with_poles, *after
-        )
+        where = (*_arrays(x, edges), ctx.ramp, *_arrays(pole_re, pole_im))
+        adjoint.weights_backward(*where, *_arrays(dy, dw_re, dw_im))  # type: ignore[call-arg]
+        if any(ctx.needs_input_grad[i] for i in (0, 3, 4)):
+            rest = _arrays(w_re, w_im, end_re, end_im, dy, dx, dp_re, dp_im)
+            adjoint.synthesise_backward(*where, *rest)  # type: ignore[call-arg]
         return dx, None, None, dp_re.sum(0), dp_im.sum(0), dw_re, dw_im
+
+
+class _Rewind(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, edges: Tensor, ramp: int, ahead: int,
+        pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
+    ) -> Any:  # fmt: skip
+        y = x.new_zeros(x.shape)
+        rest = _arrays(pole_re, pole_im, w_re, w_im, y)
+        adjoint.rewind_forward(*_arrays(x, edges), ramp, ahead, *rest)  # type: ignore[call-arg]
+        ctx.save_for_backward(x, edges, pole_re, pole_im, w_re, w_im)
+        ctx.ramp, ctx.ahead = ramp, ahead
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
+        x, edges, pole_re, pole_im, w_re, w_im = ctx.saved_tensors
+        dw_re, dw_im = (w.new_zeros(w.shape) for w in (w_re, w_im))
+        rest = _arrays(pole_re, pole_im, dy, dw_re, dw_im)
+        adjoint.rewind_backward(*_arrays(x, edges), ctx.ramp, ctx.ahead, *rest)  # type: ignore[call-arg]
+        return None, None, None, None, None, None, dw_re, dw_im
 
 
 class _Scan(torch.autograd.Function):

@@ -1,7 +1,8 @@
-"""The denoiser: features of the bank in, one complex gain per oscillator out, no look-ahead.
+"""The denoiser: features of the bank in, one complex gain per oscillator out.
 
-Gains found at the end of a hop act on the next one, so the sound itself is never delayed. A new
-denoiser gives gains of exactly 1: it is a wire.
+Gains found at the end of a hop act on the next one, so the sound itself is never delayed; with
+``lookahead_s`` the oscillators that play hear it that much later than those that listen, and run
+backwards in time, too (``models.bank.rewind``). A new denoiser gives gains of 1: it is a wire.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dsp.bank import OscillatorBank, broad_bank, narrow_bank
+from dsp.contrast import neighbour_weights, pair_of
 from dsp.features import FEATURE_NAMES, hop_edges, hop_features
 from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
-from models.bank import hear, play, poles_from
+from models.bank import hear, play, poles_from, rewind, scan, scan_doubling
+from models.equaliser import Equaliser
 from models.resonant import ResonantLayer, RMSNorm, State
 from models.training import load_checkpoint
+
+#: Where the contrast stands among the features.
+CONTRAST = FEATURE_NAMES.index("log_contrast")
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class DenoiserConfig:
     width: int = 128
     states: int = 96
     layers: int = 4
+    lookahead_s: float = 0.0
 
     def carriers(self) -> NDArray[np.bool_]:
         """Which oscillators carry the unchanged sound: the broad ones [oscillators]."""
@@ -89,11 +97,75 @@ class LearnedBank(nn.Module):
         return OscillatorBank(f0_hz.cpu().numpy(), damping_ratio.cpu().numpy())
 
 
+class SlowLevels(nn.Module):
+    """Averages of each oscillator's level over about 60 ms and 0.6 s: what is voice, what stays.
+
+    ``h[t] = h[t-1] + rate (level - h[t-1])``, the rates learned.
+    """
+
+    def __init__(self, oscillators: int, hop_s: float) -> None:
+        super().__init__()
+        rates = torch.tensor([hop_s / 0.06, hop_s / 0.6])
+        self.rate = nn.Parameter(torch.logit(rates)[:, None].repeat(1, oscillators))
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Levels of all hops [batch, hops, oscillators] → averages, twice as many."""
+        keep, drive = self._driven(levels)
+        nothing = torch.zeros_like(keep)
+        return scan(keep, nothing, drive, nothing)[0]
+
+    def step(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
+        """One hop [batch, oscillators] and the state before it → averages, new state."""
+        keep, drive = self._driven(levels)
+        new = keep * torch.cat(state, -1) + drive
+        fast, slow = new.chunk(2, -1)
+        return new, (fast, slow)
+
+    def sequence(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many hops [batch, hops, oscillators] and the state before them; for export."""
+        keep, drive = self._driven(levels)
+        first = drive[:, :1] + (keep[:, 0] * torch.cat(state, -1))[:, None]
+        drive = torch.cat([first, drive[:, 1:]], 1)
+        nothing = torch.zeros_like(keep)
+        new, _ = scan_doubling(keep, nothing, drive, nothing)
+        fast, slow = new[:, -1].chunk(2, -1)
+        return new, (fast, slow)
+
+    def _driven(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        rate = torch.sigmoid(self.rate).flatten()
+        drive = rate * torch.cat([levels, levels], -1)
+        return (1.0 - rate).expand_as(drive), drive
+
+
+class LocalGains(nn.Module):
+    """What each band's own levels say about its gain, under the guidance of the whole network.
+
+    One small network is shared by all bands, as in a filter bank that subtracts its noise floor:
+    it sees a band and its two neighbours, and a few numbers that the controller sends to the band.
+    """
+
+    def __init__(self, levels: int, width: int, bands: int, kinds: int, hidden: int = 8) -> None:
+        super().__init__()
+        self.hidden, self.bands = hidden, bands
+        self.look = nn.Conv1d(levels, hidden, 3, padding=1)
+        self.guide = nn.Linear(width, hidden * bands)
+        self.say = nn.Conv1d(hidden, kinds, 1, bias=False)
+        nn.init.zeros_(self.say.weight)
+
+    def forward(self, levels: Tensor, x: Tensor) -> Tensor:
+        """Levels [..., levels, bands] and guidance [..., width] → wanted [..., kinds · bands]."""
+        seen = self.look(levels.flatten(0, -3)).unflatten(0, levels.shape[:-2])
+        guided = F.silu(seen + self.guide(x).unflatten(-1, (self.hidden, self.bands)))
+        said = self.say(guided.flatten(0, -3)).unflatten(0, levels.shape[:-2])
+        return said.flatten(-2)
+
+
 class Denoiser(nn.Module):
     """Bank, controller and additive synthesis at 16 kHz, as trained."""
 
     carriers: Tensor
     identity: Tensor
+    pairs: Tensor
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -101,85 +173,134 @@ class Denoiser(nn.Module):
         self.bank = LearnedBank(config)
         self.oscillators = config.broad + config.narrow
         carriers = config.carriers()
-        identity, _ = identity_and_span(config.first_bank(), carriers, TRAINING_SAMPLERATE)
+        first = config.first_bank()
+        identity, _ = identity_and_span(first, carriers, TRAINING_SAMPLERATE)
         self.register_buffer("carriers", torch.from_numpy(carriers), persistent=False)
+        pairs = pair_of(carriers, first.awake(TRAINING_SAMPLERATE))
+        self.register_buffer("pairs", torch.from_numpy(pairs), persistent=False)
         self.register_buffer("identity", torch.from_numpy(identity), persistent=False)
-        self.inlet = nn.Linear(self.oscillators * len(FEATURE_NAMES), config.width)
+        self.floor = SlowLevels(self.oscillators, config.hop_s)
+        inputs = self.oscillators * (len(FEATURE_NAMES) + 2)
+        self.inlet = nn.Linear(inputs, config.width)
         self.layers = nn.ModuleList(
             ResonantLayer(config.width, config.states, config.hop_s) for _ in range(config.layers)
         )
         self.norm = RMSNorm(config.width)
         self.outlet = nn.Linear(config.width, 2 * self.oscillators)
-        nn.init.zeros_(self.outlet.weight)
-        nn.init.zeros_(self.outlet.bias)
+        broad = OscillatorBank(first.f0_hz[: config.broad], first.damping_ratio[: config.broad])
+        self.equaliser = Equaliser(
+            broad, identity[: config.broad].astype(np.complex128),
+            two_sided=config.lookahead_s > 0,
+        )  # fmt: skip
+        kinds = self.equaliser.kinds
+        self.bands = nn.Linear(config.width, kinds * config.broad)
+        self.local = LocalGains(4, config.width, config.broad, kinds)
+        for layer in (self.outlet, self.bands):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.reading = nn.Linear(config.width, 2)
 
-    def forward(self, sound: Tensor) -> Tensor:
-        """Clean sound [batch, samples] from noisy sound [batch, samples], both 16 kHz."""
+    def forward(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+        """Clean sound [batch, samples] from noisy sound [batch, samples], both 16 kHz.
+
+        Also what was read from every hop [batch, hops, 2]: voice (logit) and noise level (dBFS).
+        """
         config, samples = self.config, sound.shape[-1]
         hop = config.hop_s * TRAINING_SAMPLERATE
+        late = round(config.lookahead_s * TRAINING_SAMPLERATE)
         edges = torch.from_numpy(
-            hop_edges(math.ceil(samples / hop), config.hop_s, TRAINING_SAMPLERATE)
+            hop_edges(math.ceil((samples + late) / hop), config.hop_s, TRAINING_SAMPLERATE)
         )
         sound = nn.functional.pad(sound, (0, int(edges[-1]) - samples))
         f0_hz, damping_ratio = self.bank()
         pole_re, pole_im = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
         poles = pole_re.to(sound.dtype), pole_im.to(sound.dtype)
-        gains = self.gains(self.features(sound, edges, *poles))
-        w_re, w_im = self._weights(gains, *poles)
+        gains, readings = self.gains(self.features(sound, edges, *poles))
+        w_re, w_im = self.weights(gains, *poles)
         ramp = max(1, round(config.ramp_s * TRAINING_SAMPLERATE))
-        return play(sound, edges, ramp, *poles, w_re, w_im)[:, :samples]
+        delayed = nn.functional.pad(sound, (late, 0))
+        played = play(delayed, edges, ramp, *poles, w_re, w_im)
+        if late:
+            played = played + rewind(delayed, edges, ramp, late, *poles, w_re, w_im)
+        return played[:, late : late + samples], readings[:, : math.ceil(samples / hop)]
 
     def features(self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-        """Features of every hop [batch, hops, oscillators, 3] (see ``dsp/features.py``)."""
-        energy, end_re, end_im = hear(sound, edges, pole_re, pole_im)
+        """Features of every hop [batch, hops, oscillators, 4] (see ``dsp/features.py``)."""
+        energy, between, end_re, end_im = hear(sound, edges, pole_re, pole_im, self.neighbours())
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
         lengths = (edges[1:] - edges[:-1]).to(sound)
         power = energy * peak**2 / lengths[:, None]
+        contrast = between[..., self.pairs] / lengths[:, None]
         re, im = end_re * peak, end_im * peak
         before_re, before_im = (nn.functional.pad(s, (0, 0, 1, 0))[:, :-1] for s in (re, im))
         angle = torch.atan2(pole_im, pole_re).double() * lengths.double()[:, None]
         turn_re, turn_im = torch.cos(angle).to(sound), torch.sin(angle).to(sound)
         xp: Any = torch
         features: Tensor = hop_features(
-            power, re, im, before_re, before_im, turn_re, turn_im, xp=xp
+            power, contrast, re, im, before_re, before_im, turn_re, turn_im, xp=xp
         )
         return features
 
-    def gains(self, features: Tensor) -> Tensor:
-        """Gain (real, imaginary) [batch, hops, oscillators, 2] for the hop after each one."""
-        x = self.inlet(features.flatten(-2))
+    def gains(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Gain (real, imaginary) [batch, hops, oscillators, 2] for the hop after each one.
+
+        Also the readings [batch, hops, 2] of each one.
+        """
+        levels = self.floor(features[..., CONTRAST])
+        x = self._inlet(features, levels)
         for layer in self.layers:
             x = layer(x)
-        return self._gain(x)
+        return self._out(x, features, levels)
 
-    def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
-        """One hop: features [batch, oscillators, 3] → gain [batch, oscillators, 2], states."""
-        x = self.inlet(features.flatten(-2))
-        new = []
-        for layer, state in zip(self.layers, states, strict=True):
-            x, after = cast("ResonantLayer", layer).step(x, state)
-            new.append(after)
-        return self._gain(x), new
+    def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
+        """One hop: features [batch, oscillators, 4] → gain [batch, oscillators, 2].
 
-    def sequence(self, features: Tensor, states: list[State]) -> tuple[Tensor, list[State]]:
+        Also the readings [batch, 2] and the new states.
+        """
+        return self._advance("step", features, states)
+
+    def sequence(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
         """:meth:`step` for many hops at once, [batch, hops, …]; for export."""
-        x = self.inlet(features.flatten(-2))
-        new = []
-        for layer, state in zip(self.layers, states, strict=True):
-            x, after = cast("ResonantLayer", layer).sequence(x, state)
+        return self._advance("sequence", features, states)
+
+    def _advance(
+        self, form: str, features: Tensor, states: list[State]
+    ) -> tuple[Tensor, Tensor, list[State]]:
+        levels, after = getattr(self.floor, form)(features[..., CONTRAST], states[0])
+        x, new = self._inlet(features, levels), [after]
+        for layer, state in zip(self.layers, states[1:], strict=True):
+            x, after = getattr(layer, form)(x, state)
             new.append(after)
-        return self._gain(x), new
+        return (*self._out(x, features, levels), new)
 
     def first_states(self, batch: int = 1) -> list[State]:
-        """States at rest, one for each layer."""
-        shape = (batch, self.config.states)
-        return [(torch.zeros(shape), torch.zeros(shape)) for _ in self.layers]
+        """States at rest: of the slow levels, then of each layer."""
+        sizes = [self.oscillators] + [self.config.states] * self.config.layers
+        return [(torch.zeros(batch, size), torch.zeros(batch, size)) for size in sizes]
 
-    def _gain(self, x: Tensor) -> Tensor:
-        delta = self.outlet(self.norm(x)).unflatten(-1, (self.oscillators, 2))
-        return delta + delta.new_tensor([1.0, 0.0])
+    def _inlet(self, features: Tensor, levels: Tensor) -> Tensor:
+        x: Tensor = self.inlet(torch.cat([features.flatten(-2), levels], -1))
+        return x
 
-    def _weights(self, gains: Tensor, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
+    def _out(self, x: Tensor, features: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Gains and readings."""
+        x = self.norm(x)
+        delta = self.outlet(x).unflatten(-1, (self.oscillators, 2))
+        fast, slow = levels.chunk(2, -1)
+        kinds = torch.stack([features[..., 0], features[..., CONTRAST], fast, slow], -2)
+        bands = self.bands(x) + self.local(kinds[..., : self.config.broad], x)
+        delta = delta + F.pad(self.equaliser(bands), (0, 0, 0, self.config.narrow))
+        readings = self.reading(x) * delta.new_tensor([1.0, 20.0]) + delta.new_tensor([0.0, -45.0])
+        return delta + delta.new_tensor([1.0, 0.0]), readings
+
+    def neighbours(self) -> tuple[Tensor, Tensor]:
+        """Weights of neighbouring oscillators for ``models.bank.hear``."""
+        carriers = self.carriers.cpu().numpy()
+        weights = neighbour_weights(self.bank.frozen(), carriers, TRAINING_SAMPLERATE)
+        own, following = (torch.tensor(w, dtype=torch.complex64) for w in weights)
+        return own, following
+
+    def weights(self, gains: Tensor, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
         """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop.
 
         As in ``dsp.identity.identity_and_span``; the narrow oscillators' span follows their poles.

@@ -6,11 +6,14 @@ of an evaluation meets the same sounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from models.data import SAMPLERATE, AudioStore
@@ -37,6 +40,8 @@ class MixingRecipe:
     p_pause: float = 0.3  #: the speech begins late
     p_band_limit: float = 0.1
     p_clip: float = 0.04
+    p_speed: float = 0.5  #: recordings played up to 12 % (speech) or 25 % (noise) faster or slower
+    p_colour: float = 0.5  #: recordings through another microphone's frequency response
 
 
 def rms(sound: Sound) -> float:
@@ -69,6 +74,18 @@ def hum(rng: np.random.Generator, length: int) -> Sound:
     hz = rng.choice([50.0, 60.0])
     sound = (level[:, None] * np.sin(2 * np.pi * hz * order[:, None] * t + phase[:, None])).sum(0)
     return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+
+
+def coloured(rng: np.random.Generator, sound: Sound, most_db: float) -> Sound:
+    """The sound [samples] through a smooth random frequency response within ±``most_db``."""
+    length = next_fast_len(len(sound), real=True)
+    spectrum = rfft(sound, length)
+    octaves = np.linspace(0, 7, 8)  # from 62.5 Hz to 8 kHz
+    db = rng.uniform(-most_db, most_db, len(octaves))
+    hz = np.linspace(0, SAMPLERATE / 2, len(spectrum))
+    curve = np.interp(np.log2(np.maximum(hz, 1.0) / 62.5), octaves, db)
+    played = irfft(spectrum * 10 ** (curve / 20), length)[: len(sound)]
+    return np.asarray(played, dtype=np.float32)
 
 
 class Mixer:
@@ -157,9 +174,20 @@ class Mixer:
         return sound if rms(sound) > 1e-5 else colored_noise(rng, self.length, 3.0)
 
     def _excerpt(self, rng: np.random.Generator, store: AudioStore, longest: int) -> Sound:
+        """Part of a random recording [up to ``longest`` samples], varied in speed and colour."""
         index = int(rng.integers(len(store)))
-        start = int(rng.integers(max(1, store.length(index) - longest + 1)))
-        return store.get(index, start, start + longest)
+        most_speed, most_db = (1.12, 4.0) if store is self.speech else (1.25, 8.0)
+        speed = 1.0
+        if rng.random() < self.recipe.p_speed:
+            speed = float(most_speed ** rng.uniform(-1, 1))
+        length = math.ceil(longest * speed)
+        start = int(rng.integers(max(1, store.length(index) - length + 1)))
+        part = store.get(index, start, start + length)
+        if speed != 1.0:
+            part = soxr.resample(part, SAMPLERATE * speed, SAMPLERATE, quality="QQ")[:longest]
+        if rng.random() < self.recipe.p_colour and len(part) > 1:
+            part = coloured(rng, part, most_db)
+        return part
 
     def _in_room(self, rng: np.random.Generator, dry: Sound) -> Sound:
         room = self.rooms[int(rng.integers(len(self.rooms)))]

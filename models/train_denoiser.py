@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from tqdm import tqdm
 
 from models.data import AudioStore, Recording, chosen, find_recordings
 from models.denoiser import Denoiser, DenoiserConfig
-from models.losses import denoising_loss, error_db, si_sdr_db
+from models.losses import denoising_loss, error_db, estoi, readings_loss, si_sdr_db, waveform_loss
 from models.mixing import Mixer, MixingRecipe
 from models.rooms import room_responses
 from models.training import (
@@ -27,10 +30,12 @@ from models.training import (
     warm_hold_decay,
 )
 
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
 DEV_SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 VOWELS_ONLY = MixingRecipe(
     seconds=0.512, snr_db=(7.8, 7.8), p_vowel=1.0, p_no_noise=0.0, p_no_speech=0.0,
-    p_band_limit=0.0, p_clip=0.0, speech_dbfs=(-20.0, -20.0),
+    p_band_limit=0.0, p_clip=0.0, speech_dbfs=(-20.0, -20.0), p_speed=0.0, p_colour=0.0,
 )  # fmt: skip
 
 
@@ -48,25 +53,37 @@ def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[An
         recipe = MixingRecipe(
             seconds=4.0, snr_db=(snr_db, snr_db), p_no_noise=0.0, p_no_speech=0.0, p_vowel=0.0,
             p_synthetic_noise=0.0, p_babble=0.0, p_second_noise=0.0, p_room=0.0,
-            p_band_limit=0.0, p_clip=0.0, speech_dbfs=(-30.0, -20.0),
+            p_band_limit=0.0, p_clip=0.0, speech_dbfs=(-30.0, -20.0), p_speed=0.0, p_colour=0.0,
         )  # fmt: skip
         mixer = Mixer(speech, noise, [], recipe, seed=10_000 + number)
         batches.append((snr_db, *mixer.batch(0, count)))
     return batches
 
 
-def evaluate(model: Denoiser, batches: list[Any]) -> dict[str, float]:
-    """SI-SDR improvement per SNR and on average, and SI-SDR of clean speech passed, dB."""
+def dev_vowels(recordings: list[Recording], cache: Path, count: int) -> list[Any]:
+    """The same for the vowel task: (snr_db, noisy, clean)."""
+    mixer = Mixer(*stores(recordings, "dev", cache), [], VOWELS_ONLY, seed=10_000)
+    return [(VOWELS_ONLY.snr_db[0], *mixer.batch(0, count))]
+
+
+def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -> dict[str, float]:
+    """Mean loss, ESTOI, SI-SDR improvement (also per SNR), and SI-SDR of clean speech passed."""
     model.eval()
-    gains = {}
+    gains, losses, heard = {}, [], []
     with torch.no_grad():
         for snr_db, noisy, clean in batches:
             x, target = torch.from_numpy(noisy), torch.from_numpy(clean)
-            gain = si_sdr_db(model(x), target) - si_sdr_db(x, target)
+            estimate, _ = model(x)
+            losses.append(float(loss(estimate, target, x)))
+            heard.append(float(estoi(estimate, target).mean()))
+            gain = si_sdr_db(estimate, target) - si_sdr_db(x, target)
             gains[f"{snr_db:g}"] = float(gain.mean())
-        clean_db = float(si_sdr_db(model(target), target).mean())
+        clean_db = float(si_sdr_db(model(target)[0], target).mean())
     model.train()
-    return {"improvement": float(np.mean(list(gains.values()))), "clean": clean_db, **gains}
+    means = [float(np.mean(v)) for v in (losses, heard, list(gains.values()))]
+    return dict(zip(("loss", "estoi", "improvement"), means, strict=True)) | {
+        "clean": clean_db, **gains
+    }  # fmt: skip
 
 
 @click.command(context_settings={"show_default": True})
@@ -75,6 +92,14 @@ def evaluate(model: Denoiser, batches: list[Any]) -> dict[str, float]:
 @click.option("--work", type=click.Path(path_type=Path), required=True,
               help="Folder for checkpoints and decoded audio.")  # fmt: skip
 @click.option("--task", type=click.Choice(["speech", "vowels"]), default="speech")
+@click.option(
+    "--lookahead-s",
+    default=0.0,
+    help="How much later than it hears it plays, s; 0 or at least a hop.",
+)
+@click.option("--name", help="Folder of the run inside WORK; denoiser-TASK by default.")
+@click.option("--start-from", type=click.Path(exists=True, path_type=Path),
+              help="Model whose weights a new run begins with.")  # fmt: skip
 @click.option("--steps", default=10_000, help="Training steps in all.")
 @click.option("--batch", default=8, help="Mixtures per step.")
 @click.option("--learning-rate", default=1e-3)
@@ -86,9 +111,9 @@ def evaluate(model: Denoiser, batches: list[Any]) -> dict[str, float]:
 @click.option("--check-every", default=500, help="Steps between scores on the dev split.")
 @click.option("--save-every-s", default=180.0, help="Seconds between checkpoints.")
 def main(
-    folders: tuple[Path, ...], work: Path, task: str, steps: int, batch: int,
-    learning_rate: float, bank_steps: int, seed: int, device: str, threads: int, workers: int,
-    check_every: int, save_every_s: float,
+    folders: tuple[Path, ...], work: Path, task: str, lookahead_s: float, name: str | None,
+    start_from: Path | None, steps: int, batch: int, learning_rate: float, bank_steps: int,
+    seed: int, device: str, threads: int, workers: int, check_every: int, save_every_s: float,
 ) -> None:  # fmt: skip
     """Train a denoiser; call again to resume where it stopped, with the same result."""
     torch.set_num_threads(threads)
@@ -96,8 +121,12 @@ def main(
     recordings = [r for folder in folders for r in find_recordings(folder)]
     recipe = VOWELS_ONLY if task == "vowels" else MixingRecipe()
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
-    dev = dev_batches(recordings, work, 16)
-    run = Run(work / f"denoiser-{task}", steps, learning_rate, device, bank_steps)
+    dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
+    run = Run(
+        work / (name or f"denoiser-{task}"), DenoiserConfig(lookahead_s=lookahead_s),
+        steps, learning_rate, device, bank_steps, start_from,
+        waveform_loss if task == "vowels" else denoising_loss,
+    )  # fmt: skip
     loader = numbered_batches(partial(mixer.batch, size=batch), run.step, steps, workers)
     saved = time.monotonic()
     progress = tqdm(loader, initial=run.step, total=steps, unit="step", mininterval=5)
@@ -114,19 +143,37 @@ class Run:
     """A training in progress: model, optimiser, average and best so far."""
 
     def __init__(
-        self, folder: Path, steps: int, learning_rate: float, device: str, bank_steps: int
-    ) -> None:
-        self.folder, self.steps = folder, steps
+        self, folder: Path, config: DenoiserConfig, steps: int, learning_rate: float,
+        device: str, bank_steps: int, start_from: Path | None, loss: Loss = denoising_loss,
+    ) -> None:  # fmt: skip
+        self.folder, self.steps, self.loss = folder, steps, loss
         self.learning_rate, self.bank_steps = learning_rate, bank_steps
-        self.model = Denoiser(DenoiserConfig()).to(device)
+        self.model = Denoiser(config).to(device)
+        if start_from:
+            self._begin_with(start_from)
         self.average = Average(self.model)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=0.01)
-        self.step, self.best = 0, -np.inf
+        self.step, self.best = 0, np.inf
         if (folder / "last.pt").exists():
             self._resume()
 
+    def _begin_with(self, path: Path) -> None:
+        """Take over every weight of another model that fits; say which stay new."""
+        mine, theirs = self.model.state_dict(), load_checkpoint(path).get("weights", {})
+        fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
+        if not fitting:
+            raise click.ClickException(f"{path} holds no weights that fit; give a run's best.pt")
+        self.model.load_state_dict(mine | fitting)
+        new = ", ".join(sorted(mine.keys() - fitting.keys())) or "nothing"
+        click.echo(f"beginning with {path}; from scratch: {new}")
+
     def _resume(self) -> None:
         saved = load_checkpoint(self.folder / "last.pt")
+        if saved["config"] != asdict(self.model.config):
+            raise click.ClickException(
+                f"{self.folder} was trained with {saved['config']}, not "
+                f"{asdict(self.model.config)}; give the same options, or another --name"
+            )
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.average.weights = saved["average"]
@@ -136,6 +183,7 @@ class Run:
     def save(self) -> None:
         """Write everything needed to go on exactly."""
         content = {
+            "config": asdict(self.model.config),
             "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
             "average": self.average.weights, "step": self.step, "best": self.best,
         }  # fmt: skip
@@ -146,8 +194,9 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * warm_hold_decay(self.step, self.steps)
         self.model.bank.requires_grad_(self.step < self.bank_steps)
-        estimate = self.model(noisy)
-        loss = denoising_loss(estimate, clean, noisy)
+        estimate, readings = self.model(noisy)
+        loss = self.loss(estimate, clean, noisy)
+        loss = loss + 0.1 * readings_loss(readings, noisy, clean)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -161,13 +210,15 @@ class Run:
         """Score the averaged weights on the dev mixtures; keep them if they are the best."""
         averaged = Denoiser(self.model.config)
         averaged.load_state_dict(self.average.weights)
-        scores = evaluate(averaged, dev)
-        kept = scores["improvement"] > self.best
+        scores = evaluate(averaged, dev, self.loss)
+        kept = scores["loss"] < self.best
         if kept:
-            self.best = scores["improvement"]
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.best = scores["loss"]
             save_model(averaged, self.folder / "best.pt", step=self.step, scores=scores)
-        figures = " ".join(f"{name}:{value:.2f}" for name, value in scores.items())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "scores.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": self.step, **scores}) + "\n")
+        figures = " ".join(f"{name}:{value:.3f}" for name, value in scores.items())
         return f"step {self.step} {figures}{' (best)' if kept else ''}"
 
 

@@ -74,7 +74,8 @@ class BandWindow:
         """Sound [batch, samples] → normalised log powers of every frame [batch, frames, bands]."""
         count = round(sound.shape[1] / (self.config.frame_s * SAMPLERATE))
         edges = torch.from_numpy(hop_edges(count, self.config.frame_s, SAMPLERATE))
-        energy, _, _ = hear(sound, edges, *self.poles)
+        re, im = self.poles
+        energy, _, _, _ = hear(sound, edges, re, im)
         power = energy * self.peak**2 / (edges[1:] - edges[:-1])[:, None]
         xp: Any = torch
         return log_power(power @ self.pooling.T, xp)  # type: ignore[no-any-return]

@@ -4,7 +4,17 @@ import torch
 
 from dsp import oracle
 from dsp.bank import broad_bank
-from models.bank import hear, hear_fft, play, play_fft, poles_from, scan, scan_doubling
+from models.bank import (
+    hear,
+    hear_fft,
+    play,
+    play_fft,
+    poles_from,
+    rewind,
+    rewind_fft,
+    scan,
+    scan_doubling,
+)
 
 EDGES = torch.tensor([0, 13, 25, 38, 50, 61])
 
@@ -27,10 +37,13 @@ def test_poles_agree_with_the_numpy_bank():
 def test_hearing_agrees_with_the_oracle():
     f0_hz, damping, sound, _ = setup()
     poles = poles_from(f0_hz, damping, 16000)
-    energy, end_re, end_im = hear(sound, EDGES, *poles)
+    own, following = torch.randn(2, 4, dtype=torch.complex64)
+    energy, contrast, end_re, end_im = hear(sound, EDGES, *poles, (own, following))
     poles64 = (poles[0] + 1j * poles[1]).detach().numpy()
     z = oracle.states(sound[0].detach().numpy(), poles64)
     np.testing.assert_allclose(energy[0, 1].detach(), (np.abs(z[13:25]) ** 2).sum(0), rtol=1e-9)
+    between = own.numpy() * z[13:25, :-1] - following.numpy() * z[13:25, 1:]
+    np.testing.assert_allclose(contrast[0, 1], (np.abs(between) ** 2).sum(0), rtol=1e-6)
     ends = (end_re[0] + 1j * end_im[0]).detach().numpy()
     np.testing.assert_allclose(ends, z[EDGES[1:].numpy() - 1], rtol=1e-9, atol=1e-12)
 
@@ -38,7 +51,9 @@ def test_hearing_agrees_with_the_oracle():
 def test_compiled_and_fft_forms_agree():
     f0_hz, damping, sound, weights = setup()
     poles = poles_from(f0_hz, damping, 16000)
-    for a, b in zip(hear(sound, EDGES, *poles), hear_fft(sound, EDGES, *poles), strict=True):
+    neighbours = tuple(torch.randn(2, 4, dtype=torch.complex64))
+    forms = (form(sound, EDGES, *poles, neighbours) for form in (hear, hear_fft))
+    for a, b in zip(*forms, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
     compiled = play(sound, EDGES, 8, *poles, *weights)
     torch.testing.assert_close(
@@ -55,13 +70,13 @@ def test_float32_over_a_minute_stays_with_float64():
     poles = poles_from(f0_hz, damping, 16000)
     exact = hear(sound.double(), edges, *poles)
     single = hear(sound, edges, *(p.float() for p in poles))
-    assert (exact[1] - single[1]).abs().max() < 1e-4 * exact[1].abs().max()
+    assert (exact[2] - single[2]).abs().max() < 1e-4 * exact[2].abs().max()
 
 
 def test_gradients_of_hearing():
     f0_hz, damping, sound, _ = setup()
     assert torch.autograd.gradcheck(
-        lambda x, f, d: hear(x, EDGES, *poles_from(f, d, 16000.0)), (sound, f0_hz, damping)
+        lambda x, f, d: hear(x, EDGES, *poles_from(f, d, 16000.0))[::2], (sound, f0_hz, damping)
     )
 
 
@@ -71,6 +86,21 @@ def test_gradients_of_playing():
         lambda x, f, d, re, im: play(x, EDGES, 8, *poles_from(f, d, 16000.0), re, im),
         (sound, f0_hz, damping, *weights),
     )
+
+
+def test_backwards_in_time():
+    """Together with the forward run an impulse is answered alike before and after it."""
+    f0_hz, damping, sound, weights = setup()
+    poles = [p.detach() for p in poles_from(f0_hz, damping, 16000)]
+    x = sound.detach()
+    compiled, fft = (form(x, EDGES, 8, 25, *poles, *weights) for form in (rewind, rewind_fft))
+    torch.testing.assert_close(compiled, fft, rtol=1e-9, atol=1e-9)
+    assert torch.autograd.gradcheck(lambda *w: rewind(x, EDGES, 8, 25, *poles, *w), weights)
+    impulse = torch.zeros(1, 61, dtype=torch.float64)
+    impulse[0, 18] = 1.0
+    steady = [w[:1, :1].expand(1, 6, 5).detach() for w in weights]
+    both = play(impulse, EDGES, 8, *poles, *steady) + rewind(impulse, EDGES, 8, 25, *poles, *steady)
+    torch.testing.assert_close(both[0, 18:25], both[0, 12:19].flip(0), rtol=1e-9, atol=1e-9)
 
 
 def test_gradients_of_both_forms_agree():

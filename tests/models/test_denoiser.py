@@ -1,50 +1,115 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from pystoi import stoi
 
-from models.denoiser import Denoiser, DenoiserConfig, load
-from models.losses import denoising_loss, error_db, si_sdr_db, spectral_distance
+from models.denoiser import Denoiser, DenoiserConfig, SlowLevels, load
+from models.losses import (
+    denoising_loss,
+    error_db,
+    estoi,
+    loudness_distance,
+    readings_loss,
+    si_sdr_db,
+    spectral_distance,
+)
 from models.resonant import ResonantLayer
 from models.training import save_model
 
 SMALL = DenoiserConfig(broad=32, narrow=16, width=24, states=12, layers=2)
+AHEAD = replace(SMALL, lookahead_s=0.02)
+
+
+def stirred(config=SMALL):
+    """An untrained denoiser whose gains are not 1."""
+    torch.manual_seed(0)
+    model = Denoiser(config).eval()
+    torch.nn.init.normal_(model.outlet.weight, std=0.1)
+    torch.nn.init.normal_(model.bands.weight, std=0.1)
+    torch.nn.init.normal_(model.local.say.weight, std=0.1)
+    return model
 
 
 def test_an_untrained_denoiser_is_a_wire():
     torch.manual_seed(0)
     sound = 0.1 * torch.randn(2, 16000)
     with torch.no_grad():
-        out = Denoiser(DenoiserConfig())(sound)
+        out, _ = Denoiser(DenoiserConfig())(sound)
     assert out.shape == sound.shape
     assert -error_db(out, sound, sound, best_db=100).min() > 60
 
 
-def test_nothing_of_the_future_is_used():
-    torch.manual_seed(0)
-    model = Denoiser(SMALL)
-    torch.nn.init.normal_(model.outlet.weight, std=0.1)
+@pytest.mark.parametrize(("config", "ahead"), [(SMALL, 0), (AHEAD, 320)])
+def test_no_more_of_the_future_is_used_than_declared(config, ahead):
+    model = stirred(config)
     sound = 0.1 * torch.randn(1, 8000)
     changed = sound.clone()
     changed[:, 4321:] = 0.1 * torch.randn(1, 8000 - 4321)
     with torch.no_grad():
-        a, b = model(sound), model(changed)
-    torch.testing.assert_close(a[:, :4321], b[:, :4321], rtol=0, atol=0)
+        (a, _), (b, _) = model(sound), model(changed)
+    known = 4321 - ahead
+    torch.testing.assert_close(a[:, :known], b[:, :known], rtol=0, atol=0)
+    assert not torch.allclose(a[:, known:4321], b[:, known:4321]) or not ahead
     assert not torch.allclose(a[:, 4321:], b[:, 4321:])
 
 
-def test_step_by_step_is_the_whole():
-    torch.manual_seed(0)
-    model = Denoiser(SMALL).eval()
-    torch.nn.init.normal_(model.outlet.weight, std=0.1)
-    features = torch.randn(1, 20, model.oscillators, 3)
+def test_an_untrained_denoiser_that_looks_ahead_is_a_wire_too():
+    sound = 0.1 * torch.randn(2, 16000)
     with torch.no_grad():
-        whole = model.gains(features)
+        out, _ = Denoiser(DenoiserConfig(lookahead_s=0.02))(sound)
+    assert -error_db(out, sound, sound, best_db=100).min() > 60
+
+
+def test_the_equaliser_quietens_a_band_and_leaves_the_rest():
+    torch.manual_seed(0)
+    model = Denoiser(DenoiserConfig()).eval()
+    with torch.no_grad():
+        model.equaliser.phase_share.fill_(1.0)
+        model.bands.bias[20:36] = 4.0
+        sound = 0.1 * torch.randn(1, 32000)
+        played, _ = model(sound)
+    window = torch.hann_window(512)
+    before, after = (
+        torch.stft(s, 512, window=window, return_complex=True).abs().square().mean(-1)[0]
+        for s in (sound, played)
+    )
+    change_db = 10 * torch.log10(after / before)
+    hz = torch.arange(257) * 16000 / 512
+    low, high = model.bank.f0_start[[23, 32]]
+    assert change_db[(hz > low) & (hz < high)].max() < -15
+    assert change_db[(hz > 100) & (hz < 400)].abs().max() < 1
+    assert change_db[hz > 4000].abs().max() < 1
+
+
+def test_slow_levels_follow_step_by_step():
+    torch.manual_seed(0)
+    levels, slow = torch.randn(1, 30, 5), SlowLevels(5, 0.008)
+    state = (torch.zeros(1, 5), torch.zeros(1, 5))
+    with torch.no_grad():
+        whole, middle = slow(levels), state
+        for hop in range(30):
+            average, middle = slow.step(levels[:, hop], middle)
+            torch.testing.assert_close(average, whole[:, hop])
+        sequence, last = slow.sequence(levels, state)
+    torch.testing.assert_close(sequence, whole)
+    torch.testing.assert_close(last, middle)
+
+
+@pytest.mark.parametrize("config", [SMALL, AHEAD])
+def test_step_by_step_is_the_whole(config):
+    model = stirred(config)
+    features = torch.randn(1, 20, model.oscillators, 4)
+    with torch.no_grad():
+        whole, readings = model.gains(features)
         states = model.first_states()
         for hop in range(20):
-            gain, states = model.step(features[:, hop], states)
+            gain, reading, states = model.step(features[:, hop], states)
             torch.testing.assert_close(gain, whole[:, hop], atol=1e-5, rtol=1e-4)
-        first, middle = model.sequence(features[:, :13], model.first_states())
-        second, _ = model.sequence(features[:, 13:], middle)
+            torch.testing.assert_close(reading, readings[:, hop], atol=1e-4, rtol=1e-4)
+        first, _, middle = model.sequence(features[:, :13], model.first_states())
+        second, _, _ = model.sequence(features[:, 13:], middle)
     torch.testing.assert_close(torch.cat([first, second], 1), whole, atol=1e-5, rtol=1e-4)
 
 
@@ -62,12 +127,13 @@ def test_the_bank_learns_within_its_bounds():
     )
 
 
-def test_training_reaches_every_parameter():
-    torch.manual_seed(0)
-    model = Denoiser(SMALL)
-    torch.nn.init.normal_(model.outlet.weight, std=0.1)
-    noisy = torch.cat([0.1 * torch.randn(1, 6000), torch.zeros(1, 2000)], 1)
-    denoising_loss(model(noisy), 0.5 * noisy, noisy).backward()
+@pytest.mark.parametrize("config", [SMALL, AHEAD])
+def test_training_reaches_every_parameter(config):
+    model = stirred(config).train()
+    noisy = torch.cat([0.1 * torch.randn(1, 12000), torch.zeros(1, 2000)], 1)
+    estimate, readings = model(noisy)
+    loss = denoising_loss(estimate, 0.5 * noisy, noisy)
+    (loss + readings_loss(readings, noisy, 0.5 * noisy)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -75,12 +141,11 @@ def test_training_reaches_every_parameter():
 
 
 def test_saved_models_come_back(tmp_path):
-    model = Denoiser(SMALL).eval()
-    torch.nn.init.normal_(model.outlet.weight, std=0.1)
+    model = stirred()
     save_model(model, tmp_path / "m.pt", step=3)
     again, extra = load(tmp_path / "m.pt")
     sound = torch.randn(1, 2000)
-    torch.testing.assert_close(again(sound), model(sound))
+    torch.testing.assert_close(again(sound)[0], model(sound)[0])
     assert extra == {"step": 3}
 
 
@@ -109,3 +174,39 @@ def test_without_speech_only_quiet_is_good():
     noise, silence = torch.randn(1, 4000), torch.zeros(1, 4000)
     assert error_db(0.1 * noise, silence, noise).item() == pytest.approx(-20, abs=0.5)
     assert spectral_distance(0.1 * noise, silence, noise) < spectral_distance(noise, silence, noise)
+    assert loudness_distance(0.1 * noise, silence).item() == 0
+
+
+def spoken(seconds=2):
+    """Bursts of a tone with overtones, like syllables [samples]."""
+    t = torch.arange(seconds * 16000) / 16000
+    tone = sum(torch.sin(2 * torch.pi * 150 * k * t) / k for k in range(1, 20))
+    return 0.05 * tone * (torch.sin(2 * torch.pi * 3 * t) > -0.3)
+
+
+@pytest.mark.parametrize("snr_db", [-5, 5, 20])
+def test_intelligibility_is_that_of_the_reference_package(snr_db):
+    torch.manual_seed(0)
+    clean = spoken()
+    noisy = clean + clean.std() * 10 ** (-snr_db / 20) * torch.randn(len(clean))
+    expected = stoi(clean.numpy(), noisy.numpy(), 16000, extended=True)
+    assert estoi(noisy[None], clean[None]).item() == pytest.approx(expected, abs=0.02)
+
+
+def test_loudness_distance_grows_with_noise_and_ignores_level():
+    torch.manual_seed(0)
+    clean, noise = spoken()[None], torch.randn(1, 32000)
+    distances = [loudness_distance(clean + a * noise, clean).item() for a in (0, 0.001, 0.01, 0.1)]
+    assert distances == sorted(distances)
+    assert distances[0] == pytest.approx(0, abs=0.01)
+    quieter = loudness_distance(0.1 * (clean + 0.01 * noise), clean)
+    assert quieter.item() == pytest.approx(distances[2], rel=1e-3)
+
+
+def test_readings_are_judged_by_the_truth():
+    clean = torch.cat([torch.zeros(1, 16000), spoken(1)[None]], 1)
+    noisy = clean + 0.01 * torch.randn(1, 32000)
+    voice = torch.cat([torch.full((1, 125), -6.0), torch.full((1, 125), 6.0)], 1)
+    right = torch.stack([voice, torch.full((1, 250), -40.0)], -1)
+    wrong = torch.stack([-voice, torch.full((1, 250), -10.0)], -1)
+    assert readings_loss(right, noisy, clean) < 0.6 * readings_loss(wrong, noisy, clean)

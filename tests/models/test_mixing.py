@@ -42,8 +42,8 @@ def test_a_mixture_is_a_function_of_seed_and_number(stores):
 
 def test_every_mixture_is_sound(stores):
     mixer = Mixer(*stores, room_responses(2, 0), MixingRecipe(seconds=0.5), seed=5)
-    noisy, clean = mixer.batch(0, 60)
-    assert noisy.shape == clean.shape == (60, 8000)
+    noisy, clean = mixer.batch(0, 120)
+    assert noisy.shape == clean.shape == (120, 8000)
     assert np.isfinite(noisy).all()
     assert np.abs(noisy).max() <= 1.0
     assert (np.abs(clean).max(axis=1) < 1e-6).any(), "some hold no speech"

@@ -1,5 +1,6 @@
 import json
 
+import click
 import numpy as np
 import pytest
 import soundfile
@@ -7,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from models import keywords, train_denoiser, train_keywords
-from models.training import Average, save_atomically, warm_hold_decay
+from models.training import Average, save_atomically, save_model, warm_hold_decay
 from models.vowels import vowel
 
 
@@ -40,9 +41,12 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
               "--steps", 4, "--task", "vowels")  # fmt: skip
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(train_denoiser.main, *common, "--work", whole)
-    stopped = train_denoiser.Run(parts / "denoiser-vowels", 4, 1e-3, "cpu", 1500)
     train_denoiser.seed_everything(0)
-    stopped = train_denoiser.Run(parts / "denoiser-vowels", 4, 1e-3, "cpu", 1500)
+    config = train_denoiser.DenoiserConfig()
+    folder = parts / "denoiser-vowels"
+    stopped = train_denoiser.Run(
+        folder, config, 4, 1e-3, "cpu", 1500, None, train_denoiser.waveform_loss
+    )
     mixer = train_denoiser.Mixer(
         *train_denoiser.stores(train_denoiser.find_recordings(tiny_data), "train", parts),
         train_denoiser.room_responses(200, 0), train_denoiser.VOWELS_ONLY, 0,
@@ -53,8 +57,34 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
     output = run(train_denoiser.main, *common, "--work", parts)
     assert "at step 2" in output
     a, b = (torch.load(f / "denoiser-vowels/last.pt", weights_only=True) for f in (whole, parts))
-    for name, value in a["model"].items():
-        assert torch.equal(value, b["model"][name]), name
+    for part in ("model", "average"):
+        for name, value in a[part].items():
+            assert torch.equal(value, b[part][name]), name
+    for number, state in a["optimiser"]["state"].items():
+        for name, value in state.items():
+            assert torch.equal(value, b["optimiser"]["state"][number][name]), (number, name)
+
+
+def test_another_configuration_is_not_resumed(tmp_path):
+    config = train_denoiser.DenoiserConfig(width=16, states=8, layers=1)
+    folder = tmp_path / "run"
+    train_denoiser.Run(folder, config, 4, 1e-3, "cpu", 0, None).save()
+    other = train_denoiser.DenoiserConfig(width=16, states=8, layers=1, lookahead_s=0.02)
+    with pytest.raises(click.ClickException, match="was trained with"):
+        train_denoiser.Run(folder, other, 4, 1e-3, "cpu", 0, None)
+
+
+def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
+    config = train_denoiser.DenoiserConfig(width=16, states=8, layers=1)
+    first = train_denoiser.Run(tmp_path / "a", config, 4, 1e-3, "cpu", 0, None)
+    save_model(first.model, tmp_path / "best.pt")
+    ahead = train_denoiser.DenoiserConfig(width=16, states=8, layers=1, lookahead_s=0.02)
+    second = train_denoiser.Run(tmp_path / "b", ahead, 4, 1e-3, "cpu", 0, tmp_path / "best.pt")
+    assert torch.equal(first.model.inlet.weight, second.model.inlet.weight)
+    assert "from scratch: bands.bias, bands.weight" in capsys.readouterr().out
+    save_atomically({"weights": {"foreign": torch.zeros(2)}}, tmp_path / "other.pt")
+    with pytest.raises(click.ClickException, match="no weights that fit"):
+        train_denoiser.Run(tmp_path / "c", ahead, 4, 1e-3, "cpu", 0, tmp_path / "other.pt")
 
 
 def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
