@@ -26,6 +26,7 @@ from dsp.features import (
 from dsp.identity import TRAINING_SAMPLERATE
 from dsp.stream import BankStream
 from export.onnx_file import (
+    ParityError,
     check_close,
     export_onnx,
     git_revision,
@@ -33,6 +34,7 @@ from export.onnx_file import (
     write_card,
     write_metadata,
 )
+from export.quantise import quantise
 from models import denoiser
 from models.denoiser import Denoiser
 from models.resonant import State
@@ -42,6 +44,8 @@ Sound = NDArray[np.float32]
 #: Hops per call of the sequence form.
 SEQUENCE_HOPS = 64
 PROOF_S = 60
+#: How much of the sound quantising may change, dB of its level, for each number of bits.
+QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
 
 
@@ -53,22 +57,24 @@ class ExportedForm(nn.Module):
         self.model, self.method = model, method
 
     def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """Features, two states a layer → gains, states; shapes as ``Denoiser`` says."""
+        """Features, two states a layer → gains, reading (voice 0 … 1, noise dBFS), states."""
         states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
-        gain, new = getattr(self.model, self.method)(features, states)
-        return gain, *(part for state in new for part in state)
+        gain, reading, new = getattr(self.model, self.method)(features, states)
+        reading = torch.cat([torch.sigmoid(reading[..., :1]), reading[..., 1:]], -1)
+        return gain, reading, *(part for state in new for part in state)
 
 
-def state_names(layers: int) -> list[str]:
+def state_names(model: Denoiser) -> list[str]:
     """Input names of the states; outputs carry ``new_`` before them."""
-    return [f"state_{layer}_{part}" for layer in range(layers) for part in ("re", "im")]
+    count = len(model.first_states())
+    return [f"state_{number}_{part}" for number in range(count) for part in ("re", "im")]
 
 
 def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
     """Write both forms, without metadata."""
-    names = state_names(model.config.layers)
+    names = state_names(model)
     states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
-    outputs = ["gain", *(f"new_{name}" for name in names)]
+    outputs = ["gain", "reading", *(f"new_{name}" for name in names)]
     shape = (model.oscillators, len(FEATURE_NAMES))
     step = {"features": torch.zeros(1, *shape), **states}
     sequence = {"features": torch.zeros(1, SEQUENCE_HOPS, *shape), **states}
@@ -94,7 +100,7 @@ def play(
     config = model.config
     bank = BankStream(
         model.bank.frozen(), TRAINING_SAMPLERATE, config.hop_s,
-        carriers=config.carriers(), ramp_s=config.ramp_s,
+        carriers=config.carriers(), ramp_s=config.ramp_s, lookahead_s=config.lookahead_s,
     )  # fmt: skip
     out, position = np.zeros_like(sound), 0
     while position + bank.samples_left <= len(sound):
@@ -102,7 +108,7 @@ def play(
         bank.advance(sound[position:end], out[position:end])
         bank.next_hop(next_gains(bank.features()))
         position = end
-    return out[:position]
+    return out[bank.latency_samples : position]
 
 
 class Runner:
@@ -110,38 +116,68 @@ class Runner:
 
     def __init__(self, model: Denoiser, path: Path) -> None:
         self.session = open_session(path)
-        self.names = state_names(model.config.layers)
-        self.states = [np.zeros((1, model.config.states), np.float32) for _ in self.names]
+        self.names = state_names(model)
+        self.states = [part.numpy() for state in model.first_states() for part in state]
         self.seen: list[Sound] = []
 
     def __call__(self, features: Sound) -> NDArray[np.complex64]:
-        """Features [oscillators, 3] or [hops, oscillators, 3] → complex gains of that shape."""
+        """Features [oscillators, 4] or [hops, oscillators, 4] → complex gains."""
         self.seen.append(features)
         feed = {"features": features[None], **dict(zip(self.names, self.states, strict=True))}
-        gain, *self.states = self.session.run(None, feed)
+        gain, _, *self.states = self.session.run(None, feed)
         return np.asarray(gain[0].view(np.complex64)[..., 0])
 
 
 def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, float]:
     """Largest differences of the sound that torch and both files make; raises if too large."""
     sound = proof_sound()
-    step, sequence = Runner(model, step_path), Runner(model, sequence_path)
-    played = play(model, sound, step)
     with torch.no_grad():
-        trained = model(torch.from_numpy(sound[None]))[0, : len(played)].numpy()
+        trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
+    stepped, batched = played_by(model, step_path, sequence_path, sound)
+    differences = {
+        "torch_and_step": float(np.abs(trained[: len(stepped)] - stepped).max()),
+        "torch_and_sequence": float(np.abs(trained[: len(batched)] - batched).max()),
+    }
+    for name, difference in differences.items():
+        check_close(name, difference)
+    return differences
+
+
+def played_by(
+    model: Denoiser, step_path: Path, sequence_path: Path, sound: Sound
+) -> tuple[Sound, Sound]:
+    """What the two files make of a sound, each as long as whole hops and calls allow."""
+    step, sequence = Runner(model, step_path), Runner(model, sequence_path)
+    stepped = play(model, sound, step)
     chunks = np.stack(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
     gains = iter(
         np.concatenate([sequence(c) for c in np.split(chunks, len(chunks) // SEQUENCE_HOPS)])
     )
     edges = hop_edges(len(chunks), model.config.hop_s, TRAINING_SAMPLERATE)
-    batch = play(model, sound[: edges[-1]], lambda _: next(gains))
-    differences = {
-        "torch_and_step": float(np.abs(trained - played).max()),
-        "torch_and_sequence": float(np.abs(trained[: len(batch)] - batch).max()),
-    }
-    for name, difference in differences.items():
-        check_close(name, difference)
-    return differences
+    return stepped, play(model, sound[: edges[-1]], lambda _: next(gains))
+
+
+def make_smaller(
+    model: Denoiser, step_path: Path, sequence_path: Path, bits: int
+) -> dict[str, float]:
+    """Quantise both files in place; how far the sound moved, and how far they are apart.
+
+    Rounding differs between one hop and many at once, so the two no longer agree to the last bit.
+    """
+    sound = proof_sound()
+    before, _ = played_by(model, step_path, sequence_path, sound)
+    for path in (step_path, sequence_path):
+        quantise(path, bits)
+    stepped, batched = played_by(model, step_path, sequence_path, sound)
+    moved = np.sum((stepped - before) ** 2.0) / np.sum(before**2.0)
+    apart = float(np.abs(stepped[: len(batched)] - batched).max())
+    noise_db = float(10 * np.log10(moved))
+    if not noise_db <= QUANTISATION_NOISE_DB[bits]:
+        raise ParityError(
+            f"{bits} bits change the sound by {noise_db:.1f} dB of its level, "
+            f"allowed: {QUANTISATION_NOISE_DB[bits]}"
+        )
+    return {"quantisation_noise_db": noise_db, "step_and_sequence": apart}
 
 
 def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> dict[str, Any]:
@@ -153,7 +189,7 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
         "preset": preset,
         "hop_s": config.hop_s,
         "ramp_s": config.ramp_s,
-        "lookahead_s": 0.0,
+        "lookahead_s": config.lookahead_s,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),
         "carriers": config.carriers().tolist(),
@@ -171,10 +207,17 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               required=True, help="best.pt of a training run.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--preset", default="live")
+@click.option("--preset", required=True, help="Name of the files: live, studio, or your own.")
+@click.option("--bits", type=click.Choice(["32", "8", "4"]), default="32",
+              help="Per weight; 8 and 4 are block-wise integers.")  # fmt: skip
+@click.option("--scores", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="What bench.denoise --json wrote, for the card.")  # fmt: skip
 @click.option("--step-only", is_flag=True, help="Leave the sequence form out.")
 @click.option("--data", required=True, help="One line on the training data, for the card.")
-def main(checkpoint: Path, out: Path, preset: str, step_only: bool, data: str) -> None:
+def main(
+    checkpoint: Path, out: Path, preset: str, bits: str, scores: Path | None, step_only: bool,
+    data: str,
+) -> None:  # fmt: skip
     """Export step and sequence form with metadata and card; fail if they differ from torch."""
     torch.set_num_threads(1)
     model, saved = denoiser.load(checkpoint)
@@ -185,6 +228,8 @@ def main(checkpoint: Path, out: Path, preset: str, step_only: bool, data: str) -
         step, sequence = (Path(aside) / name for name in names)
         export_forms(model, step, sequence)
         differences = prove(model, step, sequence)
+        if bits != "32":
+            differences |= make_smaller(model, step, sequence, int(bits))
         if step_only:
             names = names[:1]
         for name in names:
@@ -194,10 +239,13 @@ def main(checkpoint: Path, out: Path, preset: str, step_only: bool, data: str) -
     for name in names:
         card = {
             "kind": "denoiser", "preset": preset,
-            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters": sum(p.numel() for p in model.parameters()), "bits_per_weight": int(bits),
             "training_data": data, "training_steps": saved.get("step"),
-            "command": f"export.denoiser --checkpoint {checkpoint.name} --preset {preset}",
+            "command": (
+                f"export.denoiser --checkpoint {checkpoint.name} --preset {preset} --bits {bits}"
+            ),
             "training_scores": saved.get("scores", {}), "parity": differences,
+            "scores": json.loads(scores.read_text()).get(preset) if scores else None,
         }  # fmt: skip
         click.echo(str(write_card(out / name, card)))
 

@@ -24,18 +24,30 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A random denoiser with a random bank, exported: (folder, model, output of the command)."""
-    folder = tmp_path_factory.mktemp("models")
+    return export(tmp_path_factory.mktemp("models"), "live", 0.0)
+
+
+@pytest.fixture(scope="module")
+def exported_ahead(tmp_path_factory):
+    """The same with look-ahead."""
+    return export(tmp_path_factory.mktemp("ahead"), "studio", 0.02)
+
+
+def export(folder, preset, lookahead_s):
     torch.manual_seed(0)
-    model = Denoiser(DenoiserConfig(width=32, states=16, layers=2)).eval()
+    config = DenoiserConfig(width=32, states=16, layers=2, lookahead_s=lookahead_s)
+    model = Denoiser(config).eval()
     with torch.no_grad():
         model.outlet.weight.normal_(std=0.05)
+        model.bands.weight.normal_(std=0.05)
         model.bank.f0_shift.normal_(std=0.5)
         model.bank.damping_shift.normal_(std=0.5)
     save_model(model, folder / "best.pt", step=5, scores={"improvement": 1.5})
     result = CliRunner().invoke(
         export_denoiser.main,
-        ["--checkpoint", str(folder / "best.pt"), "--out", str(folder), "--data", "none"],
-    )
+        ["--checkpoint", str(folder / "best.pt"), "--out", str(folder), "--data", "none",
+         "--preset", preset],
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     return folder, model, result.output
 
@@ -46,12 +58,27 @@ def test_torch_onnx_and_pipeline_agree_over_a_minute(exported):
     assert max(differences.values()) < 1e-4
     sound = export_denoiser.proof_sound()
     with torch.no_grad():
-        trained = model(torch.from_numpy(sound[None]))[0].numpy()
+        trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
     played = np.empty_like(sound)
     pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-live.onnx"))
     for start in range(0, len(sound), 1234):
         pipeline.process(sound[start : start + 1234], played[start : start + 1234])
     assert np.abs(trained - played).max() < 1e-4
+
+
+def test_torch_and_pipeline_agree_with_lookahead(exported_ahead):
+    folder, model, output = exported_ahead
+    differences = json.loads(next(x for x in output.splitlines() if x.startswith("{")))
+    assert max(differences.values()) < 1e-4
+    sound = export_denoiser.proof_sound()[:160_000]
+    with torch.no_grad():
+        trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
+    pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-studio.onnx"))
+    padded = np.concatenate([sound, np.zeros(pipeline.latency_samples, np.float32)])
+    played = np.empty_like(padded)
+    for start in range(0, len(padded), 1234):
+        pipeline.process(padded[start : start + 1234], played[start : start + 1234])
+    assert np.abs(trained - played[pipeline.latency_samples :]).max() < 1e-4
 
 
 def test_card_and_metadata_tell_where_a_model_comes_from(exported):
@@ -99,6 +126,22 @@ def test_junk_with_a_good_card_is_refused(tmp_path):
 def test_a_denoiser_is_no_spotter(exported):
     with pytest.raises(ModelError, match="kind"):
         SpotterModel(exported[0] / "denoiser-live.onnx")
+
+
+@pytest.mark.parametrize(("bits", "noise_db"), [(8, -30), (4, -15)])
+def test_fewer_bits_are_smaller_and_sound_nearly_alike(exported, tmp_path, bits, noise_db):
+    folder = exported[0]
+    result = CliRunner().invoke(
+        export_denoiser.main,
+        ["--checkpoint", str(folder / "best.pt"), "--out", str(tmp_path), "--data", "none",
+         "--preset", "live", "--bits", str(bits)],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    card = json.loads((tmp_path / "denoiser-live.json").read_text())
+    assert card["bits_per_weight"] == bits
+    assert card["parity"]["quantisation_noise_db"] < noise_db
+    assert card["bytes"] < json.loads((folder / "denoiser-live.json").read_text())["bytes"]
+    DenoiserModel(tmp_path / "denoiser-live.onnx")
 
 
 def test_differences_stop_an_export():
