@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,12 +66,10 @@ def denoise_file(
             raise AudioFileError(f"{target} is the input itself; choose another output")
         run = _Run(make_pipeline(reader.samplerate, reader.channels), progress)
         with written_aside(target, reader) as write:
-            for block in blocks(reader, source):
-                cleaned = np.empty_like(block)
-                run.process(block, cleaned)
+            for heard, cleaned in run.clean(blocks(reader, source)):
                 write(cleaned)
                 if listener:
-                    listener(block, cleaned)
+                    listener(heard, cleaned)
         return run.result(reader, source)
 
 
@@ -113,6 +111,29 @@ class _Run:
         self.samples, self.busy_s = 0, 0.0
         self.events: list[KeywordEvent] = []
 
+    def clean(self, sound: Iterable[Float32Array]) -> Iterator[tuple[Float32Array, Float32Array]]:
+        """Every block and its cleaned one, aligned: a look-ahead is taken back at the start."""
+        skip, late = self.pipeline.latency_samples, None
+        for block in sound:
+            if late is None:
+                late = np.zeros((skip, *block.shape[1:]), np.float32)
+            cleaned = np.empty_like(block)
+            self.process(block, cleaned)
+            delayed = np.concatenate([late, block])
+            late, heard = delayed[len(block) :], delayed[: len(block)]
+            yield heard[skip:], cleaned[skip:]
+            skip = max(0, skip - len(block))
+        if late is not None and len(late):
+            cleaned = np.empty_like(late)
+            self._after_the_end(cleaned)
+            yield late[skip:], cleaned[skip:]
+
+    def _after_the_end(self, out: Float32Array) -> None:
+        """Silence into the pipeline; what is heard in it was said before."""
+        end = self.samples / self.pipeline.samplerate
+        late = self.pipeline.process(np.zeros_like(out), out)
+        self._tell([replace(e, time_s=round(min(e.time_s, end), 3)) for e in late])
+
     def process(self, block: Float32Array, out: Float32Array | None) -> None:
         start = time.perf_counter()
         heard = self.pipeline.process(block, out)
@@ -141,9 +162,7 @@ class _Run:
             warnings.append(f"{source} is truncated: {missing}")
         if self.pipeline.spotter:
             shape = (int(TAIL_S * reader.samplerate), reader.channels)
-            tail = np.zeros(shape, np.float32)
-            late = self.pipeline.process(tail, np.empty_like(tail))
-            self._tell([replace(e, time_s=round(min(e.time_s, seconds), 3)) for e in late])
+            self._after_the_end(np.empty(shape, np.float32))
         factor = self.busy_s / seconds if seconds else 0.0
         return FileResult(
             seconds,

@@ -114,7 +114,7 @@ class LiveStream:
 
     @property
     def latency_s(self) -> tuple[float, float]:
-        """Input and output latency of the devices, s; the pipeline adds none."""
+        """Input and output latency of the devices, s, without the pipeline's own."""
         return self.stream.latency  # type: ignore[no-any-return]
 
     def __enter__(self) -> LiveStream:

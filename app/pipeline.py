@@ -7,6 +7,7 @@ import numpy as np
 from app.errors import UserError
 from app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
 from app.spotter import KeywordEvent, Spotter
+from dsp.meters import FLOOR_DB
 from dsp.stream import BankStream
 from dsp.trigger import TriggerSettings
 
@@ -15,7 +16,11 @@ SAMPLERATES = (4000, 192000)
 
 
 class Pipeline:
-    """Denoise, spot keywords, or both; no look-ahead and no samples of delay.
+    """Denoise, spot keywords, or both; delayed by nothing but a model's declared look-ahead.
+
+    :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
+    at any time and act without a click from the next hop on; :attr:`voice` and
+    :attr:`noise_dbfs` are read at every hop.
 
     Parameters
     ----------
@@ -46,16 +51,44 @@ class Pipeline:
         limit_db: float | None = None,
         trigger: TriggerSettings | None = None,
     ) -> None:
-        _check(samplerate, channels, limit_db, denoiser, spotter)
+        _check(samplerate, channels, denoiser, spotter)
         self.samplerate, self.channels = samplerate, channels
-        self.limit = 0.0 if limit_db is None else 10 ** (-limit_db / 20)
-        self.latency_samples = 0
+        self.limit_db = limit_db
+        self.bypass = False  #: play the sound as it came, through the same path
         self.bad_samples = 0  #: samples heard so far that were NaN, infinite or absurdly large
         self._denoises = denoiser is not None
         self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
         self._streams = [_stream(samplerate, denoiser, spotter) for _ in range(channels)]
+        self.latency_samples = self._streams[0].latency_samples
         self.spotter = Spotter(spotter, trigger or TriggerSettings()) if spotter else None
         self._heard = len(spotter.bank) if spotter else 0
+
+    @property
+    def limit_db(self) -> float | None:
+        """Largest attenuation allowed, dB; None: no limit. Raises UserError outside 0 … 200."""
+        return self._limit_db
+
+    @limit_db.setter
+    def limit_db(self, limit_db: float | None) -> None:
+        if limit_db is not None and not 0 <= limit_db <= 200:
+            raise UserError(f"--limit-db {limit_db:g} must lie between 0 (nothing removed) and 200")
+        self._limit_db = limit_db
+        self._kept = np.float32(0.0 if limit_db is None else 10 ** (-limit_db / 20))
+
+    @property
+    def voice(self) -> float:
+        """Probability that somebody spoke in the last hop; the highest of the channels."""
+        return max((state.voice for state in self._states), default=0.0)
+
+    @property
+    def noise_dbfs(self) -> float:
+        """Level of the noise around now, dB of full scale; the highest of the channels."""
+        return max((state.noise_dbfs for state in self._states), default=FLOOR_DB)
+
+    @property
+    def latency_s(self) -> float:
+        """:attr:`latency_samples` in seconds."""
+        return self.latency_samples / self.samplerate
 
     def reset(self) -> None:
         """As new: nothing heard."""
@@ -126,8 +159,9 @@ class Pipeline:
             return
         for stream, state in zip(self._streams, self._states, strict=True):
             gains = state.step(stream.features())
-            if self.limit:
-                gains = gains + np.float32(self.limit) * (np.complex64(1.0) - gains)
+            kept = np.float32(1.0) if self.bypass else self._kept
+            if kept:
+                gains = gains + kept * (np.complex64(1.0) - gains)
             stream.next_hop(gains)
 
 
@@ -137,7 +171,7 @@ def _stream(
     if denoiser:
         return BankStream(
             denoiser.bank, samplerate, denoiser.hop_s,
-            carriers=denoiser.carriers, ramp_s=denoiser.ramp_s,
+            carriers=denoiser.carriers, ramp_s=denoiser.ramp_s, lookahead_s=denoiser.lookahead_s,
         )  # fmt: skip
     if spotter:
         return BankStream(spotter.bank, samplerate, spotter.hop_s)
@@ -145,9 +179,8 @@ def _stream(
 
 
 def _check(
-    samplerate: float, channels: int, limit_db: float | None,
-    denoiser: DenoiserModel | None, spotter: SpotterModel | None,
-) -> None:  # fmt: skip
+    samplerate: float, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
+) -> None:
     low, high = SAMPLERATES
     if not low <= samplerate <= high:
         raise UserError(
@@ -155,8 +188,6 @@ def _check(
         )
     if channels < 1:
         raise UserError(f"{channels} channels: there must be at least one")
-    if limit_db is not None and not 0 <= limit_db <= 200:
-        raise UserError(f"--limit-db {limit_db:g} must lie between 0 (nothing removed) and 200")
     if denoiser and spotter and not _shares_bank(denoiser, spotter):
         raise UserError(
             "denoiser and spotter were made for different banks; export both from the same version"

@@ -15,6 +15,7 @@ from app.errors import ModelError
 from assets import MODELS
 from dsp.bank import FloatArray, OscillatorBank
 from dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from dsp.meters import FLOOR_DB
 
 Float32Array = NDArray[np.float32]
 
@@ -89,8 +90,7 @@ class DenoiserModel:
         self.carriers: NDArray[np.bool_] = np.array(self.facts["carriers"], dtype=bool)
         self.hop_s = float(self.facts["hop_s"])
         self.ramp_s = float(self.facts["ramp_s"])
-        if self.facts["lookahead_s"]:
-            raise ModelError(f"{path} looks ahead, which this version cannot; use preset live")
+        self.lookahead_s = float(self.facts["lookahead_s"])
         shape = [1, len(self.bank), len(FEATURE_NAMES)]
         if self.session.get_inputs()[0].shape != shape:
             raise ModelError(f"{path} does not take one hop at a time; use the step form")
@@ -102,7 +102,7 @@ class DenoiserModel:
         if not path.exists():
             known = sorted(p.stem.removeprefix("denoiser-") for p in MODELS.glob("denoiser-*.onnx"))
             shipped = ", ".join(k for k in known if not k.endswith("-sequence")) or "none"
-            raise ModelError(f"preset {name!r} is not shipped yet; choose one of: {shipped}")
+            raise ModelError(f"preset {name!r} is not shipped; choose one of: {shipped}")
         return cls(path)
 
 
@@ -113,8 +113,9 @@ class DenoiserState:
         self._session = model.session
         inputs = {i.name: np.zeros(i.shape, np.float32) for i in model.session.get_inputs()}
         self._features = inputs.pop("features")
-        shape = next(o.shape for o in model.session.get_outputs() if o.name == "gain")
-        self._gain = np.zeros(shape, np.float32)
+        shapes = {o.name: o.shape for o in model.session.get_outputs()}
+        self._gain = np.zeros(shapes["gain"], np.float32)
+        self._reading = np.zeros(shapes["reading"], np.float32)
         self._states = (inputs, {name: np.zeros_like(array) for name, array in inputs.items()})
         # Two bindings take turns: what one writes, the other reads.
         self._bindings = tuple(
@@ -129,6 +130,7 @@ class DenoiserState:
         value = onnxruntime.OrtValue.ortvalue_from_numpy
         binding.bind_ortvalue_input("features", value(self._features))
         binding.bind_ortvalue_output("gain", value(self._gain))
+        binding.bind_ortvalue_output("reading", value(self._reading))
         for name in before:
             binding.bind_ortvalue_input(name, value(before[name]))
             binding.bind_ortvalue_output(f"new_{name}", value(after[name]))
@@ -139,9 +141,20 @@ class DenoiserState:
         for states in self._states:
             for array in states.values():
                 array[:] = 0.0
+        self._reading[:] = 0.0, FLOOR_DB
+
+    @property
+    def voice(self) -> float:
+        """Probability of voice in the last hop."""
+        return float(self._reading[0, 0])
+
+    @property
+    def noise_dbfs(self) -> float:
+        """Level of the noise around the last hop, dB of full scale."""
+        return float(self._reading[0, 1])
 
     def step(self, features: Float32Array) -> NDArray[np.complex64]:
-        """Features of a hop [oscillators, 3] → gains for the next [oscillators], a view."""
+        """Features of a hop [oscillators, 4] → gains for the next [oscillators], a view."""
         self._features[0] = features
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn

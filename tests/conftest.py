@@ -23,6 +23,12 @@ def denoiser() -> DenoiserModel:
 
 
 @pytest.fixture(scope="session")
+def studio() -> DenoiserModel:
+    """The shipped denoiser that looks ahead."""
+    return DenoiserModel.preset("studio")
+
+
+@pytest.fixture(scope="session")
 def spotter() -> SpotterModel:
     """The shipped spotter."""
     return SpotterModel()

@@ -55,6 +55,26 @@ def test_form_and_length_stay(clean, tmp_path, name, subtype, samplerate, channe
     assert left_over(target.parent) == []
 
 
+@pytest.mark.parametrize("frames", [100, 5000, 70_000])
+def test_a_lookahead_is_taken_back(studio, tmp_path, frames):
+    """The cleaned file is as long as its source, and nothing in it is late."""
+    click = np.zeros(frames)
+    click[frames // 2] = 0.9
+    soundfile.write(tmp_path / "a.wav", click, 16000, "FLOAT")
+    pairs = []
+    result = denoise_file(
+        tmp_path / "a.wav", tmp_path / "b.wav",
+        lambda rate, channels: Pipeline(rate, channels, denoiser=studio, limit_db=3),
+        listener=lambda before, after: pairs.append((before.copy(), after.copy())),
+    )  # fmt: skip
+    out, _ = soundfile.read(tmp_path / "b.wav")
+    assert len(out) == frames
+    assert np.argmax(np.abs(out)) == frames // 2
+    assert result.latency_samples == 320
+    np.testing.assert_allclose(np.concatenate([b for b, _ in pairs])[:, 0], click)
+    np.testing.assert_allclose(np.concatenate([a for _, a in pairs])[:, 0], out)
+
+
 def test_another_container_keeps_what_it_can(clean, tmp_path):
     soundfile.write(tmp_path / "a.wav", sound(), 16000, "PCM_24")
     for name, subtype in (("a.flac", "PCM_24"), ("a.opus", "OPUS"), ("a.mp3", "MPEG_LAYER_III")):

@@ -94,6 +94,75 @@ def test_every_samplerate_is_cleaned_alike(samplerate, denoiser, demo):
     assert si_sdr_db(out, clean) > si_sdr_db(noisy, clean) + 3
 
 
+def test_studio_is_late_by_what_it_declares_and_by_nothing_else(studio, demo):
+    noisy, clean, samplerate = demo
+    pipeline = Pipeline(samplerate, denoiser=studio)
+    late = pipeline.latency_samples
+    assert 0 < pipeline.latency_s <= 0.02
+    out, _ = run(pipeline, np.concatenate([noisy, np.zeros(late, np.float32)]), 480)
+    assert si_sdr_db(out[late:], clean) > si_sdr_db(noisy, clean) + 4
+    pipeline.reset()
+    again, _ = run(pipeline, np.concatenate([noisy, np.zeros(late, np.float32)]), 1001)
+    np.testing.assert_array_equal(again, out)
+
+
+def test_bypass_is_a_wire_and_switches_without_a_click(denoiser):
+    t = np.arange(32000) / 16000
+    tone = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+    pipeline = Pipeline(16000, denoiser=denoiser)
+    out = np.empty_like(tone)
+    for block in range(200):
+        pipeline.bypass = block // 50 % 2 == 1
+        part = slice(160 * block, 160 * (block + 1))
+        pipeline.process(tone[part], out[part])
+    through = slice(160 * 60, 160 * 100)
+    np.testing.assert_allclose(out[through], tone[through], atol=1e-3)
+    # A click would be a step: far steeper than the tone itself ever is.
+    steepest = np.abs(np.diff(tone, 2)).max()
+    assert np.abs(np.diff(out, 2)).max() < 3 * steepest
+
+
+def test_the_limit_may_change_while_it_runs(denoiser):
+    noise = (0.05 * np.random.default_rng(0).standard_normal(48000)).astype(np.float32)
+    pipeline = Pipeline(16000, denoiser=denoiser, limit_db=6)
+    out, _ = run(pipeline, noise[:24000], 160)
+    pipeline.limit_db = None
+    rest, _ = run(pipeline, noise[24000:], 160)
+    assert np.std(rest[8000:]) < 0.7 * np.std(out[8000:])
+    with pytest.raises(UserError, match="limit-db -1"):
+        pipeline.limit_db = -1
+
+
+def test_what_is_played_is_not_clipped_by_us(denoiser, demo):
+    noisy, _, samplerate = demo
+    loud = (noisy / np.abs(noisy).max()).astype(np.float32)
+    out, _ = run(Pipeline(samplerate, denoiser=denoiser), loud, 480)
+    assert np.abs(out).max() <= 1.0
+
+
+def test_readings_tell_voice_from_noise(denoiser, demo):
+    _, clean, samplerate = demo
+    rng = np.random.default_rng(0)
+    block = samplerate // 50
+    pipeline = Pipeline(samplerate, denoiser=denoiser)
+    sounds = {
+        "voice": clean + 0.001 * rng.standard_normal(len(clean)).astype(np.float32),
+        "noise": (0.01 * rng.standard_normal(len(clean))).astype(np.float32),
+    }
+    voice, level = {}, {}
+    for name, sound in sounds.items():
+        pipeline.reset()
+        read = []
+        for start in range(0, len(sound) - block, block):
+            part = np.ascontiguousarray(sound[start : start + block])
+            pipeline.process(part, np.empty_like(part))
+            read.append((pipeline.voice, pipeline.noise_dbfs))
+        voice[name], level[name] = np.array(read).T
+    assert np.mean(voice["noise"][25:] > 0.5) < 0.1 < 0.3 < np.mean(voice["voice"] > 0.5)
+    assert np.median(level["noise"][25:]) == pytest.approx(-40, abs=4)
+    assert np.median(level["voice"][25:]) < np.median(level["noise"][25:]) - 10
+
+
 @pytest.mark.parametrize("limit_db", [0, 6, 12])
 def test_limit_keeps_that_much(limit_db, denoiser):
     """Noise alone is attenuated, but not further than the limit."""
