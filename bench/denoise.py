@@ -1,144 +1,286 @@
-"""How well the shipped denoiser cleans held-out speech: ``python -m bench.denoise --data DIR``.
+"""Our presets beside other denoisers on held-out speech: ``python -m bench.denoise --data DIR``.
 
-Everything goes through the streaming pipeline, in blocks of 10 ms. Speakers and noises are those
-of the dev split; every sentence meets one random noise at each signal-to-noise ratio.
+Speakers and noises are those of the dev split; every sentence meets one random noise at each
+signal-to-noise ratio. All systems clean the same mixtures in the same run, on one thread each.
 """
 
 from __future__ import annotations
 
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
-from pystoi import stoi
+from tqdm import tqdm
 
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel
+from bench import peers
 from bench.report import table, write_section
+from bench.scores import Dnsmos, edge_energy_kept, estoi, sdr_db, wideband_pesq
 from models.data import SAMPLERATE, AudioStore, find_recordings
-from models.losses import si_sdr_db
 from models.mixing import Sound, rms, speech_rms
 from models.train_denoiser import DEV_SNRS_DB, stores
-from models.vowels import noisy_vowel
 
-BLOCK = SAMPLERATE // 100
 LONGEST_S = 6
+NOISY = "noisy"
+#: Titles of the sections, and the commands that write them.
+TITLES = {
+    "denoise": (
+        "Denoising", "python -m bench.denoise --data DIR --peer GTCRN=FILE … --dnsmos FILE"
+    ),
+    "bits": (
+        "Bits per weight",
+        "python -m bench.denoise --data DIR --no-packaged --model FILE … --section bits",
+    ),
+}  # fmt: skip
 
 
-def clean_through(pipeline: Pipeline, noisy: Sound) -> Sound:
-    """The sound cleaned from rest, block by block."""
-    pipeline.reset()
-    out = np.empty_like(noisy)
-    for start in range(0, len(noisy), BLOCK):
-        pipeline.process(noisy[start : start + BLOCK], out[start : start + BLOCK])
-    return out
+@dataclass
+class Scores:
+    """What one system made of one mixture (or of clean speech alone, ``snr_db`` infinite)."""
+
+    system: str
+    snr_db: float
+    noise: str
+    sdr_db: float
+    pesq: float
+    estoi: float
+    edges: float
+    dnsmos: float
+    seconds: float
+    busy_s: float
 
 
-def sdr_db(estimate: Sound, target: Sound) -> float:
-    """SI-SDR of one sound, dB."""
-    pair = (torch.from_numpy(s).double()[None] for s in (estimate, target))
-    return float(si_sdr_db(*pair))
+@dataclass
+class Settings:
+    """What every worker needs to rebuild the systems."""
+
+    data: Path
+    work: Path
+    presets: tuple[str, ...]
+    models: tuple[Path, ...]
+    packaged: bool
+    files: tuple[str, ...]
+    dnsmos: Path | None
+
+    def systems(self) -> list[peers.System]:
+        """Ours first, then the others."""
+        return [
+            *(peers.ours(preset) for preset in self.presets),
+            *(peers.ours(path.stem.removeprefix("denoiser-"), path) for path in self.models),
+            *(peers.packaged() if self.packaged else []),
+            *(peers.from_file(file) for file in self.files),
+        ]
 
 
-def snr_db(estimate: Sound, target: Sound) -> float:
-    """Plain signal-to-noise ratio, dB."""
-    return float(10 * np.log10(np.sum(target**2.0) / np.sum((estimate - target) ** 2.0)))
+class Worker:
+    """One process's systems, sounds and measures; made once in each."""
+
+    here: Worker
+
+    def __init__(self, settings: Settings) -> None:
+        torch.set_num_threads(1)
+        self.settings = settings
+        self.speech, self.noises = stores(find_recordings(settings.data), "dev", settings.work)
+        self.systems = settings.systems()
+        self.dnsmos = Dnsmos(settings.dnsmos) if settings.dnsmos else None
+
+    @classmethod
+    def begin(cls, settings: Settings) -> None:
+        """Set up this process."""
+        cls.here = cls(settings)
+
+    def sentence(self, index: int) -> list[Scores]:
+        """All systems on one sentence: clean, and in a random noise at every SNR."""
+        rng = np.random.default_rng((2026, index))
+        clean = self.speech.get(index, 0, LONGEST_S * SAMPLERATE)
+        clean = clean * np.float32(0.05 / speech_rms(clean))
+        scores = []
+        for snr_db in (*DEV_SNRS_DB, np.inf):
+            noise, label = noise_for(rng, self.noises, len(clean))
+            noisy = mixed(clean, noise, snr_db)
+            if np.isfinite(snr_db):
+                scores.append(self._score(NOISY, snr_db, label, noisy, clean, 0.0))
+            for system in self.systems:
+                clean_sound = system.start()
+                begin = time.perf_counter()
+                cleaned = clean_sound(noisy)
+                busy_s = time.perf_counter() - begin
+                scores.append(self._score(system.name, snr_db, label, cleaned, clean, busy_s))
+        return scores
+
+    def _score(
+        self, name: str, snr_db: float, label: str, sound: Sound, clean: Sound, busy_s: float
+    ) -> Scores:
+        return Scores(
+            name, snr_db, label, sdr_db(sound, clean), wideband_pesq(sound, clean),
+            estoi(sound, clean), edge_energy_kept(sound, clean),
+            self.dnsmos.overall(sound) if self.dnsmos else np.nan,
+            len(clean) / SAMPLERATE, busy_s,
+        )  # fmt: skip
 
 
-def noise_for(rng: np.random.Generator, store: AudioStore, length: int) -> Sound:
-    """A random stretch of a random dev noise that is not silent, looped if short."""
+def _sentence(index: int) -> list[Scores]:
+    return Worker.here.sentence(index)
+
+
+def noise_for(rng: np.random.Generator, store: AudioStore, length: int) -> tuple[Sound, str]:
+    """A random stretch of a random noise that is not silent, looped if short, and its class."""
     while True:
         index = int(rng.integers(len(store)))
         noise = store.get(index)
         if rms(noise) > 1e-3:
             start = int(rng.integers(len(noise)))
-            return np.resize(np.roll(noise, -start), length)
+            label = re.sub(r"^\d+_", "", store.recordings[index].label).replace("_", " ")
+            return np.resize(np.roll(noise, -start), length), label
 
 
-def measure_speech(pipeline: Pipeline, folder: Path, work: Path) -> str:
-    """Table of SI-SDR and ESTOI before and after, per SNR, and clean speech alone."""
-    speech, noises = stores(find_recordings(folder), "dev", work)
-    rng = np.random.default_rng(2026)
-    scores: dict[float, list[list[float]]] = {snr: [] for snr in DEV_SNRS_DB}
-    clean_scores = []
-    for index in range(len(speech)):
-        clean = speech.get(index, 0, LONGEST_S * SAMPLERATE)
-        clean = clean * np.float32(0.05 / speech_rms(clean))
-        clean_scores.append(sdr_db(clean_through(pipeline, clean), clean))
-        for snr in DEV_SNRS_DB:
-            noise = noise_for(rng, noises, len(clean))
-            scale = speech_rms(clean) * 10 ** (-snr / 20) / rms(noise)
-            noisy = (clean + noise * scale).astype(np.float32)
-            after = clean_through(pipeline, noisy)
-            pair = [sdr_db(noisy, clean), sdr_db(after, clean)]
-            pair += [float(stoi(clean, s, SAMPLERATE, extended=True)) for s in (noisy, after)]
-            scores[snr].append(pair)
-    rows = [_row(f"{snr:g}", np.mean(scores[snr], axis=0)) for snr in DEV_SNRS_DB]
-    rows.append(_row("all", np.mean([np.mean(scores[s], axis=0) for s in DEV_SNRS_DB], axis=0)))
-    header = ("SNR / dB", "SI-SDR noisy", "cleaned", "gain", "ESTOI noisy", "cleaned")
-    return (
-        f"{len(speech)} dev sentences, each at {len(DEV_SNRS_DB)} SNRs in a random dev noise "
-        f"(`python -m bench.denoise --data DIR`):\n\n{table(header, rows)}\n\n"
-        f"Clean speech passes at {np.mean(clean_scores):.1f} dB SI-SDR on average "
-        f"(worst sentence {np.min(clean_scores):.1f} dB)."
-    )
+def mixed(clean: Sound, noise: Sound, snr_db: float) -> Sound:
+    """Clean speech in noise that is ``snr_db`` softer than its spoken parts."""
+    scale = speech_rms(clean) * 10 ** (-snr_db / 20) / rms(noise)
+    return (clean + noise * np.float32(scale)).astype(np.float32)
 
 
-def _row(name: str, mean: np.ndarray) -> tuple[str, ...]:
-    before, after, estoi_before, estoi_after = mean
-    return (
-        name, f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}",
-        f"{estoi_before:.3f}", f"{estoi_after:.3f}",
+def measure(settings: Settings, sentences: int | None, jobs: int) -> list[Scores]:
+    """Scores of every system on every mixture."""
+    speech, _ = stores(find_recordings(settings.data), "dev", settings.work)
+    count = min(len(speech), sentences or len(speech))
+    with ProcessPoolExecutor(jobs, initializer=Worker.begin, initargs=(settings,)) as pool:
+        parts = tqdm(pool.map(_sentence, range(count)), total=count, unit="sentence")
+        return [score for part in parts for score in part]
+
+
+def _mean(scores: Sequence[Scores], value: Callable[[Scores], float]) -> float:
+    values = [value(score) for score in scores]
+    return float(np.nanmean(values)) if not np.all(np.isnan(values)) else float("nan")
+
+
+def summary(scores: list[Scores], name: str) -> dict[str, float]:
+    """Means over a system's mixtures, and SI-SDR of clean speech passed, dB."""
+    mixed = [s for s in scores if s.system == name and np.isfinite(s.snr_db)]
+    clean = [s for s in scores if s.system == name and not np.isfinite(s.snr_db)]
+    return {
+        "mixtures": len(mixed),
+        "si_sdr_db": round(_mean(mixed, lambda s: s.sdr_db), 2),
+        "pesq_wb": round(_mean(mixed, lambda s: s.pesq), 3),
+        "estoi": round(_mean(mixed, lambda s: s.estoi), 4),
+        "clean_si_sdr_db": round(_mean(clean, lambda s: s.sdr_db), 2),
+    }
+
+
+def overview(scores: list[Scores], systems: Sequence[peers.System]) -> str:
+    """One row for each system: means over all mixtures, clean speech, latency, cost."""
+    latencies = {system.name: system.latency_ms for system in systems}
+    rows = []
+    for name in (NOISY, *latencies):
+        own = [s for s in scores if s.system == name]
+        mixed = [s for s in own if np.isfinite(s.snr_db)]
+        clean = [s for s in own if not np.isfinite(s.snr_db)]
+        latency = latencies.get(name, 0.0)
+        cost = sum(s.busy_s for s in own) / sum(s.seconds for s in own)
+        rows.append((
+            name,
+            *(f"{_mean(mixed, value):.{digits}f}" for value, digits in (
+                (lambda s: s.sdr_db, 2), (lambda s: s.pesq, 2), (lambda s: s.estoi, 3),
+                (lambda s: s.dnsmos, 2), (lambda s: 100 * s.edges, 1))),
+            *((f"{_mean(clean, lambda s: s.sdr_db):.1f}",
+               f"{_mean(clean, lambda s: 100 * s.edges):.1f}") if clean else ("–", "–")),
+            "whole file" if latency is None else f"{latency:.0f}",
+            f"{cost:.3f}" if name != NOISY else "–",
+        ))  # fmt: skip
+    header = (
+        "system", "SI-SDR / dB", "PESQ-WB", "ESTOI", "DNSMOS", "word edges kept / %",
+        "clean speech: SI-SDR / dB", "edges / %", "latency / ms", "real-time factor",
     )  # fmt: skip
+    return table(header, rows)
 
 
-def wiener(pairs: list[tuple[Sound, Sound]]) -> float:
-    """SNR of one fixed Wiener filter that knows the vowels' average spectrum, dB."""
-    clean = np.mean([np.abs(np.fft.rfft(c)) ** 2 for c, _ in pairs], axis=0)
-    noise = np.mean([np.abs(np.fft.rfft(n - c)) ** 2 for c, n in pairs], axis=0)
-    clean = np.convolve(clean, np.ones(201) / 201, "same")
-    gain = clean / (clean + noise)
-    return float(
-        np.mean([snr_db(np.fft.irfft(np.fft.rfft(n) * gain, len(n)), c) for c, n in pairs])
-    )
+def by_snr(scores: list[Scores], names: Sequence[str]) -> str:
+    """SI-SDR, PESQ-WB and ESTOI of every system at each SNR."""
+    snrs = sorted({s.snr_db for s in scores if np.isfinite(s.snr_db)})
+    rows = []
+    for name in names:
+        cells = []
+        for snr in snrs:
+            own = [s for s in scores if s.system == name and s.snr_db == snr]
+            cells.append(
+                f"{_mean(own, lambda s: s.sdr_db):.1f} · {_mean(own, lambda s: s.pesq):.2f} · "
+                f"{_mean(own, lambda s: s.estoi):.3f}"
+            )
+        rows.append((name, *cells))
+    return table(("SI-SDR · PESQ-WB · ESTOI at", *(f"{snr:g} dB" for snr in snrs)), rows)
 
 
-def measure_vowels(models: list[tuple[str, DenoiserModel]]) -> str:
-    """Table of the synthetic vowel task."""
-    rng = np.random.default_rng(31415)
-    pairs = [noisy_vowel(rng) for _ in range(150)]
-    rows = [("noisy", f"{np.mean([snr_db(n, c) for c, n in pairs]):.2f}")]
-    rows.append(("published oscillator denoiser (its own vowels)", "10.8"))
-    rows.append(("one fixed Wiener filter, average spectra known", f"{wiener(pairs):.2f}"))
-    for name, model in models:
-        pipeline = Pipeline(SAMPLERATE, denoiser=model)
-        after = [snr_db(clean_through(pipeline, n), c) for c, n in pairs]
-        rows.append((name, f"{np.mean(after):.2f}"))
-    return (
-        "150 synthetic vowels of 0.5 s in white noise, SNR in dB, each from rest "
-        f"(`python -m bench.denoise --vowels`):\n\n{table(('', 'SNR / dB'), rows)}"
-    )
+def by_noise(scores: list[Scores], names: Sequence[str]) -> str:
+    """SI-SDR improvement of every system in each class of noise, most frequent first."""
+    mixed = [s for s in scores if np.isfinite(s.snr_db)]
+    noisy = [s for s in mixed if s.system == NOISY]
+    counts = {label: sum(s.noise == label for s in noisy) for label in {s.noise for s in noisy}}
+    rows = []
+    for label in sorted(counts, key=lambda label: (-counts[label], label)):
+        before = _mean([s for s in noisy if s.noise == label], lambda s: s.sdr_db)
+        gains = [
+            _mean([s for s in mixed if s.system == name and s.noise == label], lambda s: s.sdr_db)
+            for name in names if name != NOISY
+        ]  # fmt: skip
+        rows.append((label, str(counts[label]), *(f"{gain - before:+.1f}" for gain in gains)))
+    return table(("noise", "mixtures", *(name for name in names if name != NOISY)), rows)
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Folder of recordings.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
+              help="Folder of recordings.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
               help="Folder for decoded audio.")  # fmt: skip
-@click.option("--preset", default="live")
-@click.option("--vowels", is_flag=True, help="Measure the vowel task.")
-def main(data: Path | None, work: Path, preset: str, vowels: bool) -> None:
-    """Measure the shipped denoiser and write the tables into docs/benchmarks.md."""
-    model = DenoiserModel.preset(preset)
-    if data:
-        text = measure_speech(Pipeline(SAMPLERATE, denoiser=model), data, work)
-        write_section(f"denoise {preset}", f"## Denoising, preset `{preset}`\n\n{text}")
-    if vowels:
-        models = [
-            (f"preset `{preset}`, trained on speech", model),
-            ("preset `vowels`, the same network trained on vowels", DenoiserModel.preset("vowels")),
-        ]
-        write_section("vowels", f"## Synthetic vowels\n\n{measure_vowels(models)}")
+@click.option("--preset", "presets", multiple=True, default=("live", "studio"))
+@click.option("--model", "models", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="More model files of ours, such as quantised ones.")  # fmt: skip
+@click.option(
+    "--packaged/--no-packaged", default=True, help="RNNoise, SpeexDSP, WebRTC, noisereduce."
+)
+@click.option("--peer", "files", multiple=True, metavar="NAME=FILE",
+              help="ONNX file of gtcrn… or fastenhancer….")  # fmt: skip
+@click.option("--dnsmos", type=click.Path(exists=True, path_type=Path), help="DNSMOS P.835 model.")
+@click.option("--sentences", type=int, help="Fewer sentences, for a quick look.")
+@click.option("--jobs", default=2, help="Processes.")
+@click.option("--section", type=click.Choice(list(TITLES)), default="denoise",
+              help="Part of docs/benchmarks.md to write.")  # fmt: skip
+@click.option("--write/--no-write", default=True, help="Write docs/benchmarks.md.")
+@click.option("--json", "as_json", type=click.Path(path_type=Path),
+              help="File for the means of our presets, for the models' cards.")  # fmt: skip
+def main(
+    data: Path, work: Path, presets: tuple[str, ...], models: tuple[Path, ...], packaged: bool,
+    files: tuple[str, ...], dnsmos: Path | None, sentences: int | None, jobs: int, section: str,
+    write: bool, as_json: Path | None,
+) -> None:  # fmt: skip
+    """Measure the denoisers side by side and write the tables into docs/benchmarks.md."""
+    settings = Settings(data, work, presets, models, packaged, files, dnsmos)
+    systems = settings.systems()
+    scores = measure(settings, sentences, jobs)
+    names = [NOISY, *(system.name for system in systems)]
+    mixtures = sum(s.system == NOISY for s in scores)
+    title, command = TITLES[section]
+    text = (
+        f"## {title}\n\n{mixtures} dev mixtures: held-out sentences, each in a random held-out "
+        f"noise at {len(DEV_SNRS_DB)} SNRs, 16 kHz, all systems in one run on one thread each "
+        f"(`{command}`). Held-out means unheard in training; the dev split also chose our best "
+        f"checkpoints. Means over all of them:\n\n{overview(scores, systems)}\n\n"
+        f"{by_snr(scores, names)}"
+    )
+    if section == "denoise":
+        text += f"\n\nSI-SDR improvement in dB by class of noise:\n\n{by_noise(scores, names)}"
+    if as_json:
+        means = {preset: summary(scores, f"Resonance `{preset}`") for preset in presets}
+        as_json.write_text(json.dumps(means, indent=2) + "\n", encoding="utf-8")
+    if write:
+        write_section(section, text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""Pictures for the docs: ``python -m bench.pictures --data DIR``.
+
+Spectrograms of a few dev mixtures before and after, and what the bank learned. Only pictures are
+kept: none of the recordings may leave the data folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from app.sessions import DenoiserModel
+from bench.denoise import mixed, noise_for
+from bench.peers import ours
+from bench.scores import Sound, sdr_db
+from models.data import SAMPLERATE, find_recordings
+from models.denoiser import DenoiserConfig
+from models.mixing import speech_rms
+from models.train_denoiser import stores
+
+DOCS = Path(__file__).parent.parent / "docs"
+#: (sentence, SNR in dB) of the mixtures that are drawn.
+ITEMS = ((3, 0.0), (20, 5.0), (41, 0.0))
+SECONDS = 4
+CURVES = (("loss", "loss"), ("improvement", "SI-SDR improvement / dB"), ("estoi", "ESTOI"))
+
+
+def spectrogram(axes: Axes, sound: Sound, title: str) -> None:
+    """Draw one sound, 80 dB deep."""
+    axes.specgram(sound + 1e-9, NFFT=512, noverlap=384, Fs=SAMPLERATE, vmin=-140, vmax=-50,
+                  cmap="magma")  # fmt: skip
+    axes.set_title(title, fontsize=9)
+    axes.set_ylabel("Hz")
+
+
+def before_and_after(folder: Path, work: Path, target: Path) -> None:
+    """One row for each mixture: noisy, both presets, clean."""
+    speech, noises = stores(find_recordings(folder), "dev", work)
+    systems = [ours("live"), ours("studio")]
+    figure, grid = plt.subplots(len(ITEMS), 4, figsize=(15, 2.7 * len(ITEMS)),
+                                sharex=True, sharey=True, layout="constrained")  # fmt: skip
+    for row, (index, snr_db) in zip(grid, ITEMS, strict=True):
+        rng = np.random.default_rng((2027, index))
+        clean = speech.get(index, 0, SECONDS * SAMPLERATE)
+        clean = clean * np.float32(0.05 / speech_rms(clean))
+        noise, label = noise_for(rng, noises, len(clean))
+        noisy = mixed(clean, noise, snr_db)
+        sounds = [("noisy: " + label, noisy)]
+        sounds += [(system.name.replace("`", ""), system.start()(noisy)) for system in systems]
+        for axes, (name, sound) in zip(row, sounds, strict=False):
+            spectrogram(axes, sound, f"{name}, SI-SDR {sdr_db(sound, clean):.1f} dB")
+        spectrogram(row[3], clean, "clean")
+    for axes in grid[-1]:
+        axes.set_xlabel("s")
+    figure.savefig(target, dpi=80)
+
+
+def learned_bank(target: Path) -> None:
+    """Where the oscillators started, and where learning took the narrow ones."""
+    model, config = DenoiserModel.preset("live"), DenoiserConfig()
+    start, narrow = config.first_bank(), ~config.carriers()
+    figure, (places, moves) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    for chosen, name in ((~narrow, "broad (fixed)"), (narrow, "narrow (learned)")):
+        places.scatter(model.bank.f0_hz[chosen], model.bank.damping_ratio[chosen], s=9, label=name)
+    places.set(xscale="log", yscale="log", xlabel="f0 / Hz", ylabel="damping ratio")
+    places.legend()
+    width = model.bank.decay_hz[narrow] / start.decay_hz[narrow]
+    moves.axhline(1.0, color="grey", lw=0.8)
+    moves.scatter(start.f0_hz[narrow], width, s=12,
+                  c=model.bank.f0_hz[narrow] - start.f0_hz[narrow], cmap="coolwarm")  # fmt: skip
+    moves.set(xlabel="f0 at the start / Hz", ylabel="bandwidth after / before")
+    figure.colorbar(moves.collections[0], label="shift of f0 / Hz")
+    figure.savefig(target, dpi=80)
+
+
+def learning_curves(runs: tuple[Path, ...], target: Path) -> None:
+    """Dev scores over the steps of training runs (their ``scores.jsonl``)."""
+    figure, grid = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    for run in runs:
+        lines = (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+        scores = [json.loads(line) for line in lines]
+        steps = [s["step"] for s in scores]
+        for axes, (name, title) in zip(grid, CURVES, strict=True):
+            axes.plot(steps, [s[name] for s in scores], marker=".", label=run.name)
+            axes.set(xlabel="step", title=title)
+            axes.grid(alpha=0.3)
+    grid[0].legend()
+    figure.savefig(target, dpi=80)
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
+              help="Folder of recordings.")  # fmt: skip
+@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
+              help="Folder for decoded audio.")  # fmt: skip
+@click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="Folder of a training run, for docs/learning.png; may be repeated.")  # fmt: skip
+def main(data: Path, work: Path, runs: tuple[Path, ...]) -> None:
+    """Draw docs/before-after.png, docs/bank.png and docs/learning.png."""
+    plt.switch_backend("Agg")
+    before_and_after(data, work, DOCS / "before-after.png")
+    learned_bank(DOCS / "bank.png")
+    if runs:
+        learning_curves(runs, DOCS / "learning.png")
+
+
+if __name__ == "__main__":
+    main()
