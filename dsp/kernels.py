@@ -38,6 +38,17 @@ def _compiled(signature: str) -> Callable[[Any], Any]:
     return compile_kernel
 
 
+@numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
+def add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast):  # type: ignore[no-untyped-def]
+    """``contrast += |own z - next z of the next one|²``, one each for as many as have weights."""
+    for k in range(own_re.shape[0]):
+        re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
+        im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
+        re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
+        im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
+        contrast[k] += re * re + im * im
+
+
 @_compiled(f"int64({', '.join([_F] * 11)})")
 def listen(  # type: ignore[no-untyped-def]
     block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
@@ -61,12 +72,7 @@ def listen(  # type: ignore[no-untyped-def]
             z_re[k] = re
             z_im[k] = im
             energy[k] += re * re + im * im
-        for k in range(own_re.shape[0]):
-            re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
-            im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
-            re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
-            im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
-            contrast[k] += re * re + im * im
+        add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast)
     return bad
 
 
@@ -113,12 +119,7 @@ def advance(  # type: ignore[no-untyped-def]
             energy[k] += re * re + im * im
             held += old_re[k] * re - old_im[k] * im
             moved += step_re[k] * re - step_im[k] * im
-        for k in range(own_re.shape[0]):
-            re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
-            im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
-            re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
-            im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
-            contrast[k] += re * re + im * im
+        add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast)
         progress = np.float32(min(position + n + 1, ramp)) / np.float32(ramp)
         out[n] = held + progress * moved
     return bad

@@ -14,6 +14,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dsp.kernels import add_contrast
+
 _FASTMATH = {"reassoc", "nsz", "contract"}
 _per_item = numba.njit(parallel=True, cache=True, fastmath=_FASTMATH)
 _inner = numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
@@ -47,12 +49,7 @@ def listen_forward(  # type: ignore[no-untyped-def]
                 _step(x[b, n] + bias, pole_re, pole_im, z_re, z_im)
                 for k in range(z_re.shape[0]):
                     e[k] += z_re[k] * z_re[k] + z_im[k] * z_im[k]
-                for k in range(own_re.shape[0]):
-                    re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
-                    im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
-                    re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
-                    im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
-                    c[k] += re * re + im * im
+                add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, c)
             end_re[b, h] = z_re
             end_im[b, h] = z_im
 
@@ -157,6 +154,15 @@ def _gather(g, z_re, z_im, dw_re, dw_im):  # type: ignore[no-untyped-def]
         dw_im[k] -= g * z_im[k]
 
 
+@_inner
+def _hand_over(sum_re, sum_im, dw_re, dw_im):  # type: ignore[no-untyped-def]
+    """Add a hop's sums to dw and begin new ones."""
+    dw_re += sum_re
+    dw_im += sum_im
+    sum_re[:] = 0
+    sum_im[:] = 0
+
+
 @_per_item
 def weights_backward(x, edges, ramp, pole_re, pole_im, dy, dw_re, dw_im):  # type: ignore[no-untyped-def]
     """Reverse of :func:`synthesise_forward` for the weights: dw [batch, hops + 1, oscillators].
@@ -178,14 +184,8 @@ def weights_backward(x, edges, ramp, pole_re, pole_im, dy, dw_re, dw_im):  # typ
                 _gather(new, z_re, z_im, new_re, new_im)
                 if n - edges[h] < width:  # afterwards the old weights are gone
                     _gather(dy[b, n] - new, z_re, z_im, old_re, old_im)
-            dw_re[b, h] += old_re
-            dw_im[b, h] += old_im
-            dw_re[b, h + 1] += new_re
-            dw_im[b, h + 1] += new_im
-            old_re[:] = 0
-            old_im[:] = 0
-            new_re[:] = 0
-            new_im[:] = 0
+            _hand_over(old_re, old_im, dw_re[b, h], dw_im[b, h])
+            _hand_over(new_re, new_im, dw_re[b, h + 1], dw_im[b, h + 1])
 
 
 @_per_item
@@ -282,14 +282,8 @@ def rewind_backward(x, edges, ramp, ahead, pole_re, pole_im, dy, dw_re, dw_im): 
                     _gather(new, past, z_im, new_re, new_im)
                     if n - edges[h] < width:
                         _gather(dy[b, n] - new, past, z_im, old_re, old_im)
-            dw_re[b, h] += old_re
-            dw_im[b, h] += old_im
-            dw_re[b, h + 1] += new_re
-            dw_im[b, h + 1] += new_im
-            old_re[:] = 0
-            old_im[:] = 0
-            new_re[:] = 0
-            new_im[:] = 0
+            _hand_over(old_re, old_im, dw_re[b, h], dw_im[b, h])
+            _hand_over(new_re, new_im, dw_re[b, h + 1], dw_im[b, h + 1])
 
 
 @_per_item
