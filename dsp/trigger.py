@@ -1,4 +1,4 @@
-"""From a stream of word probabilities to events: smoothing, threshold, hysteresis, rest."""
+"""From a stream of word scores to events: smoothing, thresholds, hysteresis, rest."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+FloatArray = NDArray[np.floating]
+
 
 @dataclass(frozen=True)
 class TriggerSettings:
     """When a word counts as heard.
 
-    A word fires when its probability, averaged over ``smoothing`` evaluations, reaches
-    ``threshold``. It can fire again after ``rest_s``, and only once it has fallen below
-    ``release`` times the threshold, so that one utterance is one event.
+    A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold.
+    It can fire again after ``rest_s``, and only once it has fallen below ``release`` times the
+    threshold, so that one utterance is one event.
     """
 
-    threshold: float = 0.7
     release: float = 0.6
-    smoothing: int = 8
+    smoothing: int = 24
     rest_s: float = 0.6
 
 
@@ -28,35 +29,50 @@ class Trigger:
 
     Parameters
     ----------
-    words
-        How many of the first labels are words; the others (unknown, silence) never fire.
+    thresholds
+        Of each word's smoothed score, 0 … 1 [words].
     settings
-        Threshold and timing.
+        Timing.
     """
 
-    def __init__(self, words: int, settings: TriggerSettings) -> None:
-        self.words, self.settings = words, settings
+    def __init__(self, thresholds: FloatArray, settings: TriggerSettings) -> None:
+        self.settings = settings
+        self.thresholds = np.asarray(thresholds, dtype=np.float64)
         self.reset()
 
     def reset(self) -> None:
         """Forget what was heard."""
-        self._recent: list[NDArray[np.float32]] = []
-        self._armed = np.ones(self.words, dtype=bool)
+        words = len(self.thresholds)
+        self.scores = np.zeros(words)  #: smoothed scores now [words]
+        self._recent = np.zeros((self.settings.smoothing, words))
+        self._sum = np.zeros(words)
+        self._turn = 0
+        self._armed = np.ones(words, dtype=bool)
         self._quiet_until_s = -np.inf
 
-    def update(self, time_s: float, probabilities: NDArray[np.float32]) -> tuple[int, float] | None:
-        """One evaluation at ``time_s``: (label, score) if a word fires now, else None.
+    def steps_since_onset(self, word: int) -> int:
+        """Evaluations since the word's score rose above half its highest, within the smoothing."""
+        recent = np.roll(self._recent[:, word], -self._turn)
+        return len(recent) - 1 - int(np.argmax(recent >= recent.max() / 2))
 
-        ``probabilities [labels]`` sum to 1.
-        """
-        self._recent = [*self._recent, probabilities[: self.words]][-self.settings.smoothing :]
-        score = np.sum(self._recent, axis=0) / self.settings.smoothing
-        self._armed |= score < self.settings.release * self.settings.threshold
-        best = int(np.argmax(score))
-        if score[best] < self.settings.threshold or not self._armed[best]:
+    def update(self, time_s: float, scores: FloatArray) -> int | None:
+        """One evaluation at ``time_s``: the word that fires now, else None; ``scores [words]``."""
+        oldest = self._recent[self._turn]
+        self._sum += scores - oldest
+        oldest[:] = scores
+        self._turn = (self._turn + 1) % len(self._recent)
+        self.scores = self._sum / len(self._recent)
+        self._armed |= self.scores < self.settings.release * self.thresholds
+        ready = self._armed & (self.scores >= self.thresholds)
+        if not ready.any() or time_s < self._quiet_until_s:
             return None
-        if time_s < self._quiet_until_s:
-            return None
+        best = int(np.argmax(np.where(ready, self.scores / self.thresholds, -np.inf)))
         self._armed[best] = False
         self._quiet_until_s = time_s + self.settings.rest_s
-        return best, float(score[best])
+        return best
+
+
+def smoothed(scores: FloatArray, smoothing: int) -> FloatArray:
+    """What :class:`Trigger` compares with the thresholds, for a whole stream [steps, words]."""
+    total = np.cumsum(np.concatenate([np.zeros((smoothing, scores.shape[1])), scores]), axis=0)
+    return np.asarray((total[smoothing:] - total[:-smoothing]) / smoothing)

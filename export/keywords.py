@@ -23,39 +23,60 @@ from export.onnx_file import (
     write_card,
     write_metadata,
 )
+from export.quantise import quantise
 from models import keywords
-from models.keywords import CORE_WORDS, STRIDE, KeywordSpotter
+from models.attention import Synchronisation
+from models.keywords import CORE_WORDS, LABELS, STEP_FRAMES, KeywordSpotter, label_scores
 
-OUTPUTS = ["logits", "embedding", "settled", "anchors", "order"]
+#: What the window shows, besides what the program listens to.
+VIEW = ["settled", "anchors", "order", "pull", "attention"]
+OUTPUTS = ["logits", "embedding", *VIEW]
+PROOF_STEPS = 200
+#: How much quantising may change a label's probability, for each number of bits.
+QUANTISATION_CHANGE = {8: 0.1, 4: 0.5}
 
 
-class WindowModel(nn.Module):
-    """One window per call, with what the view shows."""
+class StepModel(nn.Module):
+    """Two frames a call, with what the view shows."""
 
     def __init__(self, model: KeywordSpotter) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, window: Tensor) -> tuple[Tensor, ...]:
-        """Window [1, frames, bands] → the tensors named in OUTPUTS."""
-        logits, embedding, view = self.model.explain(window)
-        return logits, embedding, view.settled, view.anchors + 0.0, view.order
+    def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Frames [1, 2, bands] and the state → the tensors named in OUTPUTS, and the new state."""
+        heard, new = self.model.listen(frames, list(state))
+        assert isinstance(heard.view, Synchronisation), "softmax has nothing to show"
+        settled, anchors, order, pull, attention = heard.view
+        view = (settled, anchors + 0.0, order, pull, attention)
+        return label_scores(heard.scores), heard.embedding, *view, *new
+
+
+def state_names(model: KeywordSpotter) -> list[str]:
+    """Input names of the state; outputs carry ``new_`` before them."""
+    return [f"state_{number}" for number in range(len(model.first_state()))]
 
 
 def prove(model: KeywordSpotter, path: Path) -> dict[str, float]:
-    """Largest difference of the logits between torch and the file; raises if too large."""
-    config, session = model.config, open_session(path)
+    """Largest difference of the probabilities between torch at once and the file step by step."""
+    names, session = state_names(model), open_session(path)
     rng = np.random.default_rng(0)
+    frames = rng.normal(0.0, 1.0, (1, PROOF_STEPS * STEP_FRAMES, model.config.bands))
+    frames = frames.astype(np.float32).cumsum(1) * np.float32(0.3)  # moves slowly, as levels do
+    state = {n: s.numpy() for n, s in zip(names, model.first_state(), strict=True)}
     worst = 0.0
-    for _ in range(50):
-        window = rng.normal(0.0, 1.0, (1, config.frames, config.bands)).astype(np.float32)
-        with torch.no_grad():
-            expected = model(torch.from_numpy(window)).numpy()
-        worst = max(
-            worst, float(np.abs(session.run(["logits"], {"window": window})[0] - expected).max())
+    for i in range(0, frames.shape[1], STEP_FRAMES):
+        now = frames[:, i : i + STEP_FRAMES]
+        logits, *new = session.run(
+            ["logits", *(f"new_{n}" for n in names)], {"frames": now, **state}
         )
-    check_close("logits of torch and ONNX", worst)
-    return {"torch_and_onnx_logits": worst}
+        state = dict(zip(names, new, strict=True))
+        if i % 50 == 0:
+            with torch.no_grad():
+                expected = label_scores(model(torch.from_numpy(frames[:, : i + STEP_FRAMES])))
+            difference = torch.from_numpy(logits).softmax(-1) - expected.softmax(-1)
+            worst = max(worst, float(difference.abs().max()))
+    return {"torch_and_onnx_probabilities": worst}
 
 
 def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[str, Any]:
@@ -64,21 +85,21 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
     return {
         "format_version": FORMAT_VERSION,
         "kind": "keywords",
-        "labels": list(config.labels),
+        "labels": list(LABELS),
         "words": len(CORE_WORDS),
         "hop_s": config.frame_s / 2,
         "frame_s": config.frame_s,
-        "frames": config.frames,
+        "step_frames": STEP_FRAMES,
         "bands": config.bands,
-        "stride": STRIDE,
+        "tokens": config.tokens,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),
         "pooling": band_pooling(bank, config.bands).tolist(),
         "feature_normalisation": [POWER_FLOOR, LOG_OFFSET, LOG_SCALE],
-        "thresholds": scores.get("thresholds", {}),
+        "sensitivity": scores.get("sensitivity", {}),
         "git_revision": git_revision(),
         "training_data": data,
-        "scores": scores,
+        "scores": scores.get("accuracy", scores),
     }
 
 
@@ -86,26 +107,36 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               required=True, help="best.pt of a training run.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--bits", type=click.Choice(["32", "8", "4"]), default="32",
+              help="Per weight of the matrix products.")  # fmt: skip
 @click.option("--scores", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="JSON written by python -m bench.keywords --scores.")  # fmt: skip
 @click.option("--data", required=True, help="One line on the training data, for the card.")
-def main(checkpoint: Path, out: Path, scores: Path | None, data: str) -> None:
+def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str) -> None:
     """Export the spotter with metadata and card; fail if it differs from torch."""
     model, saved = keywords.load(checkpoint)
     measured = json.loads(scores.read_text()) if scores else {"dev": saved.get("scores", {})}
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as aside:
         path = Path(aside) / "keywords.onnx"
-        window = torch.zeros(1, model.config.frames, model.config.bands)
-        export_onnx(WindowModel(model), {"window": window}, OUTPUTS, path)
+        names = state_names(model)
+        frames = torch.zeros(1, STEP_FRAMES, model.config.bands)
+        inputs = {"frames": frames, **dict(zip(names, model.first_state(), strict=True))}
+        export_onnx(StepModel(model), inputs, [*OUTPUTS, *(f"new_{n}" for n in names)], path)
         differences = prove(model, path)
+        check_close("probabilities of torch and ONNX", max(differences.values()))
+        if bits != "32":
+            quantise(path, int(bits))
+            change = prove(model, path)["torch_and_onnx_probabilities"]
+            check_close(f"{bits}-bit probabilities", change, QUANTISATION_CHANGE[int(bits)])
+            differences["change_by_quantising"] = change
         write_metadata(path, metadata(model, measured, data))
         os.replace(path, out / path.name)
     click.echo(json.dumps(differences))
     card = {
-        "kind": "keywords", "labels": list(model.config.labels),
+        "kind": "keywords", "labels": list(LABELS), "bits": int(bits),
         "parameters": sum(p.numel() for p in model.parameters()), "training_data": data,
-        "command": f"python -m export.keywords --checkpoint {checkpoint.name}",
+        "command": f"python -m export.keywords --checkpoint {checkpoint.name} --bits {bits}",
         "scores": measured, "parity": differences,
     }  # fmt: skip
     click.echo(str(write_card(out / "keywords.onnx", card)))

@@ -56,7 +56,7 @@ def _gemms_split(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(make("MatMul", [x, f"{weight}.turned"], [product], f"{node.name}.product"))
         if bias:
             nodes.append(make("Add", [product, bias[0]], [node.output[0]], f"{node.name}.sum"))
-    used = {name for node in nodes for name in node.input}
+    used = {name for node in nodes for name in node.input} | {o.name for o in graph.output}
     kept = [i for i in graph.initializer if i.name in used]
     for field, content in ((graph.node, nodes), (graph.initializer, kept)):
         del field[:]

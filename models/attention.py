@@ -27,6 +27,7 @@ class Synchronisation(NamedTuple):
     settled: Tensor  #: z* [batch, heads, frames, d_osc]
     anchors: Tensor  #: r [heads, frames, d_osc]
     order: Tensor  #: order parameter ‖h‖ / Σ_j w_ij, 0 … 1 [batch, heads, frames]
+    pull: Tensor  #: ‖h‖, how fast a free oscillator settles [batch, heads, frames]
     weights: Tensor  #: attention [batch, heads, frames, frames]
 
 
@@ -83,8 +84,7 @@ class OscillatorAttention(nn.Module):
     ) -> tuple[Tensor, Synchronisation]:
         """:meth:`forward`, and how the oscillators settled."""
         q, k, v = (_split(f(x), self.heads) for f in (self.query, self.key, self.value))
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-        coupling = F.relu(scores) + 1e-3 if self.coupling == "relu" else F.softplus(scores)
+        coupling = self.couple(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]))
         mask = _mask(x, present, self.causal)
         if mask is not None:
             coupling = coupling * mask
@@ -92,16 +92,24 @@ class OscillatorAttention(nn.Module):
         if self.normalise_anchors:
             anchors = F.normalize(anchors, dim=-1)
         drive = coupling @ anchors
-        size = torch.sqrt(drive.square().sum(-1, keepdim=True) + SOFTENING**2)
-        settled = drive / size
+        settled = self.settle(drive)
         nearness = (1.0 + settled @ anchors.transpose(-1, -2)).clamp(min=0.0)
         weights = nearness if self.exponent == 1 else nearness**self.exponent
         if mask is not None:
             weights = weights * mask
         weights = weights / (weights.sum(-1, keepdim=True) + 1e-9)
-        order = size[..., 0] / (coupling.sum(-1) + 1e-9)
+        pull = drive.norm(dim=-1)
+        order = pull / (coupling.sum(-1) + 1e-9)
         out = self.out(_join(weights @ v))
-        return out, Synchronisation(settled, anchors, order, weights)
+        return out, Synchronisation(settled, anchors, order, pull, weights)
+
+    def couple(self, scores: Tensor) -> Tensor:
+        """How strongly tokens pull each other: positive, the shape of ``scores``."""
+        return F.relu(scores) + 1e-3 if self.coupling == "relu" else F.softplus(scores)
+
+    def settle(self, drive: Tensor) -> Tensor:
+        """Where oscillators come to rest that are driven by ``drive [..., d_osc]``."""
+        return drive / torch.sqrt(drive.square().sum(-1, keepdim=True) + SOFTENING**2)
 
 
 class SoftmaxAttention(nn.Module):

@@ -1,35 +1,46 @@
-"""The keyword spotter: pooled bank energies over one second in, words out."""
+"""The keyword spotter: band levels of the bank in, words out, two frames at a time."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
+from models.stem import CausalStem
 from models.training import load_checkpoint
 
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-#: Frames between evaluations of the window while streaming.
-STRIDE = 3
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 LABELS = (*CORE_WORDS, UNKNOWN, SILENCE)
+#: What training tells apart besides the core words; all but the last count as unknown.
+OTHERS = (
+    "bed", "bird", "cat", "dog", "eight", "five", "follow", "four", "happy", "house", "learn",
+    "nine", "one", "sheila", "six", "three", "tree", "two", "wow", UNKNOWN, SILENCE,
+)  # fmt: skip
+CLASSES = (*CORE_WORDS, *OTHERS)
+#: Never trained on: words to learn from a few recordings, to measure that with.
+CUSTOM_WORDS = ("backward", "forward", "marvin", "seven", "visual", "zero")
+#: Frames that go in at once; they make one token.
+STEP_FRAMES = 2
+#: Stretches of the second that the embedding keeps apart.
+SEGMENTS = 4
 
 
 @dataclass(frozen=True)
 class SpotterConfig:
     """Sizes of a spotter."""
 
-    labels: tuple[str, ...] = LABELS
+    classes: tuple[str, ...] = CLASSES
     bands: int = 40
-    frames: int = 62  #: of 16 ms: one second
     frame_s: float = 0.016
-    stem: int = 3  #: convolutional blocks before the attention; 0: none, frames go in as they are
-    width: int = 96
+    tokens: int = 31  #: attended to: of two frames each, one second
+    channels: tuple[int, int, int] | None = (16, 24, 32)  #: of the stem; None: linear
+    width: int = 64
     heads: int = 4
     layers: int = 2
     expansion: int = 2  #: of the feed-forward part
@@ -39,62 +50,52 @@ class SpotterConfig:
     coupling: Literal["relu", "softplus"] = "relu"
     normalise_anchors: bool = True
     position: Literal["none", "sinusoidal"] = "sinusoidal"
-    level_free: bool = True  #: subtract the window's mean level
     dropout: float = 0.1
 
 
 #: The published one-layer model (14,446 parameters; 14,250 with softmax attention).
 PUBLISHED = SpotterConfig(
-    labels=CORE_WORDS, frames=49, frame_s=0.02, stem=0, width=32, heads=2, layers=1, expansion=4,
-    exponent=1, coupling="softplus", normalise_anchors=False, position="none", level_free=False,
+    classes=CORE_WORDS, frame_s=0.02, tokens=49, channels=None, width=32, heads=2, layers=1,
+    expansion=4, exponent=1, coupling="softplus", normalise_anchors=False, position="none",
 )  # fmt: skip
 
 
-class TimeBlock(nn.Module):
-    """Depthwise convolution over time and a mix across channels, added to the input."""
+class Heard(NamedTuple):
+    """What the spotter makes of the last second."""
 
-    def __init__(self, width: int, kernel: int) -> None:
+    scores: Tensor  #: of each class [batch, classes]
+    pooled: Tensor  #: mean of the attended tokens, what the scores are read from [batch, width]
+    embedding: Tensor  #: course of the second, for custom words [batch, SEGMENTS · width]
+    view: Synchronisation | None  #: how the last layer settled; None with softmax
+
+
+class LinearInlet(nn.Module):
+    """Every frame a token of its own, as published."""
+
+    def __init__(self, bands: int, width: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(
-            width, width, kernel, padding=kernel // 2, groups=width, bias=False
-        )
-        self.pointwise = nn.Conv1d(width, width, 1, bias=False)
-        self.norm = nn.BatchNorm1d(width)
+        self.map = nn.Linear(bands, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[batch, width, frames] → the same shape."""
-        return x + nn.functional.silu(self.norm(self.pointwise(self.depthwise(x))))
+    def first_past(self, batch: int = 1) -> list[Tensor]:
+        """Nothing to remember."""
+        return []
 
-
-class Stem(nn.Module):
-    """Convolutions over time; halves the frames."""
-
-    def __init__(self, config: SpotterConfig) -> None:
-        super().__init__()
-        self.inlet = nn.Conv1d(config.bands, config.width, 5, padding=2, bias=False)
-        self.norm = nn.BatchNorm1d(config.width)
-        self.blocks = nn.Sequential(
-            *(TimeBlock(config.width, 9 + 2 * i) for i in range(config.stem))
-        )
-        self.outlet = nn.Conv1d(config.width, config.width, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[batch, frames, bands] → [batch, ceil(frames / 2), width]."""
-        x = nn.functional.silu(self.norm(self.inlet(x.transpose(1, 2))))
-        return self.outlet(self.blocks(x)).transpose(1, 2)  # type: ignore[no-any-return]
+    def forward(self, frames: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """[batch, frames, bands] → [batch, frames, width]."""
+        return self.map(frames), past
 
 
 class Layer(nn.Module):
     """Attention and feed-forward part, each normalised before and added after."""
 
-    def __init__(self, config: SpotterConfig, frames: int) -> None:
+    def __init__(self, config: SpotterConfig) -> None:
         super().__init__()
         width = config.width
         self.attention_norm = nn.LayerNorm(width)
         self.attention: OscillatorAttention | SoftmaxAttention
         if config.attention == "oscillator":
             self.attention = OscillatorAttention(
-                width, config.heads, frames, d_osc=config.d_osc, exponent=config.exponent,
+                width, config.heads, config.tokens, d_osc=config.d_osc, exponent=config.exponent,
                 coupling=config.coupling, normalise_anchors=config.normalise_anchors,
             )  # fmt: skip
         else:
@@ -106,56 +107,79 @@ class Layer(nn.Module):
         )  # fmt: skip
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[batch, frames, width] → the same shape."""
-        x = x + self.dropout(self.attention(self.attention_norm(x)))
-        return x + self.dropout(self.feed(self.feed_norm(x)))  # type: ignore[no-any-return]
-
-    def synchronise(self, x: Tensor) -> tuple[Tensor, Synchronisation]:
-        """:meth:`forward` (without dropout), and how the oscillators settled."""
-        if not isinstance(self.attention, OscillatorAttention):
-            raise TypeError("only oscillator attention synchronises; this layer has softmax")
-        attended, view = self.attention.synchronise(self.attention_norm(x))
-        x = x + attended
-        return x + self.feed(self.feed_norm(x)), view
+    def forward(self, x: Tensor) -> tuple[Tensor, Synchronisation | None]:
+        """[batch, tokens, width] → the same shape, and how the oscillators settled."""
+        view = None
+        if isinstance(self.attention, OscillatorAttention):
+            attended, view = self.attention.synchronise(self.attention_norm(x))
+        else:
+            attended = self.attention(self.attention_norm(x))
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feed(self.feed_norm(x))), view
 
 
 class KeywordSpotter(nn.Module):
-    """Which keyword a window of pooled bank energies holds."""
+    """Which keyword the last second of band levels holds.
+
+    The stem turns frames into tokens as they come; the last ``tokens`` of them attend to each
+    other. The state is what the stem remembers, and the tokens.
+    """
 
     position: Tensor
 
     def __init__(self, config: SpotterConfig) -> None:
         super().__init__()
         self.config = config
-        frames = (config.frames + 1) // 2 if config.stem else config.frames
-        self.inlet = Stem(config) if config.stem else nn.Linear(config.bands, config.width)
+        self.inlet: CausalStem | LinearInlet = LinearInlet(config.bands, config.width)
+        if config.channels:
+            self.inlet = CausalStem(config.bands, config.channels, config.width, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
+        code = torch.zeros(config.tokens, config.width)
         if config.position == "sinusoidal":
-            self.register_buffer("position", sinusoids(frames, config.width), persistent=False)
-        self.layers = nn.ModuleList(Layer(config, frames) for _ in range(config.layers))
-        self.head = nn.Linear(config.width, len(config.labels))
+            code = sinusoids(config.tokens, config.width)
+        self.register_buffer("position", code, persistent=False)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.head = nn.Linear(config.width, len(config.classes))
 
-    def forward(self, window: Tensor) -> Tensor:
-        """Normalised log powers [batch, frames, bands] → logits [batch, labels]."""
-        x = self._enter(window)
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalised log levels [batch, frames, bands] → scores of the classes at the end."""
+        return self.listen(frames, self.first_state(len(frames)))[0].scores
+
+    def listen(self, frames: Tensor, state: list[Tensor]) -> tuple[Heard, list[Tensor]]:
+        """Hear more frames [batch, frames, bands]: what the last second holds, and the state."""
+        *past, tokens = state
+        new, past = self.inlet(frames, past)
+        tokens = torch.cat([tokens, new], 1)[:, -self.config.tokens :]
+        scores, pooled, view = self.attend(tokens)
+        return Heard(scores, pooled, course(tokens), view), [*past, tokens]
+
+    def attend(self, tokens: Tensor) -> tuple[Tensor, Tensor, Synchronisation | None]:
+        """Tokens of a second [batch, tokens, width] → scores, their pooled source, and the view."""
+        x, view = self.dropout(tokens) + self.position, None
         for layer in self.layers:
-            x = layer(x)
-        return self.head(x.mean(1))  # type: ignore[no-any-return]
+            x, view = layer(x)
+        pooled = x.mean(1)
+        return self.head(pooled), pooled, view
 
-    def explain(self, window: Tensor) -> tuple[Tensor, Tensor, Synchronisation]:
-        """Logits [batch, labels], embedding [batch, width], the last layer's synchronisation."""
-        x = self._enter(window)
-        for layer in self.layers:
-            x, view = cast("Layer", layer).synchronise(x)
-        embedding = x.mean(1)
-        return self.head(embedding), embedding, view
+    def first_state(self, batch: int = 1) -> list[Tensor]:
+        """Nothing heard yet."""
+        tokens = torch.zeros(batch, self.config.tokens, self.config.width)
+        return [*self.inlet.first_past(batch), tokens]
 
-    def _enter(self, window: Tensor) -> Tensor:
-        if self.config.level_free:
-            window = window - window.mean((1, 2), keepdim=True)
-        x = self.dropout(self.inlet(window))
-        return x + self.position if self.config.position == "sinusoidal" else x
+
+def course(tokens: Tensor) -> Tensor:
+    """Means of SEGMENTS equal stretches of the tokens [batch, SEGMENTS · width], oldest first.
+
+    Taken before the attention, which knows only the trained words.
+    """
+    return torch.cat([part.mean(1) for part in tokens.tensor_split(SEGMENTS, 1)], -1)
+
+
+def label_scores(scores: Tensor) -> Tensor:
+    """Scores of CLASSES [..., classes] → of LABELS: all that is neither word nor silence as one."""
+    words = len(CORE_WORDS)
+    unknown = scores[..., words:-1].logsumexp(-1, keepdim=True)
+    return torch.cat([scores[..., :words], unknown, scores[..., -1:]], -1)
 
 
 def sinusoids(frames: int, width: int) -> Tensor:

@@ -1,9 +1,12 @@
-"""Words spoken by espeak-ng in many voices: extra speakers for training, never for a score."""
+"""Words spoken by espeak-ng and flite in many voices: speakers to train on, never to score on."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from models.data import SAMPLERATE
 
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan")
+FLITE_VOICES = ("awb", "kal16", "rms", "slt")
 VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5")
 
 
@@ -27,13 +31,31 @@ def speak(
         If espeak-ng is missing or refuses.
     """
     command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(words_per_minute), "--stdout"]
+    return _trimmed(_output_of([*command, text]))
+
+
+def speak_flite(text: str, *, voice: str, pitch_hz: float, stretch: float) -> NDArray[np.float32]:
+    """:func:`speak` by flite, whose voices were cut from recordings of people."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        settings = (f"int_f0_target_mean={pitch_hz:.0f}", f"duration_stretch={stretch:.2f}")
+        options = [part for setting in settings for part in ("--setf", setting)]
+        _output_of(["flite", "-voice", voice, *options, "-t", text, "-o", str(path)])
+        return _trimmed(path.read_bytes())
+
+
+def _output_of(command: list[str]) -> bytes:
     try:
-        done = subprocess.run([*command, text], capture_output=True, check=True)
+        done = subprocess.run(command, capture_output=True, check=True)
     except FileNotFoundError:
-        raise RuntimeError("espeak-ng is not installed: apt-get install espeak-ng") from None
+        raise RuntimeError(f"{command[0]} is not installed: apt-get install {command[0]}") from None
     except subprocess.CalledProcessError as error:
-        raise RuntimeError(f"espeak-ng failed for {voice!r}: {error.stderr.decode()}") from error
-    sound, samplerate = soundfile.read(io.BytesIO(done.stdout), dtype="float32")
+        raise RuntimeError(f"{command} failed: {error.stderr.decode()}") from error
+    return done.stdout
+
+
+def _trimmed(wav: bytes) -> NDArray[np.float32]:
+    sound, samplerate = soundfile.read(io.BytesIO(wav), dtype="float32")
     sound = soxr.resample(sound, samplerate, SAMPLERATE).astype(np.float32)
     loud = np.flatnonzero(np.abs(sound) > 0.01)
     return sound[loud[0] : loud[-1] + 1] if len(loud) else sound
@@ -48,7 +70,14 @@ def spoken_words(
 
 
 def speak_by_anyone(rng: np.random.Generator, text: str) -> NDArray[np.float32]:
-    """``text`` by a random voice, pitch and rate [samples]."""
+    """``text`` by a random voice, pitch and rate [samples]; flite's too where it is installed."""
+    if shutil.which("flite") and rng.random() < 0.4:
+        return speak_flite(
+            text,
+            voice=str(rng.choice(FLITE_VOICES)),
+            pitch_hz=float(rng.uniform(80, 230)),
+            stretch=float(rng.uniform(0.75, 1.4)),
+        )
     return speak(
         text,
         voice=str(rng.choice(ACCENTS)) + str(rng.choice(VARIANTS)),

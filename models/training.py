@@ -47,7 +47,7 @@ class Average:
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write a checkpoint aside, then rename: a crash leaves the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
+    aside = path.with_suffix(f".{os.getpid()}.part")
     torch.save(content, aside)
     os.replace(aside, path)
 

@@ -1,17 +1,14 @@
 import numpy as np
 
-from dsp.trigger import Trigger, TriggerSettings
+from dsp.trigger import Trigger, TriggerSettings, smoothed
 
 
-def fire(scores, **settings):
-    """Feed probabilities of word 0 every 50 ms; return the times that fired."""
-    trigger = Trigger(2, TriggerSettings(**{"smoothing": 3, **settings}))
-    times = []
-    for i, score in enumerate(scores):
-        rest = np.array([score, 0.0, 1.0 - score], np.float32)
-        if trigger.update(0.05 * i, rest):
-            times.append(i)
-    return times
+def fire(scores, threshold=0.7, **settings):
+    """Feed scores of word 0 every 50 ms; return the times that fired."""
+    trigger = Trigger([threshold, 0.7], TriggerSettings(**{"smoothing": 3, **settings}))
+    return [
+        i for i, score in enumerate(scores) if trigger.update(0.05 * i, np.array([score, 0.0])) == 0
+    ]
 
 
 def test_one_utterance_is_one_event():
@@ -28,12 +25,35 @@ def test_a_word_said_again_fires_again_but_not_at_once():
     assert len(fire(word + [0.0] * 3 + word, rest_s=2.0)) == 1
 
 
-def test_low_thresholds_and_single_evaluations_work():
+def test_each_word_has_its_own_threshold():
     assert len(fire([0.3] * 60, threshold=0.2)) == 1
+    assert fire([0.3] * 60) == []
     assert len(fire([0.0, 0.9, 0.0, 0.0], smoothing=1)) == 1
-    assert fire([0.3] * 60, smoothing=1) == []
+    trigger = Trigger([0.9, 0.3], TriggerSettings(smoothing=1))
+    assert trigger.update(0.0, np.array([0.6, 0.4])) == 1
 
 
-def test_unknown_and_silence_never_fire():
-    trigger = Trigger(1, TriggerSettings())
-    assert all(trigger.update(i, np.array([0.0, 1.0], np.float32)) is None for i in range(20))
+def test_reset_forgets_the_word_in_the_air():
+    trigger = Trigger([0.7], TriggerSettings())
+    while trigger.update(0.0, np.array([0.9])) is None:
+        pass
+    trigger.reset()
+    assert trigger.scores[0] == 0.0
+    assert trigger.update(0.0, np.array([0.9])) is None
+
+
+def test_whole_streams_are_smoothed_alike(rng):
+    scores = rng.random((50, 2))
+    trigger = Trigger([2.0, 2.0], TriggerSettings())
+    one_by_one = []
+    for score in scores:
+        trigger.update(0.0, score)
+        one_by_one.append(trigger.scores)
+    np.testing.assert_allclose(smoothed(scores, TriggerSettings.smoothing), one_by_one)
+
+
+def test_the_onset_is_where_the_score_rose():
+    trigger = Trigger([0.7], TriggerSettings(smoothing=8))
+    for score in (0.0, 0.1, 0.2, 0.9, 0.8, 0.9):
+        trigger.update(0.0, np.array([score]))
+    assert trigger.steps_since_onset(0) == 2

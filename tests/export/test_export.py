@@ -10,12 +10,12 @@ from click.testing import CliRunner
 
 from app.errors import ModelError
 from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel
+from app.sessions import DenoiserModel, SpotterModel, SpotterState
 from export import denoiser as export_denoiser
 from export import keywords as export_keywords
 from export.onnx_file import ParityError, check_close, write_card
 from models.denoiser import Denoiser, DenoiserConfig
-from models.keywords import KeywordSpotter, SpotterConfig
+from models.keywords import KeywordSpotter, SpotterConfig, label_scores
 from models.training import save_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -151,20 +151,31 @@ def test_differences_stop_an_export():
         check_close("gains", float("nan"))
 
 
-def test_spotter_export(tmp_path):
+@pytest.mark.parametrize("bits", ["32", "8"])
+def test_spotter_export(tmp_path, bits):
     torch.manual_seed(0)
-    model = KeywordSpotter(SpotterConfig(width=32)).eval()
+    model = KeywordSpotter(SpotterConfig()).eval()
     save_model(model, tmp_path / "best.pt", scores={"ten": 50.0})
     result = CliRunner().invoke(
         export_keywords.main,
-        ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path), "--data", "none"],
-    )
+        ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path), "--data", "none",
+         "--bits", bits],
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
-    spotter = SpotterModel(tmp_path / "keywords.onnx")
-    window = np.random.default_rng(0).normal(size=(62, 40)).astype(np.float32)
+    state = SpotterState(SpotterModel(tmp_path / "keywords.onnx"))
+    frames = np.random.default_rng(0).normal(size=(62, 40)).astype(np.float32)
+    for start in range(0, 62, 2):
+        probabilities = state.step(frames[start : start + 2])
     with torch.no_grad():
-        expected = model(torch.from_numpy(window[None])).softmax(-1)[0].numpy()
-    np.testing.assert_allclose(spotter.evaluate(window), expected, atol=1e-5)
-    outputs = {o.name: o.shape for o in spotter.session.get_outputs()}
-    assert outputs["settled"] == [1, 4, 31, 2]
-    assert outputs["order"] == [1, 4, 31]
+        heard, _ = model.listen(torch.from_numpy(frames[None]), model.first_state())
+    close = {"atol": 1e-5 if bits == "32" else 0.1, "rtol": 0}
+    expected = label_scores(heard.scores).softmax(-1)[0]
+    np.testing.assert_allclose(probabilities, expected, **close)
+    if bits == "32":
+        np.testing.assert_allclose(state.embedding, heard.embedding[0], **close)
+        np.testing.assert_allclose(state.settled, heard.view.settled[0], **close)
+        np.testing.assert_allclose(state.pull, heard.view.pull[0], atol=1e-3)
+    assert state.settled.shape == state.anchors.shape == (4, 31, 2)
+    assert state.attention.shape == (4, 31, 31)
+    state.reset()
+    assert not state.logits.any()

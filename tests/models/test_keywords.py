@@ -3,8 +3,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig, load
+from models.bc_resnet import BCResNet
+from models.keywords import (
+    CLASSES,
+    CORE_WORDS,
+    CUSTOM_WORDS,
+    LABELS,
+    PUBLISHED,
+    KeywordSpotter,
+    SpotterConfig,
+    label_scores,
+    load,
+)
 from models.training import save_model
+
+
+@pytest.fixture
+def spotter():
+    torch.manual_seed(0)
+    return KeywordSpotter(SpotterConfig()).eval()
 
 
 @pytest.mark.parametrize(("attention", "count"), [("oscillator", 14_446), ("softmax", 14_250)])
@@ -13,33 +30,61 @@ def test_published_parameter_counts(attention, count):
     assert sum(p.numel() for p in model.parameters()) == count
 
 
-def test_level_does_not_matter():
-    model = KeywordSpotter(SpotterConfig()).eval()
-    window = torch.randn(2, 62, 40)
-    torch.testing.assert_close(model(window), model(window + 0.7), atol=1e-4, rtol=0)
+def test_the_convolutional_control_has_the_published_size():
+    body = sum(p.numel() for p in BCResNet(12).parameters())
+    assert 9_000 < body < 9_500  # 9.2 k as published
+    assert BCResNet(12)(torch.randn(2, 94, 40)).shape == (2, 12)
 
 
-def test_explaining_gives_the_same_answer_and_the_view():
-    config = SpotterConfig()
-    model = KeywordSpotter(config).eval()
-    window = torch.randn(1, 62, 40)
-    logits, embedding, view = model.explain(window)
-    torch.testing.assert_close(logits, model(window))
-    assert embedding.shape == (1, config.width)
-    assert view.settled.shape == (1, config.heads, 31, config.d_osc)
-    torch.testing.assert_close(view.anchors.norm(dim=-1), torch.ones(config.heads, 31))
+def test_level_does_not_matter(spotter):
+    frames = torch.randn(2, 94, 40)
+    torch.testing.assert_close(spotter(frames), spotter(frames + 0.7), atol=1e-4, rtol=0)
+
+
+def test_two_frames_at_a_time_are_the_same_as_all_at_once(spotter):
+    frames = torch.randn(2, 94, 40)
+    whole, _ = spotter.listen(frames, spotter.first_state(2))
+    state = spotter.first_state(2)
+    for i in range(0, 94, 2):
+        heard, state = spotter.listen(frames[:, i : i + 2], state)
+    for name in ("scores", "pooled", "embedding"):
+        torch.testing.assert_close(getattr(heard, name), getattr(whole, name))
+    torch.testing.assert_close(heard.view.settled, whole.view.settled)
+
+
+def test_what_is_longer_ago_than_it_remembers_does_not_matter(spotter):
+    frames = torch.randn(1, 140, 40)
+    torch.testing.assert_close(spotter(frames), spotter(frames[:, -94:]), atol=1e-5, rtol=0)
+
+
+def test_the_future_does_not_change_the_tokens(spotter):
+    frames = torch.randn(1, 40, 40)
+    tokens, _ = spotter.inlet(frames, spotter.inlet.first_past())
+    earlier, _ = spotter.inlet(frames[:, :20], spotter.inlet.first_past())
+    torch.testing.assert_close(tokens[:, :10], earlier)
+
+
+def test_words_that_are_no_keywords_are_unknown_together():
+    scores = torch.full((1, len(CLASSES)), -20.0)
+    scores[0, CLASSES.index("bed")] = scores[0, CLASSES.index("cat")] = 1.0
+    scores[0, CLASSES.index("yes")] = 1.5
+    labels = label_scores(scores)
+    assert labels.shape == (1, len(LABELS))
+    assert LABELS[int(labels.argmax())] == "_unknown_"
+    assert not set(CUSTOM_WORDS) & set(CLASSES)
+    assert CLASSES[: len(CORE_WORDS)] == CORE_WORDS
 
 
 def test_softmax_has_nothing_to_show():
     model = KeywordSpotter(SpotterConfig(attention="softmax")).eval()
-    with pytest.raises(TypeError, match="softmax"):
-        model.explain(torch.randn(1, 62, 40))
+    heard, _ = model.listen(torch.randn(1, 62, 40), model.first_state())
+    assert heard.view is None
 
 
 def test_saved_models_come_back(tmp_path):
     model = KeywordSpotter(SpotterConfig(width=32)).eval()
     save_model(model, tmp_path / "m.pt", scores={"all": 1.0})
     again, extra = load(tmp_path / "m.pt")
-    window = torch.randn(1, 62, 40)
-    torch.testing.assert_close(again(window), model(window))
+    frames = torch.randn(1, 62, 40)
+    torch.testing.assert_close(again(frames), model(frames))
     assert extra == {"scores": {"all": 1.0}}

@@ -7,7 +7,7 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
-from models import keywords, train_denoiser, train_keywords
+from models import data, keyword_copies, keyword_data, keywords, train_denoiser, train_keywords
 from models.training import Average, save_atomically, save_model, warm_hold_decay
 from models.vowels import vowel
 
@@ -88,44 +88,73 @@ def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
 
 
 def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_keywords, "spoken_words", lambda words, each, seed: [])
-    monkeypatch.setattr(train_keywords, "speak_by_anyone", lambda rng, text: vowel(rng, 20000))
-    common = ("--data", tiny_data, "--work", tmp_path, "--copies", 1, "--threads", 1, "--batch", 64)
+    monkeypatch.setattr(keyword_copies, "spoken_words", lambda words, each, seed: [
+        (word, vowel(np.random.default_rng(seed), 9000)) for word in words for _ in range(each)
+    ])  # fmt: skip
+    monkeypatch.setattr(keyword_data, "speak_by_anyone", lambda rng, text: vowel(rng, 20000))
+    common = ("--data", tiny_data, "--work", tmp_path, "--copies", 1, "--threads", 1,
+              "--synthetic", 3, "--share", 0.1)  # fmt: skip
     first = run(train_keywords.main, *common, "--epochs", 1)
     assert "'ten'" in first
     run(train_keywords.main, *common, "--epochs", 2)
     assert torch.load(tmp_path / "keywords/last.pt", weights_only=True)["epoch"] == 2
-    run(train_keywords.main, *common, "--epochs", 1, "--compare", 2, "--size", "published")
+    begun = ("--start-from", tmp_path / "keywords/best.pt", "--name", "again", "--epochs", 1)
+    run(train_keywords.main, *common, *begun)
+    small = ("--set", "width=16", "--set", "channels=[2,3,4]", "--epochs", 1, "--compare", 2)
+    run(train_keywords.main, *common, *small)
     compared = json.loads((tmp_path / "keywords.json").read_text())
-    assert {kind: len(runs) for kind, runs in compared["runs"].items()} == {
-        "oscillator": 2, "softmax": 2,
-    }  # fmt: skip
+    assert {kind: len(entry["runs"]) for kind, entry in compared.items()} == dict.fromkeys(
+        train_keywords.CONTROLS, 2
+    )
+    result = CliRunner().invoke(
+        train_keywords.main, [str(a) for a in (*common, "--set", "wide=16", "--epochs", 1)]
+    )
+    assert "--set wide: no such size" in result.output
 
 
-def test_keyword_training_resumes_exactly(tmp_path, monkeypatch):
+def test_keyword_training_resumes_exactly(tmp_path):
     torch.manual_seed(0)
-    config = keywords.SpotterConfig(width=16, heads=2, layers=1, stem=1)
-    examples = train_keywords.Examples(torch.randn(64, 62, 40), torch.randint(0, 12, (64,)))
-    common = {"epochs": 3, "seed": 1, "batch": 16, "learning_rate": 1e-3, "quiet": True}
+    config = keywords.SpotterConfig(width=16, heads=2, layers=1, channels=(2, 3, 4))
+    examples = keyword_data.Examples(torch.randn(64, 64, 40), torch.randint(0, 12, (64,)))
+    options = {"epochs": 3, "seed": 1, "batch": 16, "learning_rate": 1e-3, "device": "cpu",
+               "share": 1.0}  # fmt: skip
 
-    def train(folder):
-        train_keywords.train(config, [examples], examples, folder, **common)
+    def some(folder, epochs):
+        torch.manual_seed(1)
+        model = keywords.KeywordSpotter(config)
+        run = train_keywords.Run(model, examples, folder, **options)
+        while run.epoch < epochs:
+            run.train_epoch(examples)
+            run.check()
         return torch.load(folder / "last.pt", weights_only=True)
 
-    whole = train(tmp_path / "whole")
-    save = train_keywords.save_atomically
-
-    def save_and_stop(content, path):
-        save(content, path)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_keywords, "save_atomically", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "parts")
-    parts = train(tmp_path / "parts")
+    whole = some(tmp_path / "whole", 3)
+    some(tmp_path / "parts", 1)
+    parts = some(tmp_path / "parts", 3)
     for name, value in whole["model"].items():
         assert torch.equal(value, parts["model"][name]), name
+
+
+def test_words_that_count_are_never_taken_for_unknown_speech(tiny_data, tmp_path):
+    store = keyword_data.AudioStore(
+        [
+            data.Recording(tiny_data / "train-speech-.wav", "speech", "train", "s", "", text)
+            for text in ("nothing to see", "please stop", "Marvin went home")
+        ],
+        tmp_path,
+    )
+    assert keyword_data.places_of_words(store, 0) == []
+    assert keyword_data.places_of_words(store, 1) == [pytest.approx(9 / 11)]
+    assert keyword_data.places_of_words(store, 2) == [pytest.approx(3 / 16)]
+
+
+def test_readers_are_held_out_by_name():
+    lots = [
+        keyword_data.held_out(data.Recording(None, "speech", "train", str(n))) for n in range(400)
+    ]
+    assert set(lots) == {0, 1, 2}
+    assert 60 < sum(lot > 0 for lot in lots) < 140
+    assert keyword_data.held_out(data.Recording(None, "speech", "train", "")) == 0
 
 
 def test_learning_rate_rises_holds_and_falls():

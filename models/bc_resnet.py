@@ -1,0 +1,69 @@
+"""BC-ResNet-1 (Kim et al. 2021): the convolutional control, which looks ahead and cannot stream."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.stem import KERNEL, SubBandNorm
+
+#: Frames it looks at.
+SECOND = 62
+
+
+class PaddedBlock(nn.Module):
+    """A broadcasted residual block that sees as much of the future as of the past."""
+
+    def __init__(self, before: int, after: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.residual = before == after and stride == 1
+        self.change = nn.Identity() if self.residual else nn.Sequential(
+            nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+        )  # fmt: skip
+        self.over_bands = nn.Sequential(
+            nn.Conv2d(after, after, (KERNEL, 1), (stride, 1), (1, 0), groups=after, bias=False),
+            SubBandNorm(after),
+        )
+        self.over_time = nn.Sequential(
+            nn.Conv2d(after, after, (1, KERNEL), padding=(0, dilation), dilation=(1, dilation),
+                      groups=after, bias=False),
+            nn.BatchNorm2d(after), nn.SiLU(), nn.Conv2d(after, after, 1, bias=False),
+            nn.Dropout2d(0.1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, before, bands, frames] → [batch, after, bands / stride, frames]."""
+        spread = self.over_bands(self.change(x))
+        y = spread + self.over_time(spread.mean(2, keepdim=True))
+        return F.relu(y + x if self.residual else y)
+
+
+class BCResNet(nn.Module):
+    """40 bands to class scores, about 9,200 parameters besides the classes' own."""
+
+    #: (channels, stride of the bands, dilation, blocks) of each stage.
+    STAGES = ((8, 1, 1, 2), (12, 2, 2, 2), (16, 2, 4, 4), (20, 1, 8, 4))
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(1, 16, 5, (2, 1), 2, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+        ]  # fmt: skip
+        before = 16
+        for channels, stride, dilation, blocks in self.STAGES:
+            for number in range(blocks):
+                layers.append(PaddedBlock(before, channels, stride if number == 0 else 1, dilation))
+                before = channels
+        self.body = nn.Sequential(*layers)
+        self.gather = nn.Sequential(
+            nn.Conv2d(before, before, 5, padding=(0, 2), groups=before, bias=False),
+            nn.Conv2d(before, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(32, classes)
+
+    def forward(self, window: Tensor) -> Tensor:
+        """Normalised log levels [batch, frames, 40] → [batch, classes] of the last second."""
+        window = window[:, -SECOND:]
+        window = window - window.mean((1, 2), keepdim=True)
+        x = self.gather(self.body(window.transpose(1, 2)[:, None]))
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]

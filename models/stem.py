@@ -1,0 +1,139 @@
+"""The spotter's ear: small convolutions over bands and time that never look ahead.
+
+Broadcasted residual blocks (Kim et al. 2021, BC-ResNet), made causal: what a block knows of the
+past is a few frames of its band average, so it can run two frames at a time for ever.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Sub-bands that are normalised on their own (Chang et al. 2021).
+SUB_BANDS = 5
+KERNEL = 3
+
+
+class SubBandNorm(nn.Module):
+    """Batch normalisation of each channel in each of SUB_BANDS parts of the frequency axis."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels * SUB_BANDS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, channels, bands, frames] → the same shape; bands a multiple of SUB_BANDS."""
+        batch, channels, bands, frames = x.shape
+        parts = x.reshape(batch, channels * SUB_BANDS, bands // SUB_BANDS, frames)
+        return self.norm(parts).reshape(batch, channels, bands, frames)  # type: ignore[no-any-return]
+
+
+class Inlet(nn.Module):
+    """First convolution, over 5 bands and 5 frames, halving the bands.
+
+    Its kernels sum to zero: a louder or softer sound of the same shape looks exactly alike.
+    """
+
+    past_frames = 4
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.empty(channels, 1, 5, 5))
+        nn.init.kaiming_normal_(self.kernel, mode="fan_out", nonlinearity="relu")
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """[batch, 1, bands, frames], past [batch, 1, bands, 4] → half the bands; new past."""
+        x = torch.cat([past, x], -1)
+        kernel = self.kernel - self.kernel.mean((2, 3), keepdim=True)
+        padded = F.pad(x, (0, 0, 2, 2), mode="replicate")
+        y = F.relu(self.norm(F.conv2d(padded, kernel, stride=(2, 1))))
+        return y, x[..., -self.past_frames :]
+
+
+class BroadcastBlock(nn.Module):
+    """Depthwise convolution over bands, then one over time on the bands' average, added to all.
+
+    Parameters
+    ----------
+    before, after
+        Channels in and out; equal: the input is added to the output.
+    stride
+        Of the bands.
+    dilation
+        Frames between the taps over time.
+    """
+
+    def __init__(self, before: int, after: int, stride: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.residual = before == after and stride == 1
+        self.past_frames = (KERNEL - 1) * dilation
+        self.change = nn.Identity() if self.residual else nn.Sequential(
+            nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+        )  # fmt: skip
+        self.over_bands = nn.Conv2d(
+            after, after, (KERNEL, 1), stride=(stride, 1), padding=(KERNEL // 2, 0),
+            groups=after, bias=False,
+        )  # fmt: skip
+        self.norm = SubBandNorm(after)
+        self.over_time = nn.Conv1d(
+            after, after, KERNEL, dilation=dilation, groups=after, bias=False
+        )
+        self.time_norm = nn.BatchNorm1d(after)
+        self.mix = nn.Conv1d(after, after, 1, bias=False)
+        self.dropout = nn.Dropout1d(dropout)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """[batch, before, bands, frames], past [batch, after, past_frames] → y; new past."""
+        spread = self.norm(self.over_bands(self.change(x)))
+        average = torch.cat([past, spread.mean(2)], -1)
+        timed = self.dropout(self.mix(F.silu(self.time_norm(self.over_time(average)))))
+        y = spread + timed[:, :, None]
+        return F.relu(y + x if self.residual else y), average[..., -self.past_frames :]
+
+
+class CausalStem(nn.Module):
+    """Frames of band levels in, one token for every two frames out.
+
+    Parameters
+    ----------
+    bands
+        Of a frame, a multiple of 8 · SUB_BANDS.
+    channels
+        Of the three stages.
+    width
+        Of the tokens.
+    """
+
+    def __init__(
+        self, bands: int, channels: tuple[int, int, int], width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.bands = bands
+        a, b, c = channels
+        self.inlet = Inlet(a)
+        self.blocks = nn.ModuleList([
+            BroadcastBlock(a, a, 1, 1, dropout), BroadcastBlock(a, a, 1, 1, dropout),
+            BroadcastBlock(a, b, 2, 2, dropout), BroadcastBlock(b, b, 1, 2, dropout),
+            BroadcastBlock(b, c, 2, 4, dropout), BroadcastBlock(c, c, 1, 4, dropout),
+        ])  # fmt: skip
+        self.outlet = nn.Linear(2 * c * bands // 8, width)
+
+    def first_past(self, batch: int = 1) -> list[Tensor]:
+        """What is remembered at the start: nothing."""
+        past = [torch.zeros(batch, 1, self.bands, self.inlet.past_frames)]
+        for block in self.blocks:
+            channels = block.over_time.in_channels  # type: ignore[union-attr]
+            past.append(torch.zeros(batch, int(channels), int(block.past_frames)))  # type: ignore[arg-type]
+        return past
+
+    def forward(self, frames: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """[batch, frames (even), bands] → tokens [batch, frames / 2, width]; new past."""
+        x, after = self.inlet(frames.transpose(1, 2)[:, None], past[0])
+        new = [after]
+        for block, before in zip(self.blocks, past[1:], strict=True):
+            x, after = block(x, before)
+            new.append(after)
+        pairs = x.permute(0, 3, 1, 2).reshape(len(x), frames.shape[1] // 2, -1)
+        return self.outlet(pairs), new
