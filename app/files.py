@@ -17,7 +17,7 @@ from app.sessions import Float32Array
 from app.spotter import KeywordEvent
 
 #: Silence played after a file while spotting, so that a word at the very end is heard, s.
-TAIL_S = 0.7
+TAIL_S = 1.0
 
 Progress = Callable[[float], None]
 

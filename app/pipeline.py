@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from app.custom_words import CustomWord
 from app.errors import UserError
 from app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
-from app.spotter import KeywordEvent, Spotter
+from app.spotter import KeywordEvent, Sensitivity, Spotter
 from dsp.meters import FLOOR_DB
 from dsp.stream import BankStream
-from dsp.trigger import TriggerSettings
 
 #: Samplerates [Hz] that are taken; 8 to 96 kHz are tested.
 SAMPLERATES = (4000, 192000)
@@ -32,8 +34,8 @@ class Pipeline:
         Models; None leaves that part out.
     limit_db
         Largest attenuation allowed, dB; None: no limit.
-    trigger
-        When a keyword counts as heard.
+    sensitivity, custom
+        When a keyword counts as heard, and words learnt from recordings.
 
     Raises
     ------
@@ -49,7 +51,8 @@ class Pipeline:
         denoiser: DenoiserModel | None = None,
         spotter: SpotterModel | None = None,
         limit_db: float | None = None,
-        trigger: TriggerSettings | None = None,
+        sensitivity: Sensitivity | None = None,
+        custom: Sequence[CustomWord] = (),
     ) -> None:
         _check(samplerate, channels, denoiser, spotter)
         self.samplerate, self.channels = samplerate, channels
@@ -60,7 +63,7 @@ class Pipeline:
         self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
         self._streams = [_stream(samplerate, denoiser, spotter) for _ in range(channels)]
         self.latency_samples = self._streams[0].latency_samples
-        self.spotter = Spotter(spotter, trigger or TriggerSettings()) if spotter else None
+        self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
         self._heard = len(spotter.bank) if spotter else 0
 
     @property
@@ -149,8 +152,10 @@ class Pipeline:
 
     def _end_hop(self, events: list[KeywordEvent]) -> None:
         if self.spotter:
-            powers = [stream.power()[: self._heard] for stream in self._streams]
-            event = self.spotter.hop(np.mean(powers, axis=0, dtype=np.float32))
+            contrast = self._streams[0].contrast()[: self._heard]
+            for stream in self._streams[1:]:
+                contrast += stream.contrast()[: self._heard]
+            event = self.spotter.hop(contrast / np.float32(self.channels))
             if event:
                 events.append(event)
         if not self._denoises:

@@ -29,9 +29,10 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     try:
         card = read_card(card_path)
         content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
     except (ValueError, OSError) as error:
         raise ModelError(f"the card {card_path} cannot be read ({error}); reinstall") from error
-    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
+    if digest != card.get("sha256"):
         raise ModelError(f"{path} is not the file its card describes; export it again or reinstall")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -44,7 +45,7 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     except Exception as error:  # onnxruntime has no common base for its errors
         raise ModelError(f"{path} is not a model of ours ({error}); export it again") from error
     _check(path, facts, kind)
-    return session, facts
+    return session, {**facts, "sha256": digest}
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -106,63 +107,87 @@ class DenoiserModel:
         return cls(path)
 
 
-class DenoiserState:
-    """One channel's run through a denoiser: arrays bound once, states fed back without copies."""
+class BoundModel:
+    """A step model at work: arrays bound once, states fed back without copies.
 
-    def __init__(self, model: DenoiserModel) -> None:
-        self._session = model.session
-        inputs = {i.name: np.zeros(i.shape, np.float32) for i in model.session.get_inputs()}
-        self._features = inputs.pop("features")
-        shapes = {o.name: o.shape for o in model.session.get_outputs()}
-        self._gain = np.zeros(shapes["gain"], np.float32)
-        self._reading = np.zeros(shapes["reading"], np.float32)
-        self._states = (inputs, {name: np.zeros_like(array) for name, array in inputs.items()})
+    Every input but the first is a state; the output ``new_NAME`` is its next value. The others,
+    by name, are :attr:`outputs`, overwritten by every run.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, first: str) -> None:
+        self._session, self._first = session, first
+        states = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
+        self._input = states.pop(first)
+        self.outputs: dict[str, Float32Array] = {
+            o.name: np.zeros(o.shape, np.float32)
+            for o in session.get_outputs()
+            if o.name.removeprefix("new_") not in states
+        }
+        self._states = (states, {name: np.zeros_like(array) for name, array in states.items()})
         # Two bindings take turns: what one writes, the other reads.
         self._bindings = tuple(
             self._bind(self._states[turn], self._states[1 - turn]) for turn in (0, 1)
         )
         self._turn = 0
-        self.step(np.zeros(self._features.shape[1:], np.float32))
+        self.run(np.zeros(self._input.shape[1:], np.float32))  # the first call is the slowest
         self.reset()
 
     def _bind(self, before: dict[str, Float32Array], after: dict[str, Float32Array]) -> Any:
         binding = self._session.io_binding()
         value = onnxruntime.OrtValue.ortvalue_from_numpy
-        binding.bind_ortvalue_input("features", value(self._features))
-        binding.bind_ortvalue_output("gain", value(self._gain))
-        binding.bind_ortvalue_output("reading", value(self._reading))
+        binding.bind_ortvalue_input(self._first, value(self._input))
+        for name, array in self.outputs.items():
+            binding.bind_ortvalue_output(name, value(array))
         for name in before:
             binding.bind_ortvalue_input(name, value(before[name]))
             binding.bind_ortvalue_output(f"new_{name}", value(after[name]))
         return binding
 
     def reset(self) -> None:
-        """Back to rest."""
-        for states in self._states:
-            for array in states.values():
+        """Back to rest; the outputs too."""
+        for arrays in (*self._states, self.outputs):
+            for array in arrays.values():
                 array[:] = 0.0
+
+    def run(self, first: Float32Array) -> None:
+        """One step; ``first`` without the batch axis."""
+        self._input[0] = first
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._turn = 1 - self._turn
+
+
+class DenoiserState:
+    """One channel's run through a denoiser."""
+
+    def __init__(self, model: DenoiserModel) -> None:
+        self._step = BoundModel(model.session, "features")
+        self._reading = self._step.outputs["reading"][0]
+        self._gain = self._step.outputs["gain"].view(np.complex64)[0, :, 0]
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to rest."""
+        self._step.reset()
         self._reading[:] = 0.0, FLOOR_DB
 
     @property
     def voice(self) -> float:
         """Probability of voice in the last hop."""
-        return float(self._reading[0, 0])
+        return float(self._reading[0])
 
     @property
     def noise_dbfs(self) -> float:
         """Level of the noise around the last hop, dB of full scale."""
-        return float(self._reading[0, 1])
+        return float(self._reading[1])
 
     def step(self, features: Float32Array) -> NDArray[np.complex64]:
         """Features of a hop [oscillators, 4] → gains for the next [oscillators], a view."""
-        self._features[0] = features
-        self._session.run_with_iobinding(self._bindings[self._turn])
-        self._turn = 1 - self._turn
-        return self._gain.view(np.complex64)[0, :, 0]
+        self._step.run(features)
+        return self._gain
 
 
 class SpotterModel:
-    """A keyword spotter file.
+    """A keyword spotter file, shared by all streams.
 
     Raises
     ------
@@ -173,16 +198,41 @@ class SpotterModel:
     def __init__(self, path: Path = MODELS / "keywords.onnx") -> None:
         self.session, self.facts = _load(path, "keywords")
         self.bank = _bank(self.facts)
+        self.sha256: str = self.facts["sha256"]
         self.labels: list[str] = self.facts["labels"]
-        self.words = int(self.facts["words"])
+        self.words = self.labels[: int(self.facts["words"])]
         self.hop_s, self.frame_s = float(self.facts["hop_s"]), float(self.facts["frame_s"])
-        self.frames, self.bands = int(self.facts["frames"]), int(self.facts["bands"])
-        self.stride = int(self.facts["stride"])
+        self.step_frames, self.bands = int(self.facts["step_frames"]), int(self.facts["bands"])
+        self.step_s = self.frame_s * self.step_frames
+        self.window_s = self.step_s * int(self.facts["tokens"])
         self.pooling: FloatArray = np.array(self.facts["pooling"], dtype=np.float32)
-        self.evaluate(np.zeros((self.frames, self.bands), np.float32))
+        if self.session.get_inputs()[0].shape != [1, self.step_frames, self.bands]:
+            raise ModelError(f"{path} does not take {self.step_frames} frames at a time")
 
-    def evaluate(self, window: Float32Array) -> Float32Array:
-        """Probabilities [labels] for a window [frames, bands] of normalised log powers."""
-        (logits,) = self.session.run(["logits"], {"window": window[None]})
-        odds = np.exp(logits[0] - logits[0].max())
+
+class SpotterState:
+    """One stream's run through a spotter; its outputs are arrays that every step overwrites.
+
+    ``logits [labels]``, ``embedding [features]`` for custom words, and for the view the last
+    layer's ``settled [heads, tokens, d_osc]``, ``anchors`` (likewise), ``order`` and
+    ``pull [heads, tokens]`` and ``attention [heads, tokens, tokens]``.
+    """
+
+    def __init__(self, model: SpotterModel) -> None:
+        self._step = BoundModel(model.session, "frames")
+        outputs = self._step.outputs
+        self.logits = outputs["logits"][0]
+        self.embedding = outputs["embedding"][0]
+        self.settled, self.anchors = outputs["settled"][0], outputs["anchors"]
+        self.order, self.pull = outputs["order"][0], outputs["pull"][0]
+        self.attention = outputs["attention"][0]
+
+    def reset(self) -> None:
+        """Nothing heard."""
+        self._step.reset()
+
+    def step(self, frames: Float32Array) -> Float32Array:
+        """Probabilities [labels] of what the last second holds, after ``frames [2, bands]``."""
+        self._step.run(frames)
+        odds = np.exp(self.logits - self.logits.max())
         return np.asarray(odds / odds.sum())

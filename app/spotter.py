@@ -1,64 +1,190 @@
-"""Keyword spotting on a stream of hop powers."""
+"""Keyword spotting on a stream of hop levels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.sessions import Float32Array, SpotterModel
-from dsp.features import log_power
+from app.custom_words import Background, CustomWord, Matcher
+from app.errors import UserError
+from app.sessions import Float32Array, SpotterModel, SpotterState
+from dsp.features import LOG_SCALE, log_power
 from dsp.ring import FrameRing
-from dsp.trigger import Trigger, TriggerSettings
+from dsp.trigger import FloatArray, Trigger, TriggerSettings
+
+#: Thresholds lie between these, whatever the wish.
+LOWEST, HIGHEST = 0.05, 0.98
+#: A word ends at most this long after it began to be recognised, s.
+AFTER_ONSET_S = 0.15
+#: How far a word's level may fall before it has ended: 20 dB of normalised log power.
+BELOW_PEAK = 2.0 * float(np.log(10.0)) / LOG_SCALE
 
 
 @dataclass(frozen=True)
 class KeywordEvent:
     """A word that was heard."""
 
-    time_s: float  #: when it was heard, about the end of the word, from the start of the stream
+    time_s: float  #: about the end of the word, from the start of the stream
     keyword: str
     score: float  #: smoothed probability, 0 … 1
 
 
-class Spotter:
-    """Turns oscillator powers, hop by hop, into keyword events.
+@dataclass(frozen=True)
+class Sensitivity:
+    """How many false accepts per hour of running speech are allowed, for each word."""
 
-    Feed :meth:`hop` with the mean powers of each hop; it pools them to bands, keeps the last
-    second and evaluates it every ``stride`` frames of the model.
+    per_hour: float = 1.0
+    words: Mapping[str, float] = field(default_factory=dict)  #: others than ``per_hour``
+
+    def thresholds(self, model: SpotterModel, custom: Sequence[CustomWord] = ()) -> FloatArray:
+        """Of the model's words [words], from the curve measured for it.
+
+        Raises
+        ------
+        UserError
+            If a word is none of the model's nor a custom one, or a rate makes no sense.
+        """
+        known = [*model.words, *(word.word for word in custom)]
+        for word in self.words:
+            if word not in known:
+                raise UserError(f"no keyword {word!r}; there are: {', '.join(known)}")
+        rates = [self.words.get(word, self.per_hour) for word in model.words]
+        pairs = zip(model.words, rates, strict=True)
+        return np.array([threshold_for(model, word, rate) for word, rate in pairs])
+
+    def custom_thresholds(self, matcher: Matcher) -> FloatArray:
+        """Of custom words [words]: as learnt, or for the rate that is asked for."""
+        return np.array([
+            matcher.background.threshold(np.array(word.direction, np.float32),
+                                         self.words[word.word])
+            if word.word in self.words else word.threshold
+            for word in matcher.words
+        ])  # fmt: skip
+
+
+def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
+    """Threshold at which ``word`` is falsely heard ``per_hour`` times; 0.5 if never measured.
+
+    The model's curve is straight in log rate against the score's log odds.
+    """
+    if not per_hour > 0:
+        raise UserError(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")
+    if word not in model.facts["sensitivity"]:
+        return 0.5
+    start, slope = model.facts["sensitivity"][word]
+    odds = (np.log(per_hour) - start) / slope
+    return float(np.clip(1.0 / (1.0 + np.exp(-odds)), LOWEST, HIGHEST))
+
+
+def last_loud(levels: FloatArray) -> int:
+    """Where a word ends: number of the last of ``levels [frames]`` in the louder part."""
+    least = max((levels.min() + levels.max()) / 2, levels.max() - BELOW_PEAK)
+    return int(np.flatnonzero(levels >= least)[-1])
+
+
+class Spotter:
+    """Turns oscillator levels, hop by hop, into keyword events.
+
+    Feed :meth:`hop` with the mean power of neighbours' differences of each hop; it pools them to
+    bands and gives the model two frames at a time.
+
+    Parameters
+    ----------
+    model
+        Knows the trained words.
+    sensitivity
+        When a word counts as heard.
+    custom
+        Words learnt from recordings, listened for as well.
     """
 
-    def __init__(self, model: SpotterModel, settings: TriggerSettings) -> None:
-        self.model = model
-        self._trigger = Trigger(model.words, settings)
+    def __init__(
+        self, model: SpotterModel, sensitivity: Sensitivity, custom: Sequence[CustomWord] = ()
+    ) -> None:
+        self.model, self.state = model, SpotterState(model)
+        self.words = [*model.words, *(word.word for word in custom)]
+        self._matcher = Matcher(custom, Background(model)) if custom else None
+        self._triggers = [Trigger(sensitivity.thresholds(model, custom), TriggerSettings())]
+        if self._matcher:
+            thresholds = sensitivity.custom_thresholds(self._matcher)
+            self._triggers.append(Trigger(thresholds, TriggerSettings(smoothing=1)))
         self._hops_per_frame = round(model.frame_s / model.hop_s)
-        self._silence = float(log_power(0.0))
-        self._ring = FrameRing(model.frames, model.bands, self._silence)
+        self._levels = FrameRing(round(model.window_s / model.frame_s), 1, float(log_power(0.0)))
         self.reset()
+
+    @property
+    def scores(self) -> FloatArray:
+        """Smoothed score of each of :attr:`words` now [words]."""
+        return np.concatenate([trigger.scores for trigger in self._triggers])
+
+    @property
+    def thresholds(self) -> FloatArray:
+        """Scores at which the words fire [words]."""
+        return np.concatenate([trigger.thresholds for trigger in self._triggers])
+
+    @property
+    def level(self) -> float:
+        """Mean normalised log level of the last frame's bands."""
+        return float(self._levels.view()[-1, 0])
 
     def reset(self) -> None:
         """As new."""
-        self._ring.reset()
-        self._trigger.reset()
+        self.state.reset()
+        self._levels.reset()
+        for trigger in self._triggers:
+            trigger.reset()
+        if self._matcher:
+            self._matcher.reset()
         self._power = np.zeros(self.model.pooling.shape[1], np.float32)
+        self._frames = np.zeros((self.model.step_frames, self.model.bands), np.float32)
         self._hops = 0
+        self.steps = 0  #: how often the model was asked
         self.probabilities = np.zeros(len(self.model.labels), np.float32)
 
-    def hop(self, power: Float32Array) -> KeywordEvent | None:
-        """Mean power of each of the spotter's oscillators in one hop [oscillators]."""
-        self._power += power
+    def hop(self, contrast: Float32Array) -> KeywordEvent | None:
+        """Mean power of each difference of neighbours in one hop [oscillators]."""
+        self._power += contrast
         self._hops += 1
-        if self._hops % self._hops_per_frame:
+        frame, within = divmod(self._hops, self._hops_per_frame)
+        if within:
             return None
-        self._ring.push(log_power(self.model.pooling @ (self._power / self._hops_per_frame)))
+        levels = log_power(self.model.pooling @ (self._power / self._hops_per_frame))
         self._power[:] = 0.0
-        frame = self._hops // self._hops_per_frame
-        return self._evaluate(frame) if frame % self.model.stride == 0 else None
+        self._levels.push(levels.mean(keepdims=True))
+        place = (frame - 1) % self.model.step_frames
+        self._frames[place] = levels
+        return self._evaluate(frame) if place == self.model.step_frames - 1 else None
 
     def _evaluate(self, frame: int) -> KeywordEvent | None:
+        self.probabilities = self.state.step(self._frames)
+        self.steps += 1
         now_s = frame * self.model.frame_s
-        self.probabilities = self.model.evaluate(self._ring.view())
-        fired = self._trigger.update(now_s, self.probabilities)
+        known = self.probabilities[: len(self.model.words)]
+        fired = self._triggers[0].update(now_s, known)
+        if self._matcher:
+            cosines = self._matcher.update(self.state.embedding)
+            learnt = self._triggers[1].update(now_s, cosines)
+            if fired is None and learnt is not None:
+                fired = len(self.model.words) + learnt
         if fired is None:
             return None
-        return KeywordEvent(round(now_s, 3), self.model.labels[fired[0]], round(fired[1], 3))
+        return KeywordEvent(
+            round(now_s - max(self._since_loud_s(), self._since_onset_s(fired) - AFTER_ONSET_S), 3),
+            self.words[fired],
+            round(float(self.scores[fired]), 3),
+        )
+
+    def _since_onset_s(self, word: int) -> float:
+        """How long ago the word began to be recognised, which is about when it ended."""
+        known = len(self.model.words)
+        trigger, place = (
+            (self._triggers[0], word) if word < known else (self._triggers[1], word - known)
+        )
+        return trigger.steps_since_onset(place) * self.model.step_s
+
+    def _since_loud_s(self) -> float:
+        """How long ago it was last loud: when the word ended, if nothing follows it."""
+        levels = self._levels.view()[:, 0]
+        return (len(levels) - 1 - last_loud(levels)) * self.model.frame_s

@@ -21,7 +21,7 @@ SNR_DB = 8.0
 #: (voice, pitch, words per minute, text, is a keyword), spoken one after the other.
 SCRIPT = (
     ("en-us+m3", 45, 150, "The engines hum while a voice is speaking.", False),
-    ("en-us+f2", 55, 125, "stop", True),
+    ("en-us+m1", 50, 125, "no", True),
     ("en-gb+f4", 60, 150, "Every oscillator answers to its own note.", False),
     ("en-gb+m2", 40, 125, "left", True),
     ("en-us+m7", 50, 150, "A bell keeps ringing after you strike it.", False),

@@ -216,11 +216,11 @@ def test_long_files_stream_in_constant_memory(clean, tmp_path):
 
 
 def test_a_word_at_the_very_end_is_heard(spotter, tmp_path, demo):
-    """The demo cut right after its first word still reports it."""
+    """The demo cut right after its second word still reports it."""
     noisy, _, samplerate = demo
-    soundfile.write(tmp_path / "a.wav", noisy[: int(4.2 * samplerate)], samplerate)
+    soundfile.write(tmp_path / "a.wav", noisy[: int(8.2 * samplerate)], samplerate)
     result = spot_file(
         tmp_path / "a.wav", lambda rate, channels: Pipeline(rate, channels, spotter=spotter)
     )
-    assert [e.keyword for e in result.events] == ["stop"]
-    assert 3.5 < result.events[0].time_s <= result.seconds
+    assert [e.keyword for e in result.events] == ["no", "left"]
+    assert 7.6 < result.events[1].time_s <= result.seconds

@@ -9,8 +9,8 @@ import soxr
 
 from app.errors import UserError
 from app.pipeline import Pipeline
+from app.spotter import Sensitivity
 from assets import DEMO
-from dsp.trigger import TriggerSettings
 
 SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
 BLOCKS = (1, 7, 64, 160, 161, 480, 4096)
@@ -214,8 +214,9 @@ def test_poisoned_samples_end_in_sound(denoiser, spotter):
 
 def test_spotting_alone_hears_what_denoising_hears(denoiser, spotter, demo):
     noisy, _, samplerate = demo
-    alone = Pipeline(samplerate, spotter=spotter, trigger=TriggerSettings(0.5))
-    both = Pipeline(samplerate, denoiser=denoiser, spotter=spotter, trigger=TriggerSettings(0.5))
+    eager = Sensitivity(5.0)
+    alone = Pipeline(samplerate, spotter=spotter, sensitivity=eager)
+    both = Pipeline(samplerate, denoiser=denoiser, spotter=spotter, sensitivity=eager)
     first, second = alone.process(noisy), both.process(noisy, np.empty_like(noisy))
     assert [(e.time_s, e.keyword) for e in first] == [(e.time_s, e.keyword) for e in second]
 

@@ -1,0 +1,99 @@
+"""Custom words: matched by the course of the spotter's embedding over the last second.
+
+The embedding is compared with the mean of those at the ends of a word's recordings: the cosine of
+the two after the directions in which ordinary speech varies most have been shrunk (partial
+whitening). The threshold is where an hour of ordinary speech, shipped as such embeddings, would
+be taken for the word at the wished rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import ModelError
+from app.sessions import Float32Array, SpotterModel
+from assets import MODELS
+
+#: Highest peaks in the background that a threshold is read from.
+PEAKS = 10
+
+
+@dataclass(frozen=True)
+class CustomWord:
+    """A word learnt from recordings."""
+
+    word: str
+    direction: list[float]  #: what its embeddings have in common, of unit length
+    threshold: float  #: cosine at which it fires
+    per_hour: float  #: false accepts per hour of speech that the threshold was set for
+    model: str  #: sha256 of the spotter it was learnt with
+    agreement: list[float] = field(default_factory=list)  #: of each recording with the others
+
+
+class Background:
+    """Ordinary speech as the spotter's embeddings, and the map that makes them comparable.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, or was made with another spotter.
+    """
+
+    def __init__(self, spotter: SpotterModel, path: Path = MODELS / "keywords-background.npz"):
+        try:
+            with np.load(path) as content:
+                made_with = str(content["model"])
+                self.mean, self.map = content["mean"], content["map"]
+                self.examples = content["examples"].astype(np.float32) * content["scale"]
+                self.hours, self.averaged = float(content["hours"]), int(content["averaged"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); reinstall") from error
+        if made_with != spotter.sha256:
+            raise ModelError(f"{path} belongs to another spotter; reinstall, or make it again")
+
+    def place(self, embedding: NDArray[np.floating]) -> Float32Array:
+        """Where embeddings [..., features] lie among all speech: unit vectors [..., places]."""
+        mapped = (embedding - self.mean) @ self.map
+        size = np.linalg.norm(mapped, axis=-1, keepdims=True)
+        return np.asarray(mapped / np.maximum(size, 1e-9), dtype=np.float32)
+
+    def threshold(self, direction: Float32Array, per_hour: float) -> float:
+        """Cosine that ordinary speech reaches ``per_hour`` times an hour.
+
+        Fitted to the highest peaks: log rate falls linearly with the cosine.
+        """
+        cosines = self.examples @ direction
+        apart = max(1, round(len(cosines) / self.hours / 3600))  # one second
+        peaks: list[float] = []
+        while len(peaks) < PEAKS:
+            best = int(cosines.argmax())
+            peaks.append(float(cosines[best]))
+            cosines[max(0, best - apart) : best + apart + 1] = -1.0
+        rates = np.log((np.arange(PEAKS) + 0.7) / self.hours)
+        slope, start = np.polyfit(peaks, rates, 1)
+        return float(np.clip((np.log(per_hour) - start) / slope, 0.05, 0.99))
+
+
+class Matcher:
+    """Scores of custom words on a stream of embeddings."""
+
+    def __init__(self, words: Sequence[CustomWord], background: Background) -> None:
+        self.words, self.background = words, background
+        self._directions = np.array([word.direction for word in words], dtype=np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing heard."""
+        self._recent = np.zeros((self.background.averaged, len(self.words)), np.float32)
+        self._turn = 0
+
+    def update(self, embedding: Float32Array) -> Float32Array:
+        """After one more embedding [features]: cosine with each word [words], 0 or more."""
+        self._recent[self._turn] = self._directions @ self.background.place(embedding)
+        self._turn = (self._turn + 1) % len(self._recent)
+        return np.asarray(np.maximum(self._recent.mean(axis=0), 0.0), dtype=np.float32)

@@ -1,0 +1,147 @@
+"""Custom words from real recordings: espeak-ng says them, the shipped spotter learns them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from app import enrolment
+from app.cli import main
+from app.custom_words import Background, CustomWord
+from app.errors import ModelError, UserError
+from app.pipeline import Pipeline
+from app.spotter import Sensitivity
+from models.synthetic_voices import speak
+
+VOICES = [("en-us", 40, 140), ("en-us+m3", 50, 160), ("en-gb", 45, 150), ("en-us+m1", 60, 150),
+          ("en-us+f2", 50, 155)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """Files of "marvin" by five voices, and a sentence with it by another."""
+    folder = tmp_path_factory.mktemp("said")
+    rng = np.random.default_rng(0)
+
+    def write(name, text, voice, pitch, rate):
+        sound = speak(text, voice=voice, pitch=pitch, words_per_minute=rate)
+        sound = sound + 0.001 * rng.standard_normal(len(sound)).astype(np.float32)
+        soundfile.write(folder / name, sound, 16000)
+        return folder / name
+
+    takes = [write(f"take{i}.wav", "marvin", *voice) for i, voice in enumerate(VOICES)]
+    return takes, write("other.wav", "we saw. Marvin. at the house", "en-us+m2", 50, 150)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESONANCE_WORDS", str(tmp_path / "words"))
+    return tmp_path / "words"
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_a_word_is_learnt_heard_and_forgotten(said, folder):
+    takes, sentence = said
+    learnt = json.loads(run("enroll", "marvin", *takes, "--json").stdout)
+    assert learnt["folder"] == str(folder / "marvin")
+    kept = sorted(path.name for path in (folder / "marvin").iterdir())
+    assert kept == [*(f"{i}.flac" for i in range(1, 6)), "word.json"]
+    events = [json.loads(line) for line in run("spot", sentence, "--json").stdout.splitlines()]
+    assert [e["keyword"] for e in events] == ["marvin"]
+    assert run("spot", sentence, "--false-accepts", "marvin=0.00001").stdout.count("marvin ") == 0
+    run("enroll", "marvin", "--forget")
+    assert not (folder / "marvin").exists()
+    assert "no keywords" in run("spot", sentence).stdout
+    assert "there are: none" in run("enroll", "marvin", "--forget", code=1).output
+
+
+def test_custom_words_leave_the_others_alone(said, spotter, demo):
+    learnt = enrolment.learn("marvin", said[0], spotter)
+    noisy, _, samplerate = demo
+    heard = []
+    for custom in ((), (learnt,)):
+        pipeline = Pipeline(samplerate, spotter=spotter, custom=custom)
+        heard.append([e for e in pipeline.process(noisy) if e.keyword != "marvin"])
+    assert heard[0] == heard[1]
+    assert pipeline.spotter.words[-1] == "marvin"
+    assert len(pipeline.spotter.scores) == len(pipeline.spotter.thresholds) == 11
+
+
+def test_words_learnt_with_another_spotter_are_learnt_again(said, spotter, folder):
+    learnt = enrolment.learn("marvin", said[0], spotter)
+    old = CustomWord("marvin", learnt.direction[::-1], 0.1, 2.0, "another model")
+    enrolment.save(old, said[0])
+    (again,) = enrolment.load_all(spotter)
+    assert again.model == spotter.sha256
+    assert again.per_hour == 2.0
+    np.testing.assert_allclose(again.direction, learnt.direction, atol=0.01)
+    assert json.loads((folder / "marvin" / "word.json").read_text())["model"] == spotter.sha256
+
+
+def test_bad_words_and_recordings_are_refused(said, spotter, tmp_path, folder):
+    takes, _ = said
+    for word in ("", "../up", ".hidden", "yes", "a" * 50):
+        with pytest.raises(UserError, match=r"name|keyword already"):
+            enrolment.learn(word, takes, spotter)
+    with pytest.raises(UserError, match="2 recordings"):
+        enrolment.learn("marvin", takes[:2], spotter)
+    for name, samples, message in (("long", 80000, "4.0 s or more"), ("silent", 16000, "is silent"),
+                                   ("short", 800, "lasts 0.1 s")):  # fmt: skip
+        level = 0.0 if name == "silent" else 0.1
+        soundfile.write(tmp_path / f"{name}.wav", np.full(samples, level, np.float32), 16000)
+        with pytest.raises(UserError, match=message):
+            enrolment.learn("marvin", [tmp_path / f"{name}.wav", *takes[:2]], spotter)
+    assert not folder.exists()
+
+
+def test_an_unlike_recording_is_doubted(said, folder, tmp_path):
+    takes, _ = said
+    soundfile.write(tmp_path / "other.wav", speak("supercalifragilistic"), 16000)
+    result = run("enroll", "marvin", *takes[:4], tmp_path / "other.wav")
+    assert "other.wav sounds unlike the others" in result.output
+
+
+def test_damaged_words_are_named(folder, spotter):
+    (folder / "marvin").mkdir(parents=True)
+    (folder / "marvin" / "word.json").write_text("{")
+    with pytest.raises(UserError, match=r"word.json cannot be read"):
+        enrolment.load_all(spotter)
+
+
+def test_the_threshold_means_false_accepts(said, spotter):
+    learnt = enrolment.learn("marvin", said[0], spotter)
+    background = Background(spotter)
+    direction = np.array(learnt.direction, np.float32)
+    rates = (0.1, 1.0, 5.0)
+    thresholds = [background.threshold(direction, rate) for rate in rates]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert learnt.threshold == pytest.approx(thresholds[1], abs=1e-3)
+    peaks = (background.examples @ direction >= thresholds[2]).sum()
+    assert 1 <= peaks <= 40
+
+
+def test_a_background_of_another_spotter_is_refused(spotter, tmp_path):
+    from assets import MODELS
+
+    shutil.copy(MODELS / "keywords-background.npz", tmp_path / "b.npz")
+    with np.load(tmp_path / "b.npz") as content:
+        changed = {**content, "model": np.array("another")}
+    np.savez(tmp_path / "b.npz", **changed)
+    with pytest.raises(ModelError, match="another spotter"):
+        Background(spotter, tmp_path / "b.npz")
+    (tmp_path / "b.npz").write_bytes(b"junk")
+    with pytest.raises(ModelError, match="cannot be read"):
+        Background(spotter, tmp_path / "b.npz")
+
+
+def test_rates_of_unknown_words_are_refused(spotter):
+    with pytest.raises(UserError, match="no keyword 'stopp'"):
+        Pipeline(16000, spotter=spotter, sensitivity=Sensitivity(words={"stopp": 1.0}))

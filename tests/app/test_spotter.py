@@ -1,0 +1,84 @@
+"""The spotter on a stream: when it fires, when it stays quiet, what its sensitivity means."""
+
+import json
+
+import numpy as np
+import pytest
+
+from app.pipeline import Pipeline
+from app.spotter import Sensitivity, last_loud, threshold_for
+from assets import DEMO
+from models.synthetic_voices import speak
+
+
+@pytest.fixture(scope="module")
+def word():
+    """Half a second of silence, "yes", a second of silence, with faint noise [samples]."""
+    rng = np.random.default_rng(0)
+    spoken = speak("yes", voice="en-us+m3", words_per_minute=140)
+    sound = np.concatenate([np.zeros(8000), spoken, np.zeros(16000)])
+    return (sound + 3e-4 * rng.standard_normal(len(sound))).astype(np.float32), len(spoken)
+
+
+def test_the_time_is_the_end_of_the_word(spotter, word):
+    sound, length = word
+    (event,) = Pipeline(16000, spotter=spotter).process(sound)
+    assert event.keyword == "yes"
+    assert event.time_s == pytest.approx(0.5 + length / 16000, abs=0.12)
+
+
+def test_reset_does_not_fire_again(spotter, word):
+    sound, _ = word
+    pipeline = Pipeline(16000, spotter=spotter)
+    events, start = [], 0
+    while not events and start < len(sound):
+        events = pipeline.process(sound[start : start + 160])
+        start += 160
+    assert events
+    pipeline.reset()
+    assert pipeline.process(sound[start:]) == []
+
+
+def test_words_said_twice_are_heard_twice(spotter, word):
+    sound, _ = word
+    events = Pipeline(16000, spotter=spotter).process(np.concatenate([sound, sound]))
+    assert [e.keyword for e in events] == ["yes", "yes"]
+
+
+def test_more_false_accepts_allowed_means_lower_thresholds(spotter):
+    for name in spotter.words:
+        thresholds = [threshold_for(spotter, name, rate) for rate in (0.05, 0.5, 5.0, 50.0)]
+        assert thresholds == sorted(thresholds, reverse=True)
+        assert thresholds[0] > thresholds[-1]
+    one = Pipeline(16000, spotter=spotter, sensitivity=Sensitivity(words={"stop": 20.0})).spotter
+    usual = Pipeline(16000, spotter=spotter).spotter
+    changed = one.thresholds != usual.thresholds
+    assert [name for name, c in zip(spotter.words, changed, strict=True) if c] == ["stop"]
+
+
+def test_the_view_shows_how_the_oscillators_settled(spotter, demo):
+    noisy, _, samplerate = demo
+    pipeline = Pipeline(samplerate, spotter=spotter)
+    pipeline.process(noisy[: 4 * samplerate])
+    state = pipeline.spotter.state
+    heads, tokens, dimensions = state.settled.shape
+    np.testing.assert_allclose(np.linalg.norm(state.settled, axis=-1), 1.0, atol=0.02)
+    np.testing.assert_allclose(np.linalg.norm(state.anchors, axis=-1), 1.0, atol=1e-5)
+    assert state.anchors.shape == (heads, tokens, dimensions)
+    assert state.order.shape == state.pull.shape == (heads, tokens)
+    assert ((state.order >= 0) & (state.order <= 1.001)).all()
+    np.testing.assert_allclose(state.attention.sum(-1), 1.0, atol=1e-4)
+
+
+def test_level_does_not_change_what_is_heard(spotter, demo):
+    noisy, _, samplerate = demo
+    truth = [t["keyword"] for t in json.loads(DEMO.with_suffix(".json").read_text())]
+    for gain in (0.1, 3.0):
+        events = Pipeline(samplerate, spotter=spotter).process(noisy * np.float32(gain))
+        assert [e.keyword for e in events] == truth
+
+
+def test_where_a_word_ends():
+    quiet, loud = -2.0, 0.0
+    assert last_loud(np.array([quiet, loud, loud, -0.5, quiet, quiet])) == 3
+    assert last_loud(np.array([-2.0, 0.0, -1.15, -1.9])) == 1
