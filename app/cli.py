@@ -7,11 +7,12 @@ import importlib
 import io
 import json
 import os
+import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,7 @@ from rich.table import Table
 from app import __version__
 from app.audiofile import FORMATS
 from app.errors import UserError
-from app.spotter import KeywordEvent
-from dsp.trigger import TriggerSettings
+from app.spotter import KeywordEvent, Sensitivity
 
 #: Exit codes: all well, something failed, wrong usage (click's own).
 EXIT_FAILED = 1
@@ -42,9 +42,29 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _FILES = click.Path(path_type=Path, readable=False)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
-_THRESHOLD = click.option(
-    "--threshold", type=click.FloatRange(0.05, 0.99), default=TriggerSettings.threshold,
-    help="Smoothed probability at which a keyword fires; its score is the value at that moment.",
+
+
+class _Rate(click.ParamType[tuple[str, float]]):
+    """``RATE`` for every word or ``WORD=RATE`` for one."""
+
+    name = "[WORD=]RATE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
+        """The word ("" for all) and its rate."""
+        word, _, rate = str(value).rpartition("=")
+        try:
+            number = float(rate)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < 1e6:
+            self.fail(f"{value!r}: give false accepts per hour, such as 0.5 or stop=2", param, ctx)
+        return word, number
+
+
+_SENSITIVITY = click.option(
+    "--false-accepts", "rates", type=_Rate(), multiple=True,
+    help="False accepts allowed per hour of running speech: more hears more. For every word "
+    "(default 1), or for one: stop=2. May be given several times.",
 )  # fmt: skip
 _LIMIT = click.option(
     "--limit-db", type=click.FloatRange(0, 200), default=None,
@@ -100,11 +120,11 @@ def main() -> None:
 @click.option(
     "--figure", type=_FILES, help="Write a resonogram of input and output (PNG, SVG, PDF)."
 )
-@_THRESHOLD
+@_SENSITIVITY
 @_JSON
 def denoise(
     files: tuple[Path, ...], output: Path, preset: str, limit_db: float | None, spot: bool,
-    figure: Path | None, threshold: float, as_json: bool,
+    figure: Path | None, rates: tuple[tuple[str, float], ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Clean recordings; samplerate, channels, subtype and length stay as they are."""
     from app.audiofile import open_audio
@@ -116,7 +136,7 @@ def denoise(
         if len(files) > 1:
             raise click.UsageError("--figure takes one input file")
         check_drawable(figure)
-    make_pipeline, model = _pipeline_maker(preset, limit_db, spot, threshold)
+    make_pipeline, model = _pipeline_maker(preset, limit_db, spot, _sensitivity(rates))
 
     def clean(source: Path, tell: Callable[[float], None]) -> None:
         target = targets[source]
@@ -138,15 +158,17 @@ def denoise(
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=_FILES, metavar="IN...")
-@_THRESHOLD
+@_SENSITIVITY
 @_JSON
-def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
+def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json: bool) -> None:
     """Find keywords in recordings: one line for each."""
+    from app.enrolment import load_all
     from app.files import spot_file
     from app.pipeline import Pipeline
     from app.sessions import SpotterModel
 
-    model, settings = SpotterModel(), TriggerSettings(threshold=threshold)
+    model, sensitivity = SpotterModel(), _sensitivity(rates)
+    custom = load_all(model)
 
     def find(source: Path, tell: Callable[[float], None]) -> None:
         def say(event: KeywordEvent) -> None:
@@ -161,7 +183,9 @@ def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
 
         result = spot_file(
             source,
-            lambda rate, channels: Pipeline(rate, channels, spotter=model, trigger=settings),
+            lambda rate, channels: Pipeline(
+                rate, channels, spotter=model, sensitivity=sensitivity, custom=custom
+            ),
             progress=tell,
             on_event=say,
         )
@@ -175,38 +199,88 @@ def spot(files: tuple[Path, ...], threshold: float, as_json: bool) -> None:
 @main.command()
 @click.option("--input", "input_name", help="Input device by name; default: the system's.")
 @click.option("--output", "output_name", help="Output device by name; default: the system's.")
+@click.option(
+    "--virtual-mic",
+    is_flag=True,
+    help="Play into a microphone that other programs can choose (Linux).",
+)
 @click.option("--samplerate", type=float, help="Hz; default: the input device's.")
 @click.option("--block-ms", type=click.FloatRange(1, 200), default=10.0, help="Block length.")
 @click.option("--seconds", type=float, help="Stop after this long; default: Ctrl-C.")
-@_THRESHOLD
+@_SENSITIVITY
 @click.option("--no-spot", is_flag=True, help="Do not listen for keywords.")
+@click.option("--record", type=_FILES, help="Record the cleaned sound to this new file.")
+@click.option("--record-raw", type=_FILES, help="Record the sound as it came to this new file.")
+@click.option("--events", type=_FILES, help="Add each keyword to this file as a line of JSON.")
+@click.option(
+    "--run",
+    "commands",
+    multiple=True,
+    metavar="[WORD=]COMMAND",
+    help="Start a program for every keyword, or for one: stop='playerctl pause'. Its "
+    "arguments are not read by a shell; RESONANCE_KEYWORD, RESONANCE_SCORE and "
+    "RESONANCE_TIME_S are in its environment. May be given several times.",
+)
+@click.option(
+    "--websocket",
+    metavar="[HOST:]PORT",
+    help="Serve keywords as JSON; on this machine only, unless HOST says otherwise.",
+)
+@click.option(
+    "--token",
+    envvar="RESONANCE_TOKEN",
+    help="What clients of --websocket must know; default: a new one, printed.",
+)
+@click.option("--osc", metavar="[HOST:]PORT", help="Send keywords by Open Sound Control (UDP).")
+@click.option(
+    "--mqtt", metavar="URL", help="Publish keywords: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC]."
+)
 @_PRESET
 @_LIMIT
 @_JSON
 def live(
-    input_name: str | None, output_name: str | None, samplerate: float | None, block_ms: float,
-    seconds: float | None, threshold: float, no_spot: bool, preset: str, limit_db: float | None,
-    as_json: bool,
+    input_name: str | None, output_name: str | None, virtual_mic: bool, samplerate: float | None,
+    block_ms: float, seconds: float | None, rates: tuple[tuple[str, float], ...], no_spot: bool,
+    preset: str, limit_db: float | None, record: Path | None, record_raw: Path | None,
+    events: Path | None, commands: tuple[str, ...],
+    websocket: str | None, token: str | None, osc: str | None, mqtt: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Clean the microphone into the loudspeaker, and say which keywords are heard."""
+    from app.enrolment import load_all
     from app.live import LiveStream
+    from app.recorder import Recorder
     from app.sessions import DenoiserModel, SpotterModel
+    from app.virtual_mic import VirtualMic
 
-    with err.status("loading models and opening devices"):
-        stream = LiveStream(
-            DenoiserModel.preset(preset), None if no_spot else SpotterModel(),
-            input_name=input_name, output_name=output_name, samplerate=samplerate,
-            blocksize_s=block_ms / 1000, limit_db=limit_db,
-            trigger=TriggerSettings(threshold=threshold),
-        )  # fmt: skip
-    with stream:
-        delays = [1000 * s for s in stream.latency_s]
-        err.print(
-            f"listening at {stream.pipeline.samplerate:g} Hz; devices {delays[0]:.0f} + "
-            f"{delays[1]:.0f} ms, pipeline {1000 * stream.pipeline.latency_s:g} ms. Ctrl-C stops."
-        )
+    if virtual_mic and output_name:
+        raise click.UsageError("--virtual-mic is the output: leave --output out")
+    with ExitStack() as running:
+        with err.status("loading models and opening devices"):
+            spotter = None if no_spot else SpotterModel()
+            custom = load_all(spotter) if spotter else []
+            workers = _actions(
+                [*spotter.words, *(word.word for word in custom)] if spotter else [], token,
+                events=events, commands=commands, websocket=websocket, osc=osc, mqtt=mqtt,
+            )  # fmt: skip
+            for worker in workers:
+                running.callback(worker.close)
+            mic = running.enter_context(VirtualMic()) if virtual_mic else None
+            with mic.as_default() if mic else nullcontext():
+                stream = LiveStream(
+                    DenoiserModel.preset(preset), spotter,
+                    input_name=input_name, output_name="pulse" if mic else output_name,
+                    samplerate=samplerate, blocksize_s=block_ms / 1000, limit_db=limit_db,
+                    sensitivity=_sensitivity(rates), custom=custom,
+                )  # fmt: skip
+        for side, path in enumerate((record_raw, record)):
+            if path:
+                recorder = Recorder(path, stream.pipeline.samplerate, 1, lambda t: _warn([t]))
+                running.callback(recorder.close)
+                stream.recorders[side].append(recorder)
+        running.enter_context(stream)
+        _say_what_runs(stream, mic)
         with suppress(KeyboardInterrupt):
-            _watch(stream, seconds, as_json)
+            _watch(stream, workers, seconds, as_json)
     summary = {**dataclasses.asdict(stream.counters), "load": round(stream.counters.load, 4)}
     if as_json:
         click.echo(json.dumps({"summary": summary}))
@@ -214,6 +288,42 @@ def live(
         err.print(
             f"{summary['blocks']} blocks, {summary['lost_blocks']} lost by the device, "
             f"{summary['late_blocks']} late, load {100 * summary['load']:.1f} % of a core"
+        )
+
+
+@main.command()
+@click.argument("word")
+@click.argument("files", nargs=-1, type=_FILES, metavar="[IN...]")
+@click.option(
+    "--false-accepts",
+    "per_hour",
+    default=1.0,
+    metavar="RATE",
+    help="Allowed per hour of running speech.",
+)
+@click.option("--forget", is_flag=True, help="Delete the word and its recordings instead.")
+@_JSON
+def enroll(
+    word: str, files: tuple[Path, ...], per_hour: float, forget: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Learn WORD from 3 to 5 recordings of it alone; spot and live then listen for it, too."""
+    from app import enrolment
+    from app.sessions import SpotterModel
+
+    if forget:
+        enrolment.forget(word)
+        return
+    learnt = enrolment.learn(word, files, SpotterModel(), per_hour)
+    for path, likeness in zip(files, learnt.agreement, strict=True):
+        if likeness < enrolment.LEAST_LIKE:
+            _warn([f"{path} sounds unlike the others (likeness {likeness:.2f}); record it again?"])
+    folder = enrolment.save(learnt, files)
+    if as_json:
+        facts = {"word": word, "threshold": learnt.threshold, "agreement": learnt.agreement}
+        click.echo(json.dumps({**facts, "folder": str(folder)}))
+    else:
+        out.print(
+            f"{word}: fires at a likeness of {learnt.threshold:.2f}; kept in {folder}", markup=False
         )
 
 
@@ -306,15 +416,23 @@ def _targets(files: Sequence[Path], output: Path) -> dict[Path, Path]:
     return targets
 
 
+def _sensitivity(rates: Sequence[tuple[str, float]]) -> Sensitivity:
+    """From the options' pairs; the last one given counts."""
+    given = dict(rates)
+    per_hour = given.pop("", Sensitivity.per_hour)
+    return Sensitivity(per_hour, given)
+
+
 def _pipeline_maker(
-    preset: str, limit_db: float | None, spot: bool, threshold: float
+    preset: str, limit_db: float | None, spot: bool, sensitivity: Sensitivity
 ) -> tuple[Callable[[int, int], Any], Any]:
+    from app.enrolment import load_all
     from app.pipeline import Pipeline
     from app.sessions import DenoiserModel, SpotterModel
 
     model = DenoiserModel.preset(preset)
     spotter = SpotterModel() if spot else None
-    settings = TriggerSettings(threshold=threshold)
+    custom = load_all(spotter) if spotter else []
 
     def make(samplerate: int, channels: int) -> Pipeline:
         return Pipeline(
@@ -323,7 +441,8 @@ def _pipeline_maker(
             denoiser=model,
             spotter=spotter,
             limit_db=limit_db,
-            trigger=settings,
+            sensitivity=sensitivity,
+            custom=custom,
         )
 
     return make, model
@@ -401,33 +520,61 @@ def _progress(
         )
 
 
-def _watch(stream: Any, seconds: float | None, as_json: bool) -> None:
-    """Print events as they come, and levels now and then, until time is up or the stream fails."""
-    begin = told = time.monotonic()
-    while seconds is None or time.monotonic() - begin < seconds:
-        time.sleep(0.05)
-        _print_events(stream, as_json)
-        if stream.error:
-            raise UserError(f"the pipeline failed: {stream.error!r}")
-        if not stream.stream.active:
-            raise UserError("the audio device went away; plug it in and start again")
-        if not as_json and err.is_terminal and time.monotonic() - told > 0.5:
-            told = time.monotonic()
-            before, after = (meter.rms_db for meter in stream.levels)
-            reading = (
-                f"voice {stream.pipeline.voice:4.0%}  noise {stream.pipeline.noise_dbfs:6.1f} dB"
-            )
-            err.print(f"in {before:6.1f} dB  out {after:6.1f} dB  {reading}", end="\r")
-    _print_events(stream, as_json)
+def _say_what_runs(stream: Any, mic: Any) -> None:
+    delays = [1000 * s for s in stream.latency_s]
+    err.print(
+        f"listening at {stream.pipeline.samplerate:g} Hz; devices {delays[0]:.0f} + "
+        f"{delays[1]:.0f} ms, pipeline {1000 * stream.pipeline.latency_s:g} ms. Ctrl-C stops."
+    )
+    if mic:
+        err.print(f"other programs can choose the microphone {mic.label!r}")
 
 
-def _print_events(stream: Any, as_json: bool) -> None:
+def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Any]:
+    """Workers for the actions asked for; says where clients find the WebSocket."""
+    from app.actions import WebSocket, makers, start_all
+
+    if any(asked.values()) and not words:
+        raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")
+    token = token or secrets.token_urlsafe(16)
+    workers = start_all(makers(words, token=token, **asked), lambda text: _warn([text]))
+    for worker in workers:
+        if isinstance(worker.action, WebSocket):
+            err.print(f"{worker.action.name}/?token={token}", markup=False)
+    return workers
+
+
+def _watch(stream: Any, workers: Sequence[Any], seconds: float | None, as_json: bool) -> None:
+    """Pass events on, show levels on a terminal, until time is up or the stream fails."""
+    from rich.live import Live
+
+    from app.terminal import LiveView
+
+    view = None if as_json or not err.is_terminal else LiveView(stream)
+    begin = time.monotonic()
+    with Live(view, console=err, transient=True) if view else nullcontext():
+        while seconds is None or time.monotonic() - begin < seconds:
+            time.sleep(0.05)
+            _pass_on(stream, workers, as_json)
+            if stream.error:
+                raise UserError(f"the pipeline failed: {stream.error!r}")
+            if not stream.stream.active:
+                raise UserError("the audio device went away; plug it in and start again")
+    _pass_on(stream, workers, as_json)
+
+
+def _pass_on(stream: Any, workers: Sequence[Any], as_json: bool) -> None:
+    """Print what was heard and hand it to the actions."""
     while not stream.events.empty():
         event = stream.events.get()
+        for worker in workers:
+            worker.put(event)
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(event)))
-        else:
-            out.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})")
+            continue
+        # Above the levels, if both go to the same terminal.
+        page = err if out.is_terminal and err.is_terminal else out
+        page.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})")
 
 
 if __name__ == "__main__":

@@ -5,18 +5,20 @@ from __future__ import annotations
 import gc
 import queue
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from app.custom_words import CustomWord
 from app.devices import find_device, sounddevice
 from app.errors import DeviceError
 from app.pipeline import Pipeline
+from app.recorder import Recorder
 from app.sessions import DenoiserModel, SpotterModel
-from app.spotter import KeywordEvent
+from app.spotter import KeywordEvent, Sensitivity
 from dsp.meters import LevelMeter
-from dsp.trigger import TriggerSettings
 
 
 @dataclass
@@ -46,8 +48,8 @@ class LiveStream:
         Hz, or None for the input device's own.
     blocksize_s
         Length of a block, s; PortAudio may add its own buffering.
-    limit_db, trigger
-        Largest attenuation, dB, and when a keyword counts as heard.
+    limit_db, sensitivity, custom
+        Largest attenuation, dB, when a keyword counts as heard, and custom words.
 
     Raises
     ------
@@ -65,14 +67,20 @@ class LiveStream:
         samplerate: float | None = None,
         blocksize_s: float = 0.01,
         limit_db: float | None = None,
-        trigger: TriggerSettings | None = None,
+        sensitivity: Sensitivity | None = None,
+        custom: Sequence[CustomWord] = (),
     ) -> None:
         sd = sounddevice()
         devices = (find_device(input_name, "input"), find_device(output_name, "output"))
         try:
             rate = samplerate or sd.query_devices(devices[0], "input")["default_samplerate"]
             self.pipeline = Pipeline(
-                rate, denoiser=denoiser, spotter=spotter, limit_db=limit_db, trigger=trigger
+                rate,
+                denoiser=denoiser,
+                spotter=spotter,
+                limit_db=limit_db,
+                sensitivity=sensitivity,
+                custom=custom,
             )
             blocksize = max(1, round(blocksize_s * rate))
             self._warm_up(blocksize)
@@ -86,6 +94,8 @@ class LiveStream:
         self.levels = (LevelMeter(rate), LevelMeter(rate))
         self.events: queue.SimpleQueue[KeywordEvent] = queue.SimpleQueue()
         self.error: Exception | None = None
+        #: Recorders of what comes in, and of what goes out.
+        self.recorders: tuple[list[Recorder], list[Recorder]] = ([], [])
 
     def _warm_up(self, blocksize: int) -> None:
         silence = np.zeros(blocksize, np.float32)
@@ -95,12 +105,16 @@ class LiveStream:
 
     def _callback(self, indata: Any, outdata: Any, frames: int, _: Any, status: Any) -> None:
         start = time.perf_counter()
+        for recorder in self.recorders[0]:
+            recorder.put(indata)
         try:
             for event in self.pipeline.process(indata, outdata):
                 self.events.put(event)
         except Exception as error:  # an exception here would end the stream without a word
             self.error = error
             outdata[:] = indata
+        for recorder in self.recorders[1]:
+            recorder.put(outdata)
         seconds = frames / self.pipeline.samplerate
         self.levels[0].update(indata)
         self.levels[1].update(outdata)

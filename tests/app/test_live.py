@@ -110,6 +110,70 @@ def test_the_microphone_comes_out_clean(sound_server, tmp_path, demo):
     assert quietest < 0.02, "pauses are quiet"
 
 
+def modules(sound_server):
+    done = subprocess.run(
+        ["pactl", "list", "short", "modules"],
+        env=sound_server, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [line for line in done.stdout.splitlines() if "resonance_" in line]
+
+
+def test_other_programs_record_clean_sound_from_the_virtual_microphone(
+    sound_server, demo, tmp_path
+):
+    noisy, _, samplerate = demo
+    live = subprocess.Popen(
+        resonance("live", "--input", "pulse", "--virtual-mic", "--seconds", "9", "--json",
+                  "--record", tmp_path / "clean.wav", "--record-raw", tmp_path / "raw.flac"),
+        env=sound_server, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while len(modules(sound_server)) < 2:
+        assert time.monotonic() < deadline, "the virtual microphone did not appear"
+        time.sleep(0.1)
+    recorder = subprocess.Popen(
+        ["parec", "-d", f"resonance_mic_{live.pid}", "--format=float32le", "--rate=48000",
+         "--channels=1", "--raw"],
+        env=sound_server, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    player = subprocess.Popen(
+        ["paplay", "-d", "ci_mic", "--raw", "--format=float32le", f"--rate={samplerate}",
+         "--channels=1"],
+        env=sound_server, stdin=subprocess.PIPE,
+    )  # fmt: skip
+    player.stdin.write(noisy.astype("<f4").tobytes())
+    player.stdin.close()
+    _, complaints = live.communicate(timeout=40)
+    player.kill()
+    player.wait()
+    recorder.terminate()
+    heard = np.frombuffer(recorder.communicate()[0], np.float32)
+    assert live.returncode == 0, complaints
+    assert "Resonance_microphone" in complaints
+    assert np.abs(heard).max() > 0.05
+    assert modules(sound_server) == []
+    clean, raw = (soundfile.read(tmp_path / name)[0] for name in ("clean.wav", "raw.flac"))
+    assert len(clean) == len(raw) > 8 * 48000
+    assert np.std(raw) > np.std(clean) > 1e-3
+
+
+def test_what_a_crash_leaves_is_cleared_away_at_the_next_start(sound_server):
+    code = (
+        "import os, signal\n"
+        "from app.virtual_mic import VirtualMic\n"
+        "VirtualMic()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env=sound_server)
+    assert len(modules(sound_server)) == 2
+    code = "from app.virtual_mic import VirtualMic\nwith VirtualMic() as mic: print(mic.source)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=sound_server, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("resonance_mic_"), done.stderr
+    assert modules(sound_server) == []
+
+
 def test_a_failing_pipeline_passes_the_sound_on_and_says_so(sound_server):
     """An exception inside the callback must not end in silence without a word."""
     code = (
