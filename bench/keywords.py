@@ -1,138 +1,311 @@
 """How well the shipped spotter hears: ``python -m bench.keywords --data DIR``.
 
-Clips of held-out speakers one by one, the same clips streamed, and held-out running speech, whose
-transcripts decide what was really said.
+Clips of held-out speakers one by one; the same clips embedded in noise, and running speech of
+held-out readers, whose transcripts decide what was really said.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
 from app.pipeline import Pipeline
-from app.sessions import SpotterModel
+from app.sessions import DenoiserModel, SpotterModel, SpotterState
+from app.spotter import HIGHEST, LOWEST
+from bench.detection import (
+    FalsePeaks,
+    FloatArray,
+    Listener,
+    embedded,
+    false_peaks,
+    running_speech,
+    sensitivity,
+)
 from bench.report import table, write_section
 from dsp.trigger import TriggerSettings
 from models.data import SAMPLERATE, find_recordings
-from models.keywords import CORE_WORDS, SpotterConfig
+from models.keyword_data import NOISY_DB, Corpus, Examples, held_out
+from models.keywords import CORE_WORDS, LABELS
 from models.mixing import Sound
-from models.train_keywords import NOISY_DB, Corpus, Examples
 
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-TAIL = np.zeros(SAMPLERATE // 2, np.float32)
+DOCS = Path(__file__).parent.parent / "docs"
+#: False accepts per hour and word that are asked for.
+WISHES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+SNRS_DB = (0.0, 5.0, 10.0, 20.0)
 
 
-def accuracy(model: SpotterModel, examples: Examples) -> tuple[float, float]:
+def answers(listener: Listener, examples: Examples) -> FloatArray:
+    """Probabilities [examples, labels] at the end of each example."""
+    return np.array([listener.follow(frames.float().numpy())[-1] for frames in examples.frames])
+
+
+def accuracy(found: FloatArray, labels: FloatArray) -> dict[str, float]:
     """Percent right over all labels, and on the ten words when only they are possible."""
-    answers = np.stack([model.evaluate(window) for window in examples.windows.numpy()])
-    labels = examples.labels.numpy()
     core = labels < len(CORE_WORDS)
-    ten = answers[core][:, : len(CORE_WORDS)].argmax(1) == labels[core]
-    return 100 * float(np.mean(answers.argmax(1) == labels)), 100 * float(np.mean(ten))
+    ten = found[core][:, : len(CORE_WORDS)].argmax(1) == labels[core]
+    return {
+        "all": 100 * float(np.mean(found.argmax(1) == labels)),
+        "ten": 100 * float(np.mean(ten)),
+    }
 
 
-def heard(model: SpotterModel, threshold: float, sound: Sound) -> list[str]:
-    """Keywords that fire in a sound, through the streaming pipeline."""
-    settings = TriggerSettings(threshold=threshold)
-    pipeline = Pipeline(SAMPLERATE, spotter=model, trigger=settings)
-    return [event.keyword for event in pipeline.process(np.concatenate([sound, TAIL]))]
+def draw_confusion(found: FloatArray, labels: FloatArray, target: Path) -> None:
+    """What was said against what was heard, percent of what was said."""
+    counts = np.zeros((len(LABELS), len(LABELS)))
+    np.add.at(counts, (labels, found.argmax(1)), 1)
+    share = 100 * counts / counts.sum(1, keepdims=True)
+    figure, axes = plt.subplots(figsize=(7, 6), layout="constrained")
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    names = [name.strip("_") for name in LABELS]
+    axes.set_xticks(range(len(names)), names, rotation=60)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("heard")
+    axes.set_ylabel("said")
+    for row, column in np.argwhere(share >= 0.5):
+        shade = "white" if share[row, column] > 50 else "black"
+        axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", color=shade,
+                  fontsize=8)  # fmt: skip
+    axes.set_title("Dev clips, percent of each word")
+    figure.savefig(target, dpi=80)
 
 
-def streaming(model: SpotterModel, corpus: Corpus) -> dict[str, dict[str, float]]:
-    """Hits on clips and false accepts per hour of running speech, by threshold."""
-    words, speech = corpus.dev_words, corpus.dev_speech
-    clips = [i for i, r in enumerate(words.recordings) if r.label in CORE_WORDS]
-    hours = sum(speech.length(i) for i in range(len(speech))) / SAMPLERATE / 3600
-    results = {}
-    for threshold in THRESHOLDS:
-        hits = [words.recordings[i].label in heard(model, threshold, words.get(i)) for i in clips]
-        false = sum(
-            len(not_said(heard(model, threshold, speech.get(i)), recording.text))
-            for i, recording in enumerate(speech.recordings)
-        )
-        results[f"{threshold:g}"] = {
-            "hits_percent": 100 * float(np.mean(hits)),
-            "false_accepts_per_hour": false / hours,
-            "hours": hours,
-        }
-    return results
+class Detection:
+    """Everything about running for hours: threshold curves, misses, false accepts."""
 
-
-def not_said(fired: list[str], text: str) -> list[str]:
-    """Events that the transcript does not account for."""
-    said = re.findall(r"[a-z']+", text.lower())
-    false = []
-    for word in fired:
-        if word in said:
-            said.remove(word)
-        else:
-            false.append(word)
-    return false
-
-
-def compared(path: Path) -> str:
-    """Table of ``train_keywords --compare``'s results."""
-    results = json.loads(path.read_text(encoding="utf-8"))
-    rows = []
-    for attention, runs in results["runs"].items():
-        cells = [
-            f"{np.mean([r[s] for r in runs]):.2f} ± {np.std([r[s] for r in runs], ddof=1):.2f}"
-            for s in ("all", "ten", "noisy_all", "noisy_ten")
+    def __init__(self, listener: Listener, corpus: Corpus) -> None:
+        smoothing = TriggerSettings.smoothing
+        lots: dict[int, list[int]] = {1: [], 2: []}
+        for i, recording in enumerate(corpus.speech.recordings):
+            if recording.text and held_out(recording):
+                lots[held_out(recording)].append(i)
+        step_s = listener.model.step_s
+        first = running_speech(listener, corpus.speech, lots[1], smoothing)
+        self.curve = sensitivity(false_peaks(first, step_s))
+        second = [
+            *running_speech(listener, corpus.speech, lots[2], smoothing),
+            *running_speech(listener, corpus.dev_speech, range(len(corpus.dev_speech)), smoothing),
         ]
-        rows.append((attention, str(results["parameters"][attention]), *cells))
-    header = ("attention", "parameters", "12 labels", "ten words", "12 labels, noise", "ten, noise")
-    return (
-        f"\n\n### Oscillator against softmax attention\n\nSame network, same clips, "
-        f"{results['epochs']} epochs, {len(runs)} seeds each, best epoch by dev score; "
-        f"mean ± deviation, percent (`{results['command']}`):\n\n{table(header, rows)}"
+        self.false = false_peaks(second, step_s)
+        silent = [(listener.scores(corpus.dev_noise.get(i), smoothing), "")
+                  for i in range(len(corpus.dev_noise))]  # fmt: skip
+        self.noise = false_peaks(silent, step_s)
+        words = [i for i, r in enumerate(corpus.dev_words.recordings) if r.label in CORE_WORDS]
+        self.said = np.array(
+            [CORE_WORDS.index(corpus.dev_words.recordings[i].label) for i in words]
+        )
+        self.noisy, self.clean = (
+            self._best(listener, corpus, words, noises) for noises in (corpus.dev_noise, None)
+        )
+
+    def _best(
+        self, listener: Listener, corpus: Corpus, words: Sequence[int], noises: Any
+    ) -> FloatArray:
+        """Highest score of each clip's own word, embedded in noise (or silence)."""
+        rng = np.random.default_rng(3)
+        return np.array([
+            listener.scores(
+                embedded(rng, corpus.dev_words.get(i), noises, NOISY_DB), TriggerSettings.smoothing
+            )[:, word].max()
+            for i, word in zip(words, self.said, strict=True)
+        ])  # fmt: skip
+
+    def thresholds(self, wish: float) -> FloatArray:
+        """Of the ten words for a wished rate."""
+        starts, slopes = np.array([self.curve[word] for word in CORE_WORDS]).T
+        odds = (np.log(wish) - starts) / slopes
+        return np.asarray(np.clip(1 / (1 + np.exp(-odds)), LOWEST, HIGHEST))
+
+    def at(self, wish: float) -> dict[str, float]:
+        """What a wished rate of false accepts really gives."""
+        thresholds = self.thresholds(wish)
+
+        def rate(false: FalsePeaks) -> float:
+            return float(np.mean([false.rate(w, t) for w, t in enumerate(thresholds)]))
+
+        return {
+            "threshold": float(thresholds.mean()),
+            "false_accepts_per_hour_and_word": rate(self.false),
+            "in_noise_per_hour_and_word": rate(self.noise),
+            "missed_percent_clean": 100 * float(np.mean(self.clean < thresholds[self.said])),
+            "missed_percent_noisy": 100 * float(np.mean(self.noisy < thresholds[self.said])),
+        }
+
+    def draw(self, target: Path) -> None:
+        """Misses against false accepts, one threshold in log odds shift for all words."""
+        figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+        wishes = np.geomspace(0.05, 40, 60)
+        found = [self.at(float(wish)) for wish in wishes]
+        rates = [f["false_accepts_per_hour_and_word"] for f in found]
+        for name, label in (("clean", "clips as recorded"), ("noisy", f"in {NOISY_DB:g} dB noise")):
+            axes.plot(rates, [f[f"missed_percent_{name}"] for f in found], label=label)
+        axes.set_xscale("symlog", linthresh=0.1)
+        axes.axvline(0.5, color="grey", linewidth=0.8, linestyle=":")
+        axes.axhline(10, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_xlabel(f"false accepts per hour and word ({self.false.hours:.2f} h of speech)")
+        axes.set_ylabel("words missed / %")
+        axes.set_ylim(0, 60)
+        axes.legend()
+        figure.savefig(target, dpi=80)
+
+
+def cleaned(denoiser: DenoiserModel, sound: Sound) -> Sound:
+    """The sound after the denoiser."""
+    out = np.empty_like(sound)
+    Pipeline(SAMPLERATE, denoiser=denoiser).process(sound, out)
+    return out
+
+
+def before_and_after(listener: Listener, corpus: Corpus) -> list[tuple[str, ...]]:
+    """Accuracy when listening before and after the denoiser, by SNR."""
+    denoiser, rows = DenoiserModel.preset("live"), []
+    for snr_db in SNRS_DB:
+        cells = [f"{snr_db:g}"]
+        for change in (None, lambda sound: cleaned(denoiser, sound)):
+            examples = corpus.dev(snr_db, change)
+            found = accuracy(answers(listener, examples), examples.labels.numpy())
+            cells += [f"{found['all']:.2f}", f"{found['ten']:.2f}"]
+        rows.append(tuple(cells))
+    return rows
+
+
+def cost(model: SpotterModel) -> tuple[float, float]:
+    """Median and 99.9th percentile time of a step, µs."""
+    state, rng, times = SpotterState(model), np.random.default_rng(0), []
+    frames = rng.normal(0, 1, (model.step_frames, model.bands)).astype(np.float32)
+    for _ in range(5000):
+        begin = time.perf_counter()
+        state.step(frames)
+        times.append(1e6 * (time.perf_counter() - begin))
+    return float(np.median(times)), float(np.percentile(times, 99.9))
+
+
+def compared(paths: Sequence[Path]) -> str:
+    """Tables of ``train_keywords --compare``'s results."""
+    text = (
+        "\n\n### Oscillator attention and its controls\n\nSame clips and same short budget within "
+        "a table, best epoch by dev score; mean ± deviation over the seeds, percent."
     )
+    for path in paths:
+        rows = []
+        for kind, entry in json.loads(path.read_text(encoding="utf-8")).items():
+            runs = list(entry["runs"].values())
+            cells = [
+                f"{np.mean([r[s] for r in runs]):.2f} ± {np.std([r[s] for r in runs], ddof=1):.2f}"
+                for s in ("all", "ten", "noisy_all", "noisy_ten")
+            ]
+            rows.append((kind, str(entry["parameters"]), str(len(runs)), *cells))
+        header = ("model", "parameters", "seeds", "12 labels", "ten words", "12 labels, noise",
+                  "ten, noise")  # fmt: skip
+        text += f"\n\n`{entry['command']}`:\n\n{table(header, rows)}"
+    return text
+
+
+def draw_learning(runs: Sequence[Path], target: Path) -> None:
+    """Dev accuracy by epoch, one run after the other."""
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    lines = [json.loads(line) for run in runs for line in (run / "scores.jsonl").open()]
+    for name, label in (("all", "12 labels"), ("ten", "ten words")):
+        axes.plot(range(1, len(lines) + 1), [line[name] for line in lines], label=label)
+    axes.set_xlabel("epochs")
+    axes.set_ylabel("dev clips right / %")
+    axes.set_ylim(70, 100)
+    axes.legend(loc="lower right")
+    figure.savefig(target, dpi=80)
+
+
+def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
+    """Table of other exports of the same weights."""
+    examples, rows = corpus.dev(), []
+    for path in paths:
+        model = SpotterModel(path)
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        found = accuracy(answers(Listener(model), examples), examples.labels.numpy())
+        median_us, _ = cost(model)
+        rows.append((str(card["bits"]), f"{card['bytes'] / 1000:.0f}", f"{found['all']:.2f}",
+                     f"{found['ten']:.2f}", f"{median_us:.0f}"))  # fmt: skip
+    header = ("bits per weight", "kB", "12 labels", "ten words", "step / µs")
+    return f"\n\n### Fewer bits\n\n{table(header, rows)}"
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--model", "model_path", type=click.Path(exists=True, path_type=Path),
+              help="Another keywords.onnx than the shipped one.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
               help="Folder for decoded audio.")  # fmt: skip
-@click.option("--compared", "comparison", type=click.Path(exists=True, path_type=Path),
-              help="JSON written by train_keywords --compare.")  # fmt: skip
+@click.option("--compared", "comparisons", type=click.Path(exists=True, path_type=Path),
+              multiple=True, help="JSON written by train_keywords --compare.")  # fmt: skip
+@click.option("--bits", "exports", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="Exports of the same weights with other --bits.")  # fmt: skip
+@click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="Folder of a training run, to draw how it learned; in order.")  # fmt: skip
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path),
-              help="Write the scores here, for python -m export.keywords --scores.")  # fmt: skip
-def main(data: Path, work: Path, comparison: Path | None, scores_path: Path | None) -> None:
+              help="Only write the scores here, for python -m export.keywords.")  # fmt: skip
+def main(
+    data: Path, model_path: Path | None, work: Path, comparisons: tuple[Path, ...],
+    exports: tuple[Path, ...], runs: tuple[Path, ...], scores_path: Path | None,
+) -> None:  # fmt: skip
     """Measure the shipped spotter and write the tables into docs/benchmarks.md."""
     torch.set_num_threads(1)
-    model, corpus = SpotterModel(), Corpus(find_recordings(data), work, SpotterConfig())
-    scores: dict[str, Any] = {
-        name: dict(zip(("all", "ten"), accuracy(model, corpus.dev(snr_db)), strict=True))
-        for name, snr_db in (("as recorded", None), (f"in noise at {NOISY_DB:g} dB", NOISY_DB))
-    }
-    clips = [(name, f"{s['all']:.2f}", f"{s['ten']:.2f}") for name, s in scores.items()]
-    scores["thresholds"] = streaming(model, corpus)
-    rates = [
-        (
-            threshold,
-            f"{s['hits_percent']:.1f}",
-            f"{s['false_accepts_per_hour']:.1f}",
-            f"{s['false_accepts_per_hour'] / len(CORE_WORDS):.2f}",
-        )
-        for threshold, s in scores["thresholds"].items()
-    ]
-    hours = next(iter(scores["thresholds"].values()))["hours"]
-    text = (
+    model = SpotterModel(model_path) if model_path else SpotterModel()
+    listener, corpus = Listener(model), Corpus(find_recordings(data), work)
+    clips: dict[str, dict[str, float]] = {}
+    for name, snr_db in (("as recorded", None), (f"in noise at {NOISY_DB:g} dB", NOISY_DB)):
+        examples = corpus.dev(snr_db)
+        found, labels = answers(listener, examples), examples.labels.numpy()
+        clips[name] = accuracy(found, labels)
+        if snr_db is None and not scores_path:
+            draw_confusion(found, labels, DOCS / "confusion.png")
+    detection = Detection(listener, corpus)
+    curve = {f"{wish:g}": detection.at(wish) for wish in WISHES}
+    if scores_path:
+        scores = {"accuracy": clips, "detection": curve, "sensitivity": detection.curve}
+        scores_path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        return
+    detection.draw(DOCS / "detection.png")
+    if runs:
+        draw_learning(runs, DOCS / "keywords-learning.png")
+    accuracies = [(name, f"{s['all']:.2f}", f"{s['ten']:.2f}") for name, s in clips.items()]
+    rows = [
+        (wish, f"{r['threshold']:.2f}", f"{r['false_accepts_per_hour_and_word']:.2f}",
+         f"{r['in_noise_per_hour_and_word']:.2f}", f"{r['missed_percent_clean']:.1f}",
+         f"{r['missed_percent_noisy']:.1f}")
+        for wish, r in curve.items()
+    ]  # fmt: skip
+    header = ("asked for", "mean threshold", "measured", "in noise alone", "missed, clean / %",
+              f"missed, {NOISY_DB:g} dB / %")  # fmt: skip
+    median_us, worst_us = cost(model)
+    write_section(
+        "keywords",
         "## Keywords\n\nClips of held-out speakers, percent right "
         f"(`python -m bench.keywords --data DIR`):\n\n"
-        f"{table(('dev clips', '12 labels', 'ten words'), clips)}\n\n"
-        "Streaming, by threshold: ten-word clips that fire their word, and false accepts per hour "
-        f"of held-out running speech ({hours:.2f} h), all ten words together and per word:\n\n"
-        + table(("threshold", "hits / %", "false accepts / h", "per word / h"), rates)
+        f"{table(('dev clips', '12 labels', 'ten words'), accuracies)}\n\n"
+        "![what was said and what was heard](confusion.png)\n\n"
+        "### Left running\n\nFalse accepts per hour and word, asked for (`--false-accepts`) and "
+        f"measured on {detection.false.hours:.2f} h of running speech by readers who were never "
+        f"heard in training, and on {detection.noise.hours:.2f} h of noise; dev clips missed. The "
+        "thresholds were set on other held-out readers; the smoothing of "
+        f"{TriggerSettings.smoothing} steps was chosen on "
+        f"these.\n\n{table(header, rows)}\n\n![misses against false accepts](detection.png)\n\n"
+        f"A step of {1000 * model.step_s:g} ms costs {median_us:.0f} µs "
+        f"({median_us / model.step_s / 1e4:.2f} % of one core), 99.9 % of them less than "
+        f"{worst_us:.0f} µs.\n\n### Before or after the denoiser\n\nDev clips in noise, heard by "
+        "the oscillators before the denoiser's gains and after `live`:\n\n"
+        + table(
+            ("SNR / dB", "before: 12 labels", "ten words", "after: 12 labels", "ten words"),
+            before_and_after(listener, corpus),
+        )
+        + (fewer_bits(exports, corpus) if exports else "")
+        + (compared(comparisons) if comparisons else ""),
     )
-    write_section("keywords", text + (compared(comparison) if comparison else ""))
-    if scores_path:
-        scores_path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

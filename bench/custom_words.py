@@ -1,0 +1,200 @@
+"""Words learnt from five recordings: ``python -m bench.custom_words --data DIR --checkpoint FILE``.
+
+The words were never trained on, their speakers are strangers to each other, and the running speech
+that counts false accepts is neither the one the threshold was set on nor trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.custom_words import PEAKS, Background
+from app.enrolment import AFTER_STEPS, AROUND_S
+from app.sessions import SpotterModel
+from app.spotter import last_loud
+from bench.detection import peaks
+from bench.report import table, write_section
+from export.background import AVERAGED, embeddings, unheard
+from models.data import SAMPLERATE, AudioStore, find_recordings
+from models.keyword_data import Corpus, held_out, words_of
+from models.keywords import CUSTOM_WORDS, STEP_FRAMES, KeywordSpotter, load
+from models.mixing import Sound
+
+FloatArray = NDArray[np.floating]
+
+ENROLLED, DRAWS = 5, 6
+PER_HOUR = 1.0
+#: Frames that the bands' courses are compared over.
+COURSE = 62
+
+
+class Heard(NamedTuple):
+    """A sound as the matchers see it."""
+
+    embeddings: FloatArray  #: [steps, features]
+    frames: FloatArray  #: [2 · steps, bands]
+    end: int  #: step at which its word ends, if it is one
+    text: str
+
+
+#: From enrolled recordings to a function that scores every step of a sound.
+Matcher = Callable[[Sequence[Heard]], Callable[[Heard], FloatArray]]
+
+
+def hear(model: KeywordSpotter, corpus: Corpus, sound: Sound, text: str) -> Heard:
+    """What the spotter makes of a sound."""
+    frames = corpus.levels(torch.from_numpy(sound[None]))
+    around = round(AROUND_S / corpus.levels.frame_s)
+    levels = frames[0].mean(1).numpy()
+    end = (around + last_loud(levels[around:-around])) // STEP_FRAMES
+    return Heard(embeddings(model, frames), frames[0].numpy(), end, text)
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    """Of length 1 along the last axis."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-9))
+
+
+def averaged(scores: FloatArray) -> FloatArray:
+    """Over the last AVERAGED steps, as the program does."""
+    return np.convolve(scores, np.ones(AVERAGED) / AVERAGED)[: len(scores)]
+
+
+def at_the_end(heard: Heard, values: FloatArray) -> FloatArray:
+    """Mean of ``values [steps, …]`` where a recording's word has just ended."""
+    return np.asarray(values[heard.end + AFTER_STEPS[0] : heard.end + AFTER_STEPS[1]].mean(axis=0))
+
+
+def by_direction(place: Callable[[FloatArray], FloatArray]) -> Matcher:
+    """Cosine with the mean of the enrolled, after ``place`` has made unit vectors of embeddings."""
+
+    def learn(enrolled: Sequence[Heard]) -> Callable[[Heard], FloatArray]:
+        each = [unit(at_the_end(heard, place(heard.embeddings))) for heard in enrolled]
+        direction = unit(np.mean(each, axis=0))
+        return lambda heard: averaged(place(heard.embeddings) @ direction)
+
+    return learn
+
+
+def by_coherence(enrolled: Sequence[Heard]) -> Callable[[Heard], FloatArray]:
+    """Mean over the bands of how coherent the levels' courses are; of the two likest enrolled."""
+
+    def courses(frames: FloatArray) -> FloatArray:
+        padded = np.pad(frames, ((COURSE - STEP_FRAMES, 0), (0, 0)), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, COURSE, axis=0)[::STEP_FRAMES]
+        return unit(windows - windows.mean(-1, keepdims=True))
+
+    templates = [courses(h.frames)[h.end + AFTER_STEPS[0]] for h in enrolled]
+
+    def score(heard: Heard) -> FloatArray:
+        now = courses(heard.frames)
+        likeness = [np.einsum("sbt,bt->s", now, t) / t.shape[0] for t in templates]
+        return averaged(np.sort(likeness, axis=0)[-2:].mean(axis=0))
+
+    return score
+
+
+def threshold(found: list[float], hours: float) -> float:
+    """At which PER_HOUR peaks an hour are expected; as ``app.custom_words`` does."""
+    rates = np.log((np.arange(PEAKS) + 0.7) / hours)
+    slope, start = np.polyfit(sorted(found, reverse=True)[:PEAKS], rates, 1)
+    return float((np.log(PER_HOUR) - start) / slope)
+
+
+def all_peaks(
+    score: Callable[[Heard], FloatArray], sounds: Sequence[Heard], word: str, step_s: float
+) -> list[float]:
+    """Peaks of a word in speech, without as many as were really said."""
+    return [
+        peak
+        for heard in sounds
+        for peak in peaks(score(heard), step_s)[words_of(heard.text).count(word) :][:PEAKS]
+    ]
+
+
+def measure(
+    matcher: Matcher, clips: dict[str, list[Heard]], tuning: Sequence[Heard],
+    judging: Sequence[Heard], step_s: float,
+) -> tuple[dict[str, float], float]:  # fmt: skip
+    """Hits by word, percent, and false accepts per hour, averaged over DRAWS enrolments each."""
+    rng = np.random.default_rng(0)
+    hours = [sum(len(h.embeddings) for h in lot) * step_s / 3600 for lot in (tuning, judging)]
+    hits: dict[str, float] = {}
+    false = []
+    for word, heard in clips.items():
+        shares = []
+        for _ in range(DRAWS):
+            order = rng.permutation(len(heard))
+            score = matcher([heard[i] for i in order[:ENROLLED]])
+            least = threshold(all_peaks(score, tuning, word, step_s), hours[0])
+            shares.append(np.mean([score(heard[i]).max() >= least for i in order[ENROLLED:]]))
+            found = np.array(all_peaks(score, judging, word, step_s))
+            false.append(float((found >= least).sum()) / hours[1])
+        hits[word] = 100 * float(np.mean(shares))
+    return hits, float(np.mean(false))
+
+
+def recorded(model: KeywordSpotter, corpus: Corpus) -> dict[str, list[Heard]]:
+    """Every clip of the words that were never trained on."""
+    around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
+    clips: dict[str, list[Heard]] = {word: [] for word in CUSTOM_WORDS}
+    for store in (corpus.words, corpus.dev_words):
+        for i, recording in enumerate(store.recordings):
+            if recording.label in clips:
+                sound = np.concatenate([around, store.get(i), around])
+                clips[recording.label].append(hear(model, corpus, sound, ""))
+    return clips
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), required=True,
+              help="best.pt that the shipped spotter was exported from.")  # fmt: skip
+@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
+def main(data: Path, checkpoint: Path, work: Path) -> None:
+    """Measure custom words by three ways of matching."""
+    torch.set_num_threads(1)
+    (model, _), corpus = load(checkpoint), Corpus(find_recordings(data), work)
+    background = Background(SpotterModel())
+
+    def listen(store: AudioStore, numbers: Sequence[int]) -> list[Heard]:
+        return [hear(model, corpus, store.get(i), store.recordings[i].text) for i in numbers]
+
+    tuning = listen(corpus.speech, unheard(corpus, 1.0))
+    lot = [i for i, r in enumerate(corpus.speech.recordings) if r.text and held_out(r) == 2]
+    judging = listen(corpus.speech, lot)
+    judging += listen(corpus.dev_speech, range(len(corpus.dev_speech)))
+    clips = recorded(model, corpus)
+    step_s = STEP_FRAMES * model.config.frame_s
+    rows = []
+    for name, matcher in (
+        ("cosine", by_direction(lambda e: unit(e - background.mean))),
+        ("per-band coherence", by_coherence),
+        ("cosine after partial whitening (shipped)", by_direction(background.place)),
+    ):
+        hits, false = measure(matcher, clips, tuning, judging, step_s)
+        each = (f"{share:.0f}" for share in hits.values())
+        rows.append((name, f"{np.mean(list(hits.values())):.1f}", f"{false:.2f}", *each))
+    counts = ", ".join(f"{word} {len(heard)}" for word, heard in clips.items())
+    header = ("matching", "hits / %", "false accepts / h", *clips)
+    write_section(
+        "custom-words",
+        f"## Custom words\n\nWords never trained on, {ENROLLED} recordings of each by {ENROLLED} "
+        f"speakers, found in the clips of other speakers (clips: {counts}); {DRAWS} draws each. "
+        f"The threshold is set for {PER_HOUR:g} false accept per hour on one hour of speech, the "
+        "false accepts are counted on "
+        f"{sum(len(h.embeddings) for h in judging) * step_s / 3600:.2f} h by other readers "
+        f"(`python -m bench.custom_words --data DIR --checkpoint FILE`):\n\n{table(header, rows)}",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Hits and false accepts of a spotter that runs for hours: scores of streams, peaks, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.sessions import SpotterModel, SpotterState
+from dsp.trigger import smoothed
+from models.data import SAMPLERATE, AudioStore
+from models.keyword_data import BandLevels, words_of
+from models.keywords import CORE_WORDS
+from models.mixing import Sound, rms, speech_rms
+
+FloatArray = NDArray[np.floating]
+
+#: Peaks of one word nearer than this belong to one event, s.
+APART_S = 1.0
+#: Highest peaks of all words together, and of each, that threshold curves are fitted to.
+POOLED, OWN = 20, 5
+#: Silence or noise before and after an embedded clip, s.
+AROUND_S = 1.0
+
+
+class Listener:
+    """The shipped spotter over whole sounds, scores only."""
+
+    def __init__(self, model: SpotterModel) -> None:
+        self.model, self.state = model, SpotterState(model)
+        self.levels = BandLevels(model.bands, model.frame_s)
+
+    def probabilities(self, sound: Sound) -> FloatArray:
+        """Probabilities [steps, labels] of a sound at 16 kHz, from a fresh start."""
+        return self.follow(self.levels(torch.from_numpy(sound[None]))[0].numpy())
+
+    def follow(self, frames: FloatArray) -> FloatArray:
+        """Probabilities [steps, labels] of frames [frames, bands]."""
+        self.state.reset()
+        count = len(frames) // self.model.step_frames
+        steps = frames[: count * self.model.step_frames].reshape(count, -1, self.model.bands)
+        return np.array([self.state.step(step) for step in steps])
+
+    def scores(self, sound: Sound, smoothing: int) -> FloatArray:
+        """What the trigger compares with its thresholds [steps, words]."""
+        return smoothed(self.probabilities(sound)[:, : len(CORE_WORDS)], smoothing)
+
+
+def peaks(scores: FloatArray, step_s: float) -> list[float]:
+    """Highest values of one word's scores [steps], at least APART_S apart, highest first."""
+    apart = round(APART_S / step_s)
+    left, found = scores.copy(), []
+    while len(left) and (best := int(left.argmax())) >= 0 and left[best] > 0.01:
+        found.append(float(left[best]))
+        left[max(0, best - apart) : best + apart + 1] = 0.0
+    return found
+
+
+@dataclass
+class FalsePeaks:
+    """Peaks of each word where it was not said, and how long was listened."""
+
+    peaks: list[list[float]]  #: of each word, highest first
+    hours: float
+
+    def rate(self, word: int, threshold: float) -> float:
+        """False accepts per hour of a word."""
+        return float(np.sum(np.array(self.peaks[word]) >= threshold)) / self.hours
+
+
+def false_peaks(streams: Iterable[tuple[FloatArray, str]], step_s: float) -> FalsePeaks:
+    """From scores [steps, words] and the transcript of each recording.
+
+    As many of a word's highest peaks as the transcript has of that word count as true.
+    """
+    found: list[list[float]] = [[] for _ in CORE_WORDS]
+    steps = 0
+    for scores, text in streams:
+        steps += len(scores)
+        said = words_of(text)
+        for number, word in enumerate(CORE_WORDS):
+            found[number] += peaks(scores[:, number], step_s)[said.count(word) :]
+    return FalsePeaks([sorted(p, reverse=True) for p in found], steps * step_s / 3600)
+
+
+def running_speech(listener: Listener, store: AudioStore, numbers: Sequence[int], smoothing: int):  # type: ignore[no-untyped-def]
+    """Scores and transcript of each recording."""
+    for i in numbers:
+        yield listener.scores(store.get(i), smoothing), store.recordings[i].text
+
+
+def log_odds(score: FloatArray | float) -> FloatArray:
+    """Of scores within 0 … 1."""
+    clipped = np.clip(score, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def sensitivity(false: FalsePeaks) -> dict[str, tuple[float, float]]:
+    """For each word (start, slope): log rate per hour = start + slope · log odds of the threshold.
+
+    The slope and a common start are fitted to the POOLED highest peaks of all words; each word's
+    own start lies half-way between the common one and that of its OWN highest peaks, as single
+    words have few.
+    """
+    everything = sorted((peak for found in false.peaks for peak in found), reverse=True)
+    pooled = log_odds(np.array(everything[:POOLED]))
+    rates = (np.arange(len(pooled)) + 0.7) / (false.hours * len(CORE_WORDS))
+    slope, start = np.polyfit(pooled, np.log(rates), 1)
+    curve = {}
+    for word, found in zip(CORE_WORDS, false.peaks, strict=True):
+        highest = log_odds(np.array(found[:OWN]))
+        own = np.log((np.arange(len(highest)) + 0.7) / false.hours) - slope * highest
+        mean = float(own.mean()) if len(own) else start
+        curve[word] = (float(start + mean) / 2, float(slope))
+    return curve
+
+
+def embedded(
+    rng: np.random.Generator, clip: Sound, noises: AudioStore | None, snr_db: float
+) -> Sound:
+    """The clip with AROUND_S before and after it, in noise at ``snr_db`` or (no noises) in none."""
+    around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
+    sound = np.concatenate([around, clip, around])
+    if noises is None:
+        return sound
+    noise = noises.get(int(rng.integers(len(noises))))
+    noise = np.resize(np.roll(noise, -int(rng.integers(len(noise)))), len(sound))
+    level = speech_rms(clip) * 10 ** (-snr_db / 20)
+    return (sound + noise * np.float32(level / max(rms(noise), 1e-9))).astype(np.float32)
