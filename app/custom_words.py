@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from app.errors import ModelError
 from app.sessions import Float32Array, SpotterModel
 from assets import MODELS
+from dsp.peaks import peaks, rate_line
 
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
@@ -69,31 +70,17 @@ class Background:
         """
         cosines = self.examples @ direction
         apart = max(1, round(len(cosines) / self.hours / 3600))  # one second
-        peaks: list[float] = []
-        while len(peaks) < PEAKS:
-            best = int(cosines.argmax())
-            peaks.append(float(cosines[best]))
-            cosines[max(0, best - apart) : best + apart + 1] = -1.0
-        rates = np.log((np.arange(PEAKS) + 0.7) / self.hours)
-        slope, start = np.polyfit(peaks, rates, 1)
+        slope, start = rate_line(cosines[peaks(cosines, apart, most=PEAKS)], self.hours)
         return float(np.clip((np.log(per_hour) - start) / slope, 0.05, 0.99))
 
 
 class Matcher:
-    """Scores of custom words on a stream of embeddings."""
+    """How like custom words an embedding is."""
 
     def __init__(self, words: Sequence[CustomWord], background: Background) -> None:
         self.words, self.background = words, background
         self._directions = np.array([word.direction for word in words], dtype=np.float32)
-        self.reset()
 
-    def reset(self) -> None:
-        """Nothing heard."""
-        self._recent = np.zeros((self.background.averaged, len(self.words)), np.float32)
-        self._turn = 0
-
-    def update(self, embedding: Float32Array) -> Float32Array:
-        """After one more embedding [features]: cosine with each word [words], 0 or more."""
-        self._recent[self._turn] = self._directions @ self.background.place(embedding)
-        self._turn = (self._turn + 1) % len(self._recent)
-        return np.asarray(np.maximum(self._recent.mean(axis=0), 0.0), dtype=np.float32)
+    def cosines(self, embedding: Float32Array) -> Float32Array:
+        """Of an embedding [features] with each word [words]."""
+        return self._directions @ self.background.place(embedding)

@@ -109,7 +109,8 @@ class Spotter:
         self._triggers = [Trigger(sensitivity.thresholds(model, custom), TriggerSettings())]
         if self._matcher:
             thresholds = sensitivity.custom_thresholds(self._matcher)
-            self._triggers.append(Trigger(thresholds, TriggerSettings(smoothing=1)))
+            settings = TriggerSettings(smoothing=self._matcher.background.averaged)
+            self._triggers.append(Trigger(thresholds, settings))
         self._hops_per_frame = round(model.frame_s / model.hop_s)
         self._levels = FrameRing(round(model.window_s / model.frame_s), 1, float(log_power(0.0)))
         self.reset()
@@ -135,8 +136,6 @@ class Spotter:
         self._levels.reset()
         for trigger in self._triggers:
             trigger.reset()
-        if self._matcher:
-            self._matcher.reset()
         self._power = np.zeros(self.model.pooling.shape[1], np.float32)
         self._frames = np.zeros((self.model.step_frames, self.model.bands), np.float32)
         self._hops = 0
@@ -164,7 +163,7 @@ class Spotter:
         known = self.probabilities[: len(self.model.words)]
         fired = self._triggers[0].update(now_s, known)
         if self._matcher:
-            cosines = self._matcher.update(self.state.embedding)
+            cosines = self._matcher.cosines(self.state.embedding)
             learnt = self._triggers[1].update(now_s, cosines)
             if fired is None and learnt is not None:
                 fired = len(self.model.words) + learnt

@@ -19,11 +19,12 @@ from app.custom_words import PEAKS, Background
 from app.enrolment import AFTER_STEPS, AROUND_S
 from app.sessions import SpotterModel
 from app.spotter import last_loud
-from bench.detection import peaks
+from bench.detection import heights
 from bench.report import table, write_section
+from dsp.peaks import rate_line
 from export.background import AVERAGED, embeddings, unheard
 from models.data import SAMPLERATE, AudioStore, find_recordings
-from models.keyword_data import Corpus, held_out, words_of
+from models.keyword_data import Corpus, words_of
 from models.keywords import CUSTOM_WORDS, STEP_FRAMES, KeywordSpotter, load
 from models.mixing import Sound
 
@@ -104,8 +105,7 @@ def by_coherence(enrolled: Sequence[Heard]) -> Callable[[Heard], FloatArray]:
 
 def threshold(found: list[float], hours: float) -> float:
     """At which PER_HOUR peaks an hour are expected; as ``app.custom_words`` does."""
-    rates = np.log((np.arange(PEAKS) + 0.7) / hours)
-    slope, start = np.polyfit(sorted(found, reverse=True)[:PEAKS], rates, 1)
+    slope, start = rate_line(np.array(sorted(found, reverse=True)[:PEAKS]), hours)
     return float((np.log(PER_HOUR) - start) / slope)
 
 
@@ -116,7 +116,7 @@ def all_peaks(
     return [
         peak
         for heard in sounds
-        for peak in peaks(score(heard), step_s)[words_of(heard.text).count(word) :][:PEAKS]
+        for peak in heights(score(heard), step_s)[words_of(heard.text).count(word) :][:PEAKS]
     ]
 
 
@@ -165,13 +165,11 @@ def main(data: Path, checkpoint: Path, work: Path) -> None:
     (model, _), corpus = load(checkpoint), Corpus(find_recordings(data), work)
     background = Background(SpotterModel())
 
-    def listen(store: AudioStore, numbers: Sequence[int]) -> list[Heard]:
-        return [hear(model, corpus, store.get(i), store.recordings[i].text) for i in numbers]
+    def listen(recordings: Sequence[tuple[AudioStore, int]]) -> list[Heard]:
+        return [hear(model, corpus, s.get(i), s.recordings[i].text) for s, i in recordings]
 
-    tuning = listen(corpus.speech, unheard(corpus, 1.0))
-    lot = [i for i, r in enumerate(corpus.speech.recordings) if r.text and held_out(r) == 2]
-    judging = listen(corpus.speech, lot)
-    judging += listen(corpus.dev_speech, range(len(corpus.dev_speech)))
+    tuning = listen([(corpus.speech, i) for i in unheard(corpus, 1.0)])
+    judging = listen(corpus.judged_on())
     clips = recorded(model, corpus)
     step_s = STEP_FRAMES * model.config.frame_s
     rows = []

@@ -23,7 +23,7 @@ from bench import peers
 from bench.report import table, write_section
 from bench.scores import Dnsmos, edge_energy_kept, estoi, sdr_db, wideband_pesq
 from models.data import SAMPLERATE, AudioStore, find_recordings
-from models.mixing import Sound, rms, speech_rms
+from models.mixing import Sound, noise_scale, rms, speech_rms
 from models.train_denoiser import DEV_SNRS_DB, stores
 
 LONGEST_S = 6
@@ -142,8 +142,7 @@ def noise_for(rng: np.random.Generator, store: AudioStore, length: int) -> tuple
 
 def mixed(clean: Sound, noise: Sound, snr_db: float) -> Sound:
     """Clean speech in noise that is ``snr_db`` softer than its spoken parts."""
-    scale = speech_rms(clean) * 10 ** (-snr_db / 20) / rms(noise)
-    return (clean + noise * np.float32(scale)).astype(np.float32)
+    return (clean + noise * noise_scale(clean, noise, snr_db)).astype(np.float32)
 
 
 def measure(settings: Settings, sentences: int | None, jobs: int) -> list[Scores]:

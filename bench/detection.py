@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from app.sessions import SpotterModel, SpotterState
+from dsp.peaks import log_rates, peaks, rate_line
 from dsp.trigger import smoothed
 from models.data import SAMPLERATE, AudioStore
 from models.keyword_data import BandLevels, words_of
 from models.keywords import CORE_WORDS
-from models.mixing import Sound, rms, speech_rms
+from models.mixing import Sound, noise_scale
 
 FloatArray = NDArray[np.floating]
 
 #: Peaks of one word nearer than this belong to one event, s.
 APART_S = 1.0
+#: Lower scores are no peaks.
+LEAST = 0.01
 #: Highest peaks of all words together, and of each, that threshold curves are fitted to.
 POOLED, OWN = 20, 5
 #: Silence or noise before and after an embedded clip, s.
@@ -49,14 +52,9 @@ class Listener:
         return smoothed(self.probabilities(sound)[:, : len(CORE_WORDS)], smoothing)
 
 
-def peaks(scores: FloatArray, step_s: float) -> list[float]:
-    """Highest values of one word's scores [steps], at least APART_S apart, highest first."""
-    apart = round(APART_S / step_s)
-    left, found = scores.copy(), []
-    while len(left) and (best := int(left.argmax())) >= 0 and left[best] > 0.01:
-        found.append(float(left[best]))
-        left[max(0, best - apart) : best + apart + 1] = 0.0
-    return found
+def heights(scores: FloatArray, step_s: float) -> list[float]:
+    """Of the peaks of one word's scores [steps], at least APART_S apart, highest first."""
+    return [float(scores[i]) for i in peaks(scores, round(APART_S / step_s), LEAST)]
 
 
 @dataclass
@@ -82,13 +80,15 @@ def false_peaks(streams: Iterable[tuple[FloatArray, str]], step_s: float) -> Fal
         steps += len(scores)
         said = words_of(text)
         for number, word in enumerate(CORE_WORDS):
-            found[number] += peaks(scores[:, number], step_s)[said.count(word) :]
+            found[number] += heights(scores[:, number], step_s)[said.count(word) :]
     return FalsePeaks([sorted(p, reverse=True) for p in found], steps * step_s / 3600)
 
 
-def running_speech(listener: Listener, store: AudioStore, numbers: Sequence[int], smoothing: int):  # type: ignore[no-untyped-def]
-    """Scores and transcript of each recording."""
-    for i in numbers:
+def running_speech(
+    listener: Listener, recordings: Iterable[tuple[AudioStore, int]], smoothing: int
+) -> Iterator[tuple[FloatArray, str]]:
+    """Scores and transcript of each recording (store, index)."""
+    for store, i in recordings:
         yield listener.scores(store.get(i), smoothing), store.recordings[i].text
 
 
@@ -107,14 +107,13 @@ def sensitivity(false: FalsePeaks) -> dict[str, tuple[float, float]]:
     """
     everything = sorted((peak for found in false.peaks for peak in found), reverse=True)
     pooled = log_odds(np.array(everything[:POOLED]))
-    rates = (np.arange(len(pooled)) + 0.7) / (false.hours * len(CORE_WORDS))
-    slope, start = np.polyfit(pooled, np.log(rates), 1)
+    slope, start = rate_line(pooled, false.hours * len(CORE_WORDS))
     curve = {}
     for word, found in zip(CORE_WORDS, false.peaks, strict=True):
         highest = log_odds(np.array(found[:OWN]))
-        own = np.log((np.arange(len(highest)) + 0.7) / false.hours) - slope * highest
+        own = log_rates(len(highest), false.hours) - slope * highest
         mean = float(own.mean()) if len(own) else start
-        curve[word] = (float(start + mean) / 2, float(slope))
+        curve[word] = ((start + mean) / 2, slope)
     return curve
 
 
@@ -128,5 +127,4 @@ def embedded(
         return sound
     noise = noises.get(int(rng.integers(len(noises))))
     noise = np.resize(np.roll(noise, -int(rng.integers(len(noise)))), len(sound))
-    level = speech_rms(clip) * 10 ** (-snr_db / 20)
-    return (sound + noise * np.float32(level / max(rms(noise), 1e-9))).astype(np.float32)
+    return (sound + noise * noise_scale(clip, noise, snr_db)).astype(np.float32)

@@ -82,18 +82,13 @@ class Detection:
 
     def __init__(self, listener: Listener, corpus: Corpus) -> None:
         smoothing = TriggerSettings.smoothing
-        lots: dict[int, list[int]] = {1: [], 2: []}
-        for i, recording in enumerate(corpus.speech.recordings):
-            if recording.text and held_out(recording):
-                lots[held_out(recording)].append(i)
+        speech = corpus.speech
+        tuning = [(speech, i) for i, r in enumerate(speech.recordings)
+                  if r.text and held_out(r) == 1]  # fmt: skip
         step_s = listener.model.step_s
-        first = running_speech(listener, corpus.speech, lots[1], smoothing)
-        self.curve = sensitivity(false_peaks(first, step_s))
-        second = [
-            *running_speech(listener, corpus.speech, lots[2], smoothing),
-            *running_speech(listener, corpus.dev_speech, range(len(corpus.dev_speech)), smoothing),
-        ]
-        self.false = false_peaks(second, step_s)
+        self.curve = sensitivity(false_peaks(running_speech(listener, tuning, smoothing), step_s))
+        judging = running_speech(listener, corpus.judged_on(), smoothing)
+        self.false = false_peaks(judging, step_s)
         silent = [(listener.scores(corpus.dev_noise.get(i), smoothing), "")
                   for i in range(len(corpus.dev_noise))]  # fmt: skip
         self.noise = false_peaks(silent, step_s)

@@ -21,7 +21,7 @@ from app.sessions import SpotterModel
 from bench.detection import embedded
 from bench.report import table, write_section
 from models.data import SAMPLERATE, find_recordings
-from models.keyword_data import NOISY_DB, Corpus, held_out, words_of
+from models.keyword_data import NOISY_DB, Corpus, words_of
 from models.keywords import CORE_WORDS
 from models.mixing import Sound
 from models.synthetic_voices import spoken_words
@@ -78,11 +78,8 @@ def hits(spot: Spotter, phrases: tuple[str, ...], corpus: Corpus) -> float:
 
 def left_running(spot: Spotter, corpus: Corpus) -> tuple[float, float]:
     """False accepts per hour of all words together, and seconds spent per second of sound."""
-    speech = corpus.speech
-    lot = [(speech, i) for i, r in enumerate(speech.recordings) if r.text and held_out(r) == 2]
-    lot += [(corpus.dev_speech, i) for i in range(len(corpus.dev_speech))]
     false, seconds, begin = 0, 0.0, time.perf_counter()
-    for store, i in lot:
+    for store, i in corpus.judged_on():
         sound, said = store.get(i), words_of(store.recordings[i].text)
         seconds += len(sound) / SAMPLERATE
         for word in spot(sound):

@@ -15,7 +15,6 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from models.data import SAMPLERATE, find_recordings
 from models.keyword_data import Corpus, held_out
@@ -30,10 +29,7 @@ AVERAGED, EVERY = 3, 4
 def embeddings(model: KeywordSpotter, frames: torch.Tensor) -> NDArray[np.float32]:
     """Of every step of a recording's frames [1, frames, bands], from a fresh start."""
     with torch.no_grad():
-        tokens, _ = model.inlet(frames, model.inlet.first_past())
-        padded = F.pad(tokens[0], (0, 0, model.config.tokens - 1, 0))
-        windows = padded.unfold(0, model.config.tokens, 1).transpose(1, 2)
-        return course(windows).numpy()
+        return course(model.seconds(frames)).numpy()
 
 
 def unheard(corpus: Corpus, hours: float) -> list[int]:

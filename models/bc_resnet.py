@@ -5,37 +5,21 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.stem import KERNEL, SubBandNorm
+from models.stem import BroadcastBlock
 
 #: Frames it looks at.
 SECOND = 62
+DROPOUT = 0.1
 
 
-class PaddedBlock(nn.Module):
+class PaddedBlock(BroadcastBlock):
     """A broadcasted residual block that sees as much of the future as of the past."""
 
-    def __init__(self, before: int, after: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        self.residual = before == after and stride == 1
-        self.change = nn.Identity() if self.residual else nn.Sequential(
-            nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-        )  # fmt: skip
-        self.over_bands = nn.Sequential(
-            nn.Conv2d(after, after, (KERNEL, 1), (stride, 1), (1, 0), groups=after, bias=False),
-            SubBandNorm(after),
-        )
-        self.over_time = nn.Sequential(
-            nn.Conv2d(after, after, (1, KERNEL), padding=(0, dilation), dilation=(1, dilation),
-                      groups=after, bias=False),
-            nn.BatchNorm2d(after), nn.SiLU(), nn.Conv2d(after, after, 1, bias=False),
-            nn.Dropout2d(0.1),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """[batch, before, bands, frames] → [batch, after, bands / stride, frames]."""
-        spread = self.over_bands(self.change(x))
-        y = spread + self.over_time(spread.mean(2, keepdim=True))
-        return F.relu(y + x if self.residual else y)
+        spread = self.norm(self.over_bands(self.change(x)))
+        side = self.past_frames // 2
+        return self.joined(x, spread, F.pad(spread.mean(2), (side, side)))
 
 
 class BCResNet(nn.Module):
@@ -52,7 +36,8 @@ class BCResNet(nn.Module):
         before = 16
         for channels, stride, dilation, blocks in self.STAGES:
             for number in range(blocks):
-                layers.append(PaddedBlock(before, channels, stride if number == 0 else 1, dilation))
+                here = stride if number == 0 else 1
+                layers.append(PaddedBlock(before, channels, here, dilation, DROPOUT))
                 before = channels
         self.body = nn.Sequential(*layers)
         self.gather = nn.Sequential(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from dsp.peaks import peaks
 from models.data import SAMPLERATE
 from models.keyword_data import CLIP, HELD_WORDS, Corpus, Examples, words_of
 from models.keywords import (
@@ -23,14 +23,13 @@ from models.keywords import (
     label_scores,
 )
 from models.mixing import Sound
-from models.rooms import room_responses
 from models.synthetic_voices import spoken_words
 from models.training import save_atomically
 
 #: Words of the spoken vocabulary, and readings of each.
 VOCABULARY, READINGS = 300, 8
 #: Words that sound much like a core word, synthetic readings of each, and the least probability
-#: at which running speech counts as taken for a core word.
+#: at which running speech counts as taken for a core word; steps between two such places.
 CONFUSABLE = (
     "now", "stopped", "stuff", "step", "top", "stock", "start", "star", "shop", "store", "town",
     "done", "dawn", "gown", "noun", "round", "doubt", "rye", "ride", "rice", "rise", "light",
@@ -40,7 +39,7 @@ CONFUSABLE = (
     "aunt", "honest", "of", "often", "awful", "loft", "cough", "cup", "app", "but", "us", "upper",
     "pub", "hop",
 )  # fmt: skip
-CONFUSED, MINED_ABOVE = 12, 0.25
+CONFUSED, MINED_ABOVE, MINED_APART = 12, 0.25, 15
 
 
 class Kept(ABC):
@@ -83,7 +82,7 @@ class Copies(Kept):
         """One augmented pass."""
         words = tuple(name for name in CLASSES if not name.startswith("_"))
         self._spoken = self._spoken or spoken_words(words, self.each, seed=3)
-        return self.corpus.copy(number, self._spoken, room_responses(100, seed=4))
+        return self.corpus.copy(number, self._spoken)
 
 
 class SpokenVocabulary(Kept):
@@ -100,7 +99,7 @@ class SpokenVocabulary(Kept):
     def make(self, number: int) -> Examples:
         """Each reading in other circumstances."""
         self._spoken = self._spoken or spoken_words(tuple(self.words), READINGS, seed=5)
-        frames = self.corpus.augmented((2, number), self._spoken, room_responses(100, seed=4))
+        frames = self.corpus.augmented((2, number), self._spoken)
         return Examples(frames, torch.tensor([self.words.index(w) for w, _ in self._spoken]))
 
 
@@ -124,7 +123,7 @@ class HardNegatives(Kept):
         if not self._clips:
             alike = spoken_words(CONFUSABLE, CONFUSED, seed=6)
             self._clips = [*self.mined(), *((UNKNOWN, clip) for _, clip in alike)]
-        frames = self.corpus.augmented((3, number), self._clips, room_responses(100, seed=4))
+        frames = self.corpus.augmented((3, number), self._clips)
         return Examples(frames, torch.tensor([CLASSES.index(name) for name, _ in self._clips]))
 
     def mined(self) -> list[tuple[str, Sound]]:
@@ -142,7 +141,8 @@ class HardNegatives(Kept):
         parts, levels = [], self.corpus.levels
         scores = word_scores(self._spotter, levels(torch.from_numpy(sound[None])))
         for number, word in enumerate(CORE_WORDS):
-            for place in loudest(scores[:, number], MINED_ABOVE)[said.count(word) :]:
+            found = peaks(scores[:, number].numpy(), MINED_APART, MINED_ABOVE)
+            for place in found[said.count(word) :]:
                 end = round((place + 1) * STEP_FRAMES * levels.frame_s * SAMPLERATE)
                 parts.append(sound[max(0, end - CLIP) : end])
         return parts
@@ -150,22 +150,9 @@ class HardNegatives(Kept):
 
 def word_scores(spotter: KeywordSpotter, frames: Tensor) -> Tensor:
     """Probabilities of the core words at every step of one sound [steps, words]."""
-    size = spotter.config.tokens
     with torch.no_grad():
-        tokens, _ = spotter.inlet(frames, spotter.inlet.first_past())
-        padded = F.pad(tokens[0], (0, 0, size - 1, 0))
-        scores = spotter.attend(padded.unfold(0, size, 1).transpose(1, 2))[0]
+        scores = spotter.attend(spotter.seconds(frames))[0]
         return label_scores(scores).softmax(-1)[:, : len(CORE_WORDS)]
-
-
-def loudest(scores: Tensor, least: float) -> list[int]:
-    """Steps of the peaks above ``least``, half a second apart, highest first."""
-    left, places = scores.clone(), []
-    while len(left) and left.max() > least:
-        best = int(left.argmax())
-        places.append(best)
-        left[max(0, best - 15) : best + 16] = 0.0
-    return places
 
 
 def vocabulary(corpus: Corpus) -> list[str]:

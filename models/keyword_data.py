@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from models.keywords import (
     SILENCE,
     UNKNOWN,
 )
-from models.mixing import Sound, colored_noise, coloured, rms, speech_rms
+from models.mixing import Sound, colored_noise, coloured, noise_scale, rms, speech_rms
+from models.rooms import room_responses
 from models.synthetic_voices import speak_by_anyone
 
 CLIP = SAMPLERATE  #: one second
@@ -109,8 +111,7 @@ class Augmenter:
             sound = coloured(rng, sound, 8.0)
         if rng.random() < 0.8:
             noise = self.background(rng)
-            level = speech_rms(sound) * 10 ** (-rng.uniform(-3, 30) / 20)
-            sound = sound + noise * np.float32(level / max(rms(noise), 1e-9))
+            sound = sound + noise * noise_scale(sound, noise, rng.uniform(-3, 30))
         return leveled(rng, sound)
 
     def background(self, rng: np.random.Generator) -> Sound:
@@ -211,10 +212,21 @@ class Corpus:
             i for i, r in enumerate(self.speech.recordings) if r.text and not held_out(r)
         ]
 
-    def copy(self, number: int, synthetic: list[tuple[str, Sound]], rooms: list[Sound]) -> Examples:
+    @cached_property
+    def rooms(self) -> list[Sound]:
+        """Responses of the rooms that training clips are put into."""
+        return room_responses(100, seed=4)
+
+    def judged_on(self) -> list[tuple[AudioStore, int]]:
+        """Running speech that counts false accepts: (store, index) of lot 2 and the dev readers."""
+        lot = [(self.speech, i) for i, r in enumerate(self.speech.recordings)
+               if r.text and held_out(r) == 2]  # fmt: skip
+        return lot + [(self.dev_speech, i) for i in range(len(self.dev_speech))]
+
+    def copy(self, number: int, synthetic: list[tuple[str, Sound]]) -> Examples:
         """One augmented pass over everything there is to train on; labels count CLASSES."""
         rng = np.random.default_rng((1, number))
-        augment = Augmenter(self.noise, rooms)
+        augment = Augmenter(self.noise, self.rooms)
         sounds, labels = [], []
         for name, clip in self._clips(rng, synthetic) + self._speech(rng):
             sounds.append(augment(rng, clip, self._before(rng)))
@@ -225,12 +237,10 @@ class Corpus:
         labels += [CLASSES.index(SILENCE)] * len(quiet)
         return self._examples(sounds, labels)
 
-    def augmented(
-        self, seed: tuple[int, int], clips: list[tuple[str, Sound]], rooms: list[Sound]
-    ) -> Tensor:
+    def augmented(self, seed: tuple[int, int], clips: list[tuple[str, Sound]]) -> Tensor:
         """Frames of each clip in other circumstances [clips, frames, bands]."""
         rng = np.random.default_rng(seed)
-        augment = Augmenter(self.noise, rooms)
+        augment = Augmenter(self.noise, self.rooms)
         sounds = [augment(rng, clip, self._before(rng)) for _, clip in clips]
         return self._examples(sounds, [0] * len(sounds)).frames
 
@@ -298,8 +308,7 @@ class Corpus:
             sound = placed(self.dev_words.get(i), 0)
             if snr_db is not None:
                 noise = augment.background(rng)
-                level = speech_rms(sound) * 10 ** (-snr_db / 20)
-                sound = sound + noise * np.float32(level / max(rms(noise), 1e-9))
+                sound = sound + noise * noise_scale(sound, noise, snr_db)
             sounds.append(change(sound) if change else sound)
             labels.append(LABELS.index(recording.label if recording.label in LABELS else UNKNOWN))
         for i in range(len(self.dev_silence)):

@@ -153,6 +153,16 @@ class KeywordSpotter(nn.Module):
         scores, pooled, view = self.attend(tokens)
         return Heard(scores, pooled, course(tokens), view), [*past, tokens]
 
+    def seconds(self, frames: Tensor) -> Tensor:
+        """Tokens of the second before every step of one sound [steps, tokens, width].
+
+        Of frames [1, frames, bands], from a fresh start.
+        """
+        tokens, _ = self.inlet(frames, self.inlet.first_past())
+        size = self.config.tokens
+        padded = nn.functional.pad(tokens[0], (0, 0, size - 1, 0))
+        return padded.unfold(0, size, 1).transpose(1, 2)
+
     def attend(self, tokens: Tensor) -> tuple[Tensor, Tensor, Synchronisation | None]:
         """Tokens of a second [batch, tokens, width] → scores, their pooled source, and the view."""
         x, view = self.dropout(tokens) + self.position, None

@@ -56,6 +56,11 @@ def speech_rms(speech: Sound) -> float:
     return float(np.sqrt(power[power >= power.max() * 1e-3].mean() + TINY**2))
 
 
+def noise_scale(speech: Sound, noise: Sound, snr_db: float) -> np.float32:
+    """What makes ``noise`` lie ``snr_db`` below the spoken parts of ``speech``."""
+    return np.float32(speech_rms(speech) * 10 ** (-snr_db / 20) / rms(noise))
+
+
 def colored_noise(rng: np.random.Generator, length: int, tilt_db_per_octave: float) -> Sound:
     """Gaussian noise [samples] of RMS 1 whose spectrum falls by ``tilt_db_per_octave``."""
     spectrum = np.fft.rfft(rng.standard_normal(length))

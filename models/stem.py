@@ -88,9 +88,16 @@ class BroadcastBlock(nn.Module):
         """[batch, before, bands, frames], past [batch, after, past_frames] → y; new past."""
         spread = self.norm(self.over_bands(self.change(x)))
         average = torch.cat([past, spread.mean(2)], -1)
+        return self.joined(x, spread, average), average[..., -self.past_frames :]
+
+    def joined(self, x: Tensor, spread: Tensor, average: Tensor) -> Tensor:
+        """The input, what the bands say, and what the band average says over time, added up.
+
+        ``average`` [batch, after, frames + past_frames] gives as many frames as ``spread`` has.
+        """
         timed = self.dropout(self.mix(F.silu(self.time_norm(self.over_time(average)))))
         y = spread + timed[:, :, None]
-        return F.relu(y + x if self.residual else y), average[..., -self.past_frames :]
+        return F.relu(y + x if self.residual else y)
 
 
 class CausalStem(nn.Module):
