@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.errors import DeviceError
+from app.processes import alive
 
 _PREFIX = "resonance"
 
@@ -85,18 +86,8 @@ def clear_away() -> None:
     for line in _pactl("list", "short", "modules").splitlines():
         number, *facts = line.split("\t")
         owner = re.search(rf"(?:sink|source)_name={_PREFIX}_(?:sink|mic)_(\d+)", " ".join(facts))
-        if owner and not _alive(int(owner[1])):
+        if owner and not alive(int(owner[1])):
             _unload(int(number))
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _load(module: str, *arguments: str) -> int:

@@ -1,0 +1,361 @@
+"""What a running engine shows: one writer, any number of viewers in any process, nobody waits.
+
+A board is a piece of memory with five rings: the sound itself, and rows about every block, every
+hop of the bank, every step of the spotter and every keyword. Rows are numbered from 0; a ring
+keeps the last ones. A row's number is taken away while it is rewritten and put back afterwards,
+so a reader knows which rows it copied whole. Boards lie in a file that processes map
+(``/dev/shm`` where there is one), or in plain memory.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import UserError
+from app.processes import alive
+from app.sessions import Float32Array
+
+Rows = NDArray[np.void]
+
+_MAGIC = b"resonance board 1\n"
+_NAME = "resonance-board"
+#: Bytes kept for the facts, which are JSON.
+_FACTS = 1 << 16
+_ALIGN = 64
+#: Rows that a ring keeps: about 5 s of blocks, 4 s of hops, 2 s of steps.
+BLOCKS, HOPS, STEPS, EVENTS = 512, 512, 64, 64
+_ROW_RINGS = ("blocks", "hops", "steps", "events")
+#: Running totals in every row about a block.
+COUNTERS = (
+    "blocks",  # handed over by the devices
+    "late_blocks",  # took longer to process than to play
+    "input_overflows", "input_underflows", "output_overflows", "output_underflows",
+    "ring_empty", "ring_full",  # of the bridge between two clocks
+    "overloads",  # times the dry sound took over
+    "dry_blocks",  # played dry because of that
+    "howls",  # times feedback was stopped
+    "bad_samples",  # not finite, heard as silence
+)  # fmt: skip
+
+
+class Ring:
+    """The last rows of something that goes on, in memory that others may read.
+
+    Parameters
+    ----------
+    memory
+        Bytes, at least :meth:`size` of the same dtype and length.
+    dtype
+        Of a row; a field ``number`` is added.
+    length
+        Rows kept.
+    """
+
+    def __init__(self, memory: NDArray[np.uint8], dtype: np.dtype[Any], length: int) -> None:
+        self._count = memory[:8].view(np.int64)
+        self._rows = memory[_ALIGN : self.size(dtype, length)].view(_numbered(dtype))
+        self._numbers = self._rows["number"]
+        #: The rows' fields [length, …], for the writer.
+        self.fields = {name: self._rows[name] for name in dtype.names or ()}
+
+    @staticmethod
+    def size(dtype: np.dtype[Any], length: int) -> int:
+        """Bytes needed."""
+        return _ALIGN + _numbered(dtype).itemsize * length
+
+    @property
+    def count(self) -> int:
+        """Rows written so far; the last one's number is one less."""
+        return int(self._count[0])
+
+    def begin(self) -> int:
+        """The place in :attr:`fields` for the next row; nobody reads it until :meth:`commit`."""
+        place = self.count % len(self._rows)
+        self._numbers[place] = -1
+        return place
+
+    def commit(self) -> None:
+        """Let others read the row begun."""
+        count = self.count
+        self._numbers[count % len(self._rows)] = count
+        self._count[0] = count + 1
+
+    def since(self, number: int = 0) -> Rows:
+        """A copy of every row from ``number`` on that is still kept, oldest first."""
+        count = self.count
+        wanted = np.arange(max(number, count - len(self._rows), 0), count)
+        places = wanted % len(self._rows)
+        before = self._numbers[places]
+        rows: Rows = self._rows[places]
+        after = self._numbers[places]
+        whole: Rows = rows[(before == wanted) & (after == wanted)]
+        return whole
+
+    def last(self) -> np.void | None:
+        """A copy of the newest row, or None while there is none."""
+        rows = self.since(self.count - 1)
+        return rows[-1] if len(rows) else None
+
+
+class SoundRing:
+    """The last samples heard and played, [samples, 2].
+
+    Parameters
+    ----------
+    memory
+        Bytes, at least :meth:`size` of the same length.
+    length
+        Samples kept.
+    """
+
+    def __init__(self, memory: NDArray[np.uint8], length: int) -> None:
+        # Samples from _counts[0] on are being written, those before _counts[1] are whole.
+        self._counts = memory[:16].view(np.int64)
+        self._sound = memory[_ALIGN : self.size(length)].view(np.float32).reshape(length, 2)
+
+    @staticmethod
+    def size(length: int) -> int:
+        """Bytes needed."""
+        return _ALIGN + 8 * length
+
+    def __len__(self) -> int:
+        return len(self._sound)
+
+    @property
+    def count(self) -> int:
+        """Samples written so far."""
+        return int(self._counts[1])
+
+    def put(self, heard: Float32Array, played: Float32Array) -> None:
+        """Add a block, both [samples], at most as long as the ring."""
+        count, length = self.count, len(self._sound)
+        self._counts[0] = count + len(heard)
+        start = count % length
+        first = min(len(heard), length - start)
+        for column, sound in enumerate((heard, played)):
+            self._sound[start : start + first, column] = sound[:first]
+            self._sound[: len(sound) - first, column] = sound[first:]
+        self._counts[1] = count + len(heard)
+
+    def since(self, sample: int) -> tuple[int, Float32Array]:
+        """The samples from ``sample`` on that are still kept, and the number of the first."""
+        count, length = self.count, len(self._sound)
+        start = max(sample, count - length, 0)
+        sound = self._sound[np.arange(start, count) % length]
+        overwritten = max(0, min(len(sound), int(self._counts[0]) - length - start))
+        return start + overwritten, sound[overwritten:]
+
+    def last(self, samples: int, delay: int = 0) -> Float32Array:
+        """The newest samples but ``delay`` [samples, 2]; silence before the beginning."""
+        stop = self.count - delay
+        numbers = np.arange(stop - samples, stop)
+        sound = self._sound[numbers % len(self._sound)]
+        sound[numbers < max(0, self.count - len(self._sound))] = 0.0
+        return sound
+
+
+class Board:
+    """Rings and facts of a running engine.
+
+    The rings, and the fields of their rows:
+
+    ``sound``
+        Samples heard and played.
+    ``blocks``
+        ``time_s`` of its end, ``samples``, ``busy_s`` of processing; of what was heard and played:
+        ``heard_low``, ``heard_high``, ``heard_power`` (mean square), ``played_…`` likewise;
+        ``voice`` (0 … 1), ``noise_dbfs``, and the totals in :data:`COUNTERS`.
+    ``hops``
+        ``time_s``, ``z`` complex [oscillators] at unit peak gain, ``power`` [oscillators] (mean of
+        |z|² over the hop), ``gain`` complex [oscillators] that the denoiser chose.
+    ``steps``
+        Of the spotter: ``time_s``, ``scores [words]``, ``settled [heads, tokens, d_osc]``,
+        ``order``, ``pull [heads, tokens]``, ``attention [heads, tokens, tokens]``.
+    ``events``
+        ``time_s``, ``keyword``, ``score``.
+
+    Parameters
+    ----------
+    facts
+        JSON: at least ``samplerate``, ``oscillators``, ``words`` (names), ``heads``, ``tokens``,
+        ``d_osc`` (0 without a spotter) and ``kept_s``, the length of the sound ring; anything else
+        viewers should know.
+    path
+        A new file to share; None: memory of this process.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], path: Path | None = None) -> None:
+        text = json.dumps(facts).encode()
+        if len(text) > _FACTS:
+            raise ValueError(f"{len(text)} bytes of facts do not fit into {_FACTS}")
+        parts = _layout(facts)
+        total = sum(_aligned(size) for _, _, _, size in parts) + _FACTS + _ALIGN
+        self.path = path
+        if path:
+            with path.open("xb") as file:
+                file.truncate(total)
+            self._memory = _mapped(path, total)
+        else:
+            self._memory = np.zeros(total, np.uint8)
+        self._memory[_ALIGN : _ALIGN + len(text)] = np.frombuffer(text, np.uint8)
+        self._open(facts)
+        self._memory[: len(_MAGIC)] = np.frombuffer(_MAGIC, np.uint8)  # whole from here on
+
+    @classmethod
+    def attach(cls, path: Path) -> Board:
+        """The board that another process shares as ``path``.
+
+        Raises
+        ------
+        UserError
+            If it is gone or no board of this version.
+        """
+        board = cls.__new__(cls)
+        try:
+            board._memory = _mapped(path, path.stat().st_size)
+        except (OSError, ValueError) as error:
+            raise UserError(f"there is no engine behind {path}: {error}") from error
+        if board._memory[: len(_MAGIC)].tobytes() != _MAGIC:
+            raise UserError(f"{path} is no board of this version; restart the engine")
+        text = board._memory[_ALIGN : _ALIGN + _FACTS].tobytes().rstrip(b"\0")
+        board.path = path
+        board._open(json.loads(text))
+        return board
+
+    def _open(self, facts: Mapping[str, Any]) -> None:
+        self.facts = dict(facts)
+        start = _ALIGN + _FACTS
+        rings: dict[str, Any] = {}
+        for name, dtype, length, size in _layout(facts):
+            memory = self._memory[start : start + size]
+            rings[name] = (
+                SoundRing(memory, length) if dtype is None else Ring(memory, dtype, length)
+            )
+            start += _aligned(size)
+        self.sound: SoundRing = rings["sound"]
+        self.blocks: Ring = rings["blocks"]
+        self.hops: Ring = rings["hops"]
+        self.steps: Ring = rings["steps"]
+        self.events: Ring = rings["events"]
+
+    def counters(self) -> dict[str, int]:
+        """The totals so far."""
+        row = self.blocks.last()
+        return {name: 0 if row is None else int(row[name]) for name in COUNTERS}
+
+    def save(self, path: Path) -> None:
+        """Write all that is kept to an ``.npz`` file that :meth:`load` reads."""
+        rings = {
+            name: getattr(self, name).since() for name in ("blocks", "hops", "steps", "events")
+        }
+        sound = self.sound.since(0)[1]
+        np.savez_compressed(path, facts=json.dumps(self.facts), sound=sound, **rings)
+
+    @classmethod
+    def load(cls, path: Path) -> Board:
+        """A board as :meth:`save` wrote it, in plain memory; rows are numbered from 0 again."""
+        with np.load(path) as content:
+            board = cls(json.loads(str(content["facts"])))
+            sound = content["sound"]
+            board.sound.put(sound[:, 0], sound[:, 1])
+            for name in _ROW_RINGS:
+                ring: Ring = getattr(board, name)
+                for row in content[name]:
+                    place = ring.begin()
+                    for field, values in ring.fields.items():
+                        values[place] = row[field]
+                    ring.commit()
+        return board
+
+    def close(self) -> None:
+        """Take the file away; who has it open may go on reading."""
+        if self.path:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+
+def new_path() -> Path:
+    """A name for a shared board; takes away what crashed processes left."""
+    shared = Path("/dev/shm")
+    folder = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    for old in folder.glob(f"{_NAME}-*"):
+        owner = re.match(rf"{_NAME}-(\d+)-", old.name)
+        if owner and not alive(int(owner[1])):
+            with suppress(OSError):
+                old.unlink()
+    return folder / f"{_NAME}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _numbered(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype([("number", np.int64), *((n, dtype.fields[n][0]) for n in dtype.names)])  # type: ignore[index,union-attr]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN
+
+
+def _mapped(path: Path, total: int) -> NDArray[np.uint8]:
+    with path.open("r+b") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), total), np.uint8)
+
+
+def _layout(facts: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any] | None, int, int]]:
+    """Name, dtype (None for sound), length and bytes of every ring."""
+    oscillators, words = int(facts["oscillators"]), len(facts["words"])
+    heads, tokens, d_osc = (int(facts[name]) for name in ("heads", "tokens", "d_osc"))
+    f4, c8 = np.float32, np.complex64
+    heard, played = (
+        [(f"{side}_{what}", f4) for what in ("low", "high", "power")]
+        for side in ("heard", "played")
+    )
+    block: list[Any] = [
+        ("time_s", "f8"),
+        ("samples", "i8"),
+        ("busy_s", f4),
+        *heard,
+        *played,
+        ("voice", f4),
+        ("noise_dbfs", f4),
+        *((n, "i8") for n in COUNTERS),
+    ]
+    hop: list[Any] = [
+        ("time_s", "f8"),
+        ("z", c8, oscillators),
+        ("power", f4, oscillators),
+        ("gain", c8, oscillators),
+    ]
+    step: list[Any] = [
+        ("time_s", "f8"),
+        ("scores", f4, words),
+        ("settled", f4, (heads, tokens, d_osc)),
+        ("order", f4, (heads, tokens)),
+        ("pull", f4, (heads, tokens)),
+        ("attention", f4, (heads, tokens, tokens)),
+    ]
+    event: list[Any] = [("time_s", "f8"), ("keyword", "U40"), ("score", f4)]
+    kept = max(1, round(facts["kept_s"] * facts["samplerate"]))
+    rings = (
+        ("blocks", block, BLOCKS),
+        ("hops", hop, HOPS),
+        ("steps", step, STEPS),
+        ("events", event, EVENTS),
+    )
+    return [
+        ("sound", None, kept, SoundRing.size(kept)),
+        *(
+            (name, np.dtype(fields), length, Ring.size(np.dtype(fields), length))
+            for name, fields, length in rings
+        ),
+    ]

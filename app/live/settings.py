@@ -1,0 +1,58 @@
+"""What an engine is asked to do, and what it tells: plain values that cross process borders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.custom_words import CustomWord
+from app.spotter import Sensitivity
+
+#: States of an engine.
+LOADING, LISTENING, RECONNECTING, NO_DEVICE, STOPPED = STATES = (
+    "loading", "listening", "reconnecting", "no device", "stopped",
+)  # fmt: skip
+#: Kinds of messages.
+STATE, KEYWORD, WARNING, NOTE = KINDS = ("state", "keyword", "warning", "note")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Everything that can be chosen about live sound; all but ``kept_s`` can change while it runs.
+
+    Device names are as ``resonance devices`` lists them; None is the system's default.
+    """
+
+    input_name: str | None = None
+    output_name: str | None = None
+    #: "in" cleans the microphone, "out" what other programs play.
+    direction: str = "in"
+    #: Play into a microphone that other programs can choose.
+    virtual_mic: bool = False
+    samplerate: float | None = None  #: Hz; None: the input device's
+    block_s: float = 0.01
+    preset: str = "live"
+    limit_db: float | None = None  #: largest attenuation; None: no limit
+    bypass: bool = False  #: play the sound as it came, aligned
+    spot: bool = True  #: listen for keywords
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    custom: tuple[CustomWord, ...] = ()
+    feedback_guard: bool = True  #: stop howling between loudspeaker and microphone
+    kept_s: float = 30.0  #: sound that can be saved after it was heard
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something an engine tells.
+
+    ``kind`` is one of :data:`KINDS`, ``text`` a sentence for people, ``facts`` the same for
+    programs: of a state its name as ``state``; of "listening" also ``board`` (path), ``input``,
+    ``output``, ``samplerate``, ``blocksize``, ``device_latency_s`` (in, out), ``latency_samples``,
+    ``bridge_s`` (between two clocks) and ``realtime`` (priority granted); of a keyword ``time_s``,
+    ``keyword`` and ``score``.
+    """
+
+    kind: str
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
