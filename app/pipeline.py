@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.custom_words import CustomWord
 from app.errors import UserError
@@ -59,7 +60,10 @@ class Pipeline:
         self.limit_db = limit_db
         self.bypass = False  #: play the sound as it came, through the same path
         self.bad_samples = 0  #: samples heard so far that were NaN, infinite or absurdly large
-        self._denoises = denoiser is not None
+        #: Called at the end of each hop with the first channel's oscillators and the gains
+        #: [oscillators] chosen for it (None while only listening), before the next hop begins.
+        self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
+        self.denoiser = denoiser
         self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
         self._streams = [_stream(samplerate, denoiser, spotter) for _ in range(channels)]
         self.latency_samples = self._streams[0].latency_samples
@@ -121,7 +125,7 @@ class Pipeline:
         columns = self._columns(block, out)
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
-        cleaned = np.empty(columns.shape, np.float32) if self._denoises else None
+        cleaned = np.empty(columns.shape, np.float32) if self.denoiser else None
         while start < length:
             stop = min(length, start + self._streams[0].samples_left)
             for channel, stream in enumerate(self._streams):
@@ -142,7 +146,7 @@ class Pipeline:
         for name, array in (("block", block), ("out", out)):
             if array is not None and array.dtype.kind != "f":
                 raise UserError(f"{name} is {array.dtype}; give floats of full scale 1")
-        if self._denoises and (out is None or out.shape != block.shape):
+        if self.denoiser and (out is None or out.shape != block.shape):
             shape = None if out is None else out.shape
             raise UserError(f"out must be an array shaped like block, {block.shape}, not {shape}")
         columns: Float32Array = np.atleast_2d(block.T)
@@ -158,16 +162,17 @@ class Pipeline:
             event = self.spotter.hop(contrast / np.float32(self.channels))
             if event:
                 events.append(event)
-        if not self._denoises:
-            for stream in self._streams:
-                stream.next_hop()
-            return
-        for stream, state in zip(self._streams, self._states, strict=True):
-            gains = state.step(stream.features())
-            kept = np.float32(1.0) if self.bypass else self._kept
-            if kept:
-                gains = gains + kept * (np.complex64(1.0) - gains)
+        for channel, stream in enumerate(self._streams):
+            gains = self._gains(channel) if self.denoiser else None
+            if self.on_hop and channel == 0:
+                self.on_hop(stream, gains)
             stream.next_hop(gains)
+
+    def _gains(self, channel: int) -> NDArray[np.complex64]:
+        """For the next hop [oscillators]."""
+        gains = self._states[channel].step(self._streams[channel].features())
+        kept = np.float32(1.0) if self.bypass else self._kept
+        return gains + kept * (np.complex64(1.0) - gains) if kept else gains
 
 
 def _stream(

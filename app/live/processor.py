@@ -1,0 +1,272 @@
+"""Everything done with a block of live sound; no device, so it runs anywhere at any speed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.live.board import COUNTERS, Board
+from app.pipeline import Pipeline
+from app.sessions import Float32Array
+from app.spotter import KeywordEvent
+from dsp.howl import HowlDetector
+from dsp.stream import BankStream
+
+#: How long the dry sound plays when there is too much to do, s; doubled up to the second number
+#: each time it was not enough.
+DRY_S = 0.25, 4.0
+#: How long the output is turned down when it howls, s, likewise; how far, and how fast.
+QUIET_S = 1.0, 8.0
+QUIET_GAIN, QUIETER_S, LOUDER_S = 0.03, 0.02, 1.0
+
+
+class Processor:
+    """Cleans block after block, watches over it, and fills a board.
+
+    Parameters
+    ----------
+    pipeline
+        Of one channel.
+    board
+        Where viewers look.
+    guard_feedback
+        Turn the output down when it howls.
+    """
+
+    def __init__(self, pipeline: Pipeline, board: Board, *, guard_feedback: bool = False) -> None:
+        self.board, self.guard_feedback = board, guard_feedback
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.events: deque[KeywordEvent] = deque()  #: emptied by whoever passes them on
+        self.error: Exception | None = None  #: the last one that came out of the pipeline
+        self.idle = False  #: play silence and do nothing else
+        self.last_block_s = time.monotonic()  #: when the last block came
+        self._bad_before = self._unheard = 0
+        self._samples, self._behind_s, self._power = 0, 0.0, 0.0
+        self._dry = _Rest(*DRY_S)
+        self._quiet = _Rest(*QUIET_S)
+        self._gain = 1.0
+        self._next: Pipeline | None = None
+        self._take(pipeline)
+
+    def _take(self, pipeline: Pipeline) -> None:
+        self.pipeline, self.samplerate = pipeline, pipeline.samplerate
+        pipeline.on_hop = self._on_hop
+        self._late = np.zeros(pipeline.latency_samples, np.float32)
+        self._unheard = self._samples  # events count from what this pipeline heard first
+        self._steps = self._bad_before = 0
+        assert pipeline.denoiser
+        self._carriers = pipeline.denoiser.carriers
+        self._howl = HowlDetector(pipeline.denoiser.hop_s)
+
+    def exchange(self, pipeline: Pipeline) -> None:
+        """Fade over to another pipeline, of the same samplerate, in the next block."""
+        self._next = pipeline
+
+    def process(self, heard: Float32Array, played: Float32Array) -> None:
+        """One block, both [samples]; ``played`` is always filled, whatever happens."""
+        start = time.perf_counter()
+        self.last_block_s = time.monotonic()
+        seconds = len(heard) / self.samplerate
+        low, high = float(heard.min()), float(heard.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            clean = np.nan_to_num(heard, nan=0.0, posinf=0.0, neginf=0.0)
+            low, high = float(clean.min()), float(clean.max())
+        else:
+            clean = heard
+        self._power = float(np.dot(clean, clean)) / len(clean)
+        self._samples += len(heard)
+        dry = self._delayed(clean)
+        if self.idle:
+            played[:] = 0.0
+            self._unheard += len(heard)
+        else:
+            self._play(heard, dry, played, seconds)
+        if self.guard_feedback:
+            self._turn_down(played, seconds)
+        self.board.sound.put(clean, played)
+        self._watch_load(dry, played, seconds, time.perf_counter() - start)
+        self._note_block(low, high, played, time.perf_counter() - start)
+
+    def _delayed(self, heard: Float32Array) -> Float32Array:
+        """What came in as long ago as the pipeline looks ahead."""
+        if not len(self._late):
+            return heard
+        sound = np.concatenate([self._late, heard])
+        self._late = sound[len(heard) :]
+        return sound[: len(heard)]
+
+    def _play(
+        self, heard: Float32Array, dry: Float32Array, played: Float32Array, seconds: float
+    ) -> None:
+        """The cleaned sound, or the dry one while there is too much to do."""
+        resting = self._dry.left_s > 0
+        ends = resting and not self._dry.pass_by(seconds)
+        if resting and not ends:
+            played[:] = dry
+            self._unheard += len(heard)
+            self.counters["dry_blocks"] += 1
+            return
+        try:
+            for event in self.pipeline.process(heard, played):
+                self._note_event(event)
+            if self._next:
+                self._fade_to_next(heard, played)
+        except Exception as error:  # an exception here would end the sound without a word
+            self.error = error
+            self.pipeline.reset()
+            self._unheard = self._samples
+            self._begin_dry()
+            played[:] = dry
+            return
+        if ends:
+            _fade(dry, played, played)
+        if not resting:
+            self._dry.pass_by(seconds)
+        self._note_step()
+
+    def _fade_to_next(self, heard: Float32Array, played: Float32Array) -> None:
+        assert self._next is not None
+        before = played.copy()
+        self._count_bad()
+        self._samples -= len(heard)  # the next one hears this block, too
+        self._take(self._next)
+        self._samples += len(heard)
+        self._next = None
+        self.pipeline.process(heard, played)
+        _fade(before, played, played)
+
+    def _watch_load(
+        self, dry: Float32Array, played: Float32Array, seconds: float, busy_s: float
+    ) -> None:
+        """When a whole block behind, let the dry sound take over, from this block on."""
+        self.counters["late_blocks"] += busy_s > seconds
+        self._behind_s = min(max(0.0, self._behind_s + busy_s - seconds), 2 * seconds)
+        if self._behind_s > seconds and self._dry.left_s <= 0:
+            _fade(played, dry, played)
+            self._begin_dry()
+
+    def _begin_dry(self) -> None:
+        self.counters["overloads"] += 1
+        self._behind_s = 0.0
+        self._dry.begin()
+
+    def _turn_down(self, played: Float32Array, seconds: float) -> None:
+        """Apply the gain that stops a howl, on its way down or up again."""
+        quiet = self._quiet.left_s > 0
+        self._quiet.pass_by(seconds)
+        if self._gain == 1.0 and not quiet:
+            return
+        before = self._gain
+        if quiet:
+            self._gain = max(QUIET_GAIN, before - seconds / QUIETER_S)
+        else:
+            self._gain = min(1.0, before + seconds / LOUDER_S)
+        played *= before + (self._gain - before) * _ramp(len(played))
+
+    def _on_hop(self, stream: BankStream, gains: NDArray[np.complex64] | None) -> None:
+        ring = self.board.hops
+        place, fields = ring.begin(), ring.fields
+        re, im = stream.states()
+        fields["time_s"][place] = self._samples / self.samplerate
+        fields["z"][place].real = re
+        fields["z"][place].imag = im
+        fields["power"][place] = stream.power()
+        fields["gain"][place] = 1.0 if gains is None else gains
+        ring.commit()
+        if not self.guard_feedback or self._quiet.left_s > 0:
+            return
+        if self._howl.update(stream.contrast()[self._carriers], self._power):
+            self._howl.reset()
+            self._quiet.begin()
+            self.counters["howls"] += 1
+
+    def _note_event(self, event: KeywordEvent) -> None:
+        """Pass a keyword on, its time counted in samples of the board."""
+        event = replace(event, time_s=round(event.time_s + self._unheard / self.samplerate, 3))
+        ring = self.board.events
+        place = ring.begin()
+        for name in ("time_s", "keyword", "score"):
+            ring.fields[name][place] = getattr(event, name)
+        ring.commit()
+        self.events.append(event)
+
+    def _note_step(self) -> None:
+        """A row about the spotter, if it has moved on."""
+        spotter = self.pipeline.spotter
+        if not spotter or spotter.steps == self._steps:
+            return
+        self._steps = spotter.steps
+        ring, state = self.board.steps, spotter.state
+        place, fields = ring.begin(), ring.fields
+        fields["time_s"][place] = self._samples / self.samplerate
+        fields["scores"][place] = spotter.scores
+        for name in ("settled", "order", "pull", "attention"):
+            fields[name][place] = getattr(state, name)
+        ring.commit()
+
+    def _count_bad(self) -> None:
+        bad = self.pipeline.bad_samples
+        self.counters["bad_samples"] += max(0, bad - self._bad_before)
+        self._bad_before = bad
+
+    def _note_block(self, low: float, high: float, played: Float32Array, busy_s: float) -> None:
+        self.counters["blocks"] += 1
+        self._count_bad()
+        ring = self.board.blocks
+        place = ring.begin()
+        row: dict[str, Any] = {
+            "time_s": self._samples / self.samplerate,
+            "samples": len(played),
+            "busy_s": busy_s,
+            "heard_low": low,
+            "heard_high": high,
+            "heard_power": self._power,
+            "played_low": played.min(),
+            "played_high": played.max(),
+            "played_power": np.dot(played, played) / len(played),
+            "voice": self.pipeline.voice,
+            "noise_dbfs": self.pipeline.noise_dbfs,
+            **self.counters,
+        }
+        for name, value in row.items():
+            ring.fields[name][place] = value
+        ring.commit()
+
+
+class _Rest:
+    """A pause that doubles when it is needed again soon after; all in seconds of sound."""
+
+    def __init__(self, shortest_s: float, longest_s: float) -> None:
+        self._shortest_s, self._longest_s = shortest_s, longest_s
+        self._length_s, self._since_s = shortest_s, longest_s
+        self.left_s = 0.0
+
+    def begin(self) -> None:
+        """Rest from now on."""
+        again = self._since_s < self._longest_s
+        self._length_s = min(2 * self._length_s, self._longest_s) if again else self._shortest_s
+        self.left_s, self._since_s = self._length_s, 0.0
+
+    def pass_by(self, seconds: float) -> bool:
+        """Let time pass; whether the rest goes on."""
+        if self.left_s <= 0:
+            self._since_s += seconds
+        self.left_s = max(0.0, self.left_s - seconds)
+        return self.left_s > 0
+
+
+def _fade(before: Float32Array, after: Float32Array, out: Float32Array) -> None:
+    """Write a linear cross-fade of two blocks to ``out``, which may be one of them."""
+    ramp = _ramp(len(out))
+    out[:] = before + ramp * (after - before)
+
+
+@lru_cache(maxsize=8)
+def _ramp(length: int) -> Float32Array:
+    return np.linspace(1 / length, 1.0, length, dtype=np.float32)
