@@ -4,8 +4,8 @@
 set -eu
 
 case "${1:-run}" in
-run) packages="libportaudio2" ;;
-test) packages="libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng
+run) packages="libportaudio2 libpulse0" ;;
+test) packages="libportaudio2 libpulse0 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng
                 mosquitto" ;;
 gui) packages="libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 libxcb-cursor0
                libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0" ;;

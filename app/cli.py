@@ -7,18 +7,15 @@ import importlib
 import io
 import json
 import os
-import secrets
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,52 +26,23 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from app import __version__
+from app import __version__, config
 from app.audiofile import FORMATS
 from app.errors import UserError
+from app.live.command import live
+from app.options import (
+    EXIT_FAILED,
+    FILES,
+    JSON,
+    LIMIT,
+    PRESET,
+    SENSITIVITY,
+    err,
+    out,
+    sensitivity,
+    warn,
+)
 from app.spotter import KeywordEvent, Sensitivity
-
-#: Exit codes: all well, something failed, wrong usage (click's own).
-EXIT_FAILED = 1
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-_FILES = click.Path(path_type=Path, readable=False)
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
-
-
-class _Rate(click.ParamType[tuple[str, float]]):
-    """``RATE`` for every word or ``WORD=RATE`` for one."""
-
-    name = "[WORD=]RATE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
-        """The word ("" for all) and its rate."""
-        word, _, rate = str(value).rpartition("=")
-        try:
-            number = float(rate)
-        except ValueError:
-            number = 0.0
-        if not 0 < number < 1e6:
-            self.fail(f"{value!r}: give false accepts per hour, such as 0.5 or stop=2", param, ctx)
-        return word, number
-
-
-_SENSITIVITY = click.option(
-    "--false-accepts", "rates", type=_Rate(), multiple=True,
-    help="False accepts allowed per hour of running speech: more hears more. For every word "
-    "(default 1), or for one: stop=2. May be given several times.",
-)  # fmt: skip
-_LIMIT = click.option(
-    "--limit-db", type=click.FloatRange(0, 200), default=None,
-    help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
-)  # fmt: skip
-_PRESET = click.option(
-    "--preset", default="live", metavar="NAME",
-    help="Model to use. live: no look-ahead at all. studio: hears 20 ms ahead, cleaner. "
-    "vowels: knows only synthetic vowels.",
-)  # fmt: skip
 
 
 class Group(click.Group):
@@ -96,8 +64,11 @@ class Group(click.Group):
     cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
 )
 @click.version_option(__version__, prog_name="resonance")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Clean microphone and keyword spotter built from damped driven oscillators."""
+    if ctx.invoked_subcommand != "config":  # which must work when the file does not
+        ctx.default_map = config.load(main)
     # So that half-written files are removed, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for stream in (sys.stdout, sys.stderr):
@@ -106,22 +77,22 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=_FILES, metavar="IN...")
+@click.argument("files", nargs=-1, required=True, type=FILES, metavar="IN...")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=_FILES,
+    type=FILES,
     help="File (replaced if it exists), or folder (made if missing).",
 )
-@_PRESET
-@_LIMIT
+@PRESET
+@LIMIT
 @click.option("--spot", is_flag=True, help="Also report keywords.")
 @click.option(
-    "--figure", type=_FILES, help="Write a resonogram of input and output (PNG, SVG, PDF)."
+    "--figure", type=FILES, help="Write a resonogram of input and output (PNG, SVG, PDF)."
 )
-@_SENSITIVITY
-@_JSON
+@SENSITIVITY
+@JSON
 def denoise(
     files: tuple[Path, ...], output: Path, preset: str, limit_db: float | None, spot: bool,
     figure: Path | None, rates: tuple[tuple[str, float], ...], as_json: bool,
@@ -136,7 +107,7 @@ def denoise(
         if len(files) > 1:
             raise click.UsageError("--figure takes one input file")
         check_drawable(figure)
-    make_pipeline, model = _pipeline_maker(preset, limit_db, spot, _sensitivity(rates))
+    make_pipeline, model = _pipeline_maker(preset, limit_db, spot, sensitivity(rates))
 
     def clean(source: Path, tell: Callable[[float], None]) -> None:
         target = targets[source]
@@ -157,9 +128,9 @@ def denoise(
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=_FILES, metavar="IN...")
-@_SENSITIVITY
-@_JSON
+@click.argument("files", nargs=-1, required=True, type=FILES, metavar="IN...")
+@SENSITIVITY
+@JSON
 def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json: bool) -> None:
     """Find keywords in recordings: one line for each."""
     from app.enrolment import load_all
@@ -167,7 +138,7 @@ def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json:
     from app.pipeline import Pipeline
     from app.sessions import SpotterModel
 
-    model, sensitivity = SpotterModel(), _sensitivity(rates)
+    model, wanted = SpotterModel(), sensitivity(rates)
     custom = load_all(model)
 
     def find(source: Path, tell: Callable[[float], None]) -> None:
@@ -184,12 +155,12 @@ def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json:
         result = spot_file(
             source,
             lambda rate, channels: Pipeline(
-                rate, channels, spotter=model, sensitivity=sensitivity, custom=custom
+                rate, channels, spotter=model, sensitivity=wanted, custom=custom
             ),
             progress=tell,
             on_event=say,
         )
-        _warn(result.warnings)
+        warn(*result.warnings)
         if not result.events and not as_json:
             out.print(f"{source}  no keywords", markup=False)
 
@@ -197,103 +168,8 @@ def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json:
 
 
 @main.command()
-@click.option("--input", "input_name", help="Input device by name; default: the system's.")
-@click.option("--output", "output_name", help="Output device by name; default: the system's.")
-@click.option(
-    "--virtual-mic",
-    is_flag=True,
-    help="Play into a microphone that other programs can choose (Linux).",
-)
-@click.option("--samplerate", type=float, help="Hz; default: the input device's.")
-@click.option("--block-ms", type=click.FloatRange(1, 200), default=10.0, help="Block length.")
-@click.option("--seconds", type=float, help="Stop after this long; default: Ctrl-C.")
-@_SENSITIVITY
-@click.option("--no-spot", is_flag=True, help="Do not listen for keywords.")
-@click.option("--record", type=_FILES, help="Record the cleaned sound to this new file.")
-@click.option("--record-raw", type=_FILES, help="Record the sound as it came to this new file.")
-@click.option("--events", type=_FILES, help="Add each keyword to this file as a line of JSON.")
-@click.option(
-    "--run",
-    "commands",
-    multiple=True,
-    metavar="[WORD=]COMMAND",
-    help="Start a program for every keyword, or for one: stop='playerctl pause'. Its "
-    "arguments are not read by a shell; RESONANCE_KEYWORD, RESONANCE_SCORE and "
-    "RESONANCE_TIME_S are in its environment. May be given several times.",
-)
-@click.option(
-    "--websocket",
-    metavar="[HOST:]PORT",
-    help="Serve keywords as JSON; on this machine only, unless HOST says otherwise.",
-)
-@click.option(
-    "--token",
-    envvar="RESONANCE_TOKEN",
-    help="What clients of --websocket must know; default: a new one, printed.",
-)
-@click.option("--osc", metavar="[HOST:]PORT", help="Send keywords by Open Sound Control (UDP).")
-@click.option(
-    "--mqtt", metavar="URL", help="Publish keywords: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC]."
-)
-@_PRESET
-@_LIMIT
-@_JSON
-def live(
-    input_name: str | None, output_name: str | None, virtual_mic: bool, samplerate: float | None,
-    block_ms: float, seconds: float | None, rates: tuple[tuple[str, float], ...], no_spot: bool,
-    preset: str, limit_db: float | None, record: Path | None, record_raw: Path | None,
-    events: Path | None, commands: tuple[str, ...],
-    websocket: str | None, token: str | None, osc: str | None, mqtt: str | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Clean the microphone into the loudspeaker, and say which keywords are heard."""
-    from app.enrolment import load_all
-    from app.live import LiveStream
-    from app.recorder import Recorder
-    from app.sessions import DenoiserModel, SpotterModel
-    from app.virtual_mic import VirtualMic
-
-    if virtual_mic and output_name:
-        raise click.UsageError("--virtual-mic is the output: leave --output out")
-    with ExitStack() as running:
-        with err.status("loading models and opening devices"):
-            spotter = None if no_spot else SpotterModel()
-            custom = load_all(spotter) if spotter else []
-            workers = _actions(
-                [*spotter.words, *(word.word for word in custom)] if spotter else [], token,
-                events=events, commands=commands, websocket=websocket, osc=osc, mqtt=mqtt,
-            )  # fmt: skip
-            for worker in workers:
-                running.callback(worker.close)
-            mic = running.enter_context(VirtualMic()) if virtual_mic else None
-            with mic.as_default() if mic else nullcontext():
-                stream = LiveStream(
-                    DenoiserModel.preset(preset), spotter,
-                    input_name=input_name, output_name="pulse" if mic else output_name,
-                    samplerate=samplerate, blocksize_s=block_ms / 1000, limit_db=limit_db,
-                    sensitivity=_sensitivity(rates), custom=custom,
-                )  # fmt: skip
-        for side, path in enumerate((record_raw, record)):
-            if path:
-                recorder = Recorder(path, stream.pipeline.samplerate, 1, lambda t: _warn([t]))
-                running.callback(recorder.close)
-                stream.recorders[side].append(recorder)
-        running.enter_context(stream)
-        _say_what_runs(stream, mic)
-        with suppress(KeyboardInterrupt):
-            _watch(stream, workers, seconds, as_json)
-    summary = {**dataclasses.asdict(stream.counters), "load": round(stream.counters.load, 4)}
-    if as_json:
-        click.echo(json.dumps({"summary": summary}))
-    else:
-        err.print(
-            f"{summary['blocks']} blocks, {summary['lost_blocks']} lost by the device, "
-            f"{summary['late_blocks']} late, load {100 * summary['load']:.1f} % of a core"
-        )
-
-
-@main.command()
 @click.argument("word")
-@click.argument("files", nargs=-1, type=_FILES, metavar="[IN...]")
+@click.argument("files", nargs=-1, type=FILES, metavar="[IN...]")
 @click.option(
     "--false-accepts",
     "per_hour",
@@ -302,7 +178,7 @@ def live(
     help="Allowed per hour of running speech.",
 )
 @click.option("--forget", is_flag=True, help="Delete the word and its recordings instead.")
-@_JSON
+@JSON
 def enroll(
     word: str, files: tuple[Path, ...], per_hour: float, forget: bool, as_json: bool
 ) -> None:  # fmt: skip
@@ -316,7 +192,7 @@ def enroll(
     learnt = enrolment.learn(word, files, SpotterModel(), per_hour)
     for path, likeness in zip(files, learnt.agreement, strict=True):
         if likeness < enrolment.LEAST_LIKE:
-            _warn([f"{path} sounds unlike the others (likeness {likeness:.2f}); record it again?"])
+            warn(f"{path} sounds unlike the others (likeness {likeness:.2f}); record it again?")
     folder = enrolment.save(learnt, files)
     if as_json:
         facts = {"word": word, "threshold": learnt.threshold, "agreement": learnt.agreement}
@@ -328,7 +204,7 @@ def enroll(
 
 
 @main.command()
-@_JSON
+@JSON
 def devices(as_json: bool) -> None:
     """List audio devices; use their names with ``live``."""
     from app.devices import list_devices
@@ -352,8 +228,24 @@ def devices(as_json: bool) -> None:
     out.print(table)
 
 
+@main.command("config")
+@click.option("--init", is_flag=True, help="Write a file with every setting explained.")
+def show_config(init: bool) -> None:
+    """Show where lasting settings are kept, and what they say."""
+    file = config.path()
+    if init:
+        config.create(main)
+    out.print(str(file), markup=False)
+    config.load(main)
+    config.devices(main)
+    if file.exists():
+        out.print(file.read_text(encoding="utf-8"), markup=False)
+    else:
+        out.print("no settings yet; resonance config --init writes a file to fill in")
+
+
 @main.command()
-@_JSON
+@JSON
 def info(as_json: bool) -> None:
     """Versions, models, libraries and devices: what a bug report needs."""
     from app.info import collect
@@ -391,6 +283,7 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
             program.main(list(arguments), prog_name=f"resonance {name} {what}")
 
 
+main.add_command(live)
 _programs(
     "train",
     {"denoiser": "models.train_denoiser", "keywords": "models.train_keywords"},
@@ -416,15 +309,8 @@ def _targets(files: Sequence[Path], output: Path) -> dict[Path, Path]:
     return targets
 
 
-def _sensitivity(rates: Sequence[tuple[str, float]]) -> Sensitivity:
-    """From the options' pairs; the last one given counts."""
-    given = dict(rates)
-    per_hour = given.pop("", Sensitivity.per_hour)
-    return Sensitivity(per_hour, given)
-
-
 def _pipeline_maker(
-    preset: str, limit_db: float | None, spot: bool, sensitivity: Sensitivity
+    preset: str, limit_db: float | None, spot: bool, wanted: Sensitivity
 ) -> tuple[Callable[[int, int], Any], Any]:
     from app.enrolment import load_all
     from app.pipeline import Pipeline
@@ -441,7 +327,7 @@ def _pipeline_maker(
             denoiser=model,
             spotter=spotter,
             limit_db=limit_db,
-            sensitivity=sensitivity,
+            sensitivity=wanted,
             custom=custom,
         )
 
@@ -449,7 +335,7 @@ def _pipeline_maker(
 
 
 def _report(source: Path, target: Path, result: Any, as_json: bool, spotted: bool) -> None:
-    _warn(result.warnings)
+    warn(*result.warnings)
     if as_json:
         line = {
             "file": str(source), "output": str(target),
@@ -476,11 +362,6 @@ def _latency(result: Any) -> str:
         return "latency added: 0 samples"
     ahead_ms = 1000 * result.latency_samples / result.samplerate
     return f"heard {ahead_ms:g} ms ahead, output aligned"
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        err.print(f"warning: {warning}", style="yellow", markup=False)
 
 
 def _each(
@@ -518,63 +399,6 @@ def _progress(
             ),
             lambda: progress.advance(task),
         )
-
-
-def _say_what_runs(stream: Any, mic: Any) -> None:
-    delays = [1000 * s for s in stream.latency_s]
-    err.print(
-        f"listening at {stream.pipeline.samplerate:g} Hz; devices {delays[0]:.0f} + "
-        f"{delays[1]:.0f} ms, pipeline {1000 * stream.pipeline.latency_s:g} ms. Ctrl-C stops."
-    )
-    if mic:
-        err.print(f"other programs can choose the microphone {mic.label!r}")
-
-
-def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Any]:
-    """Workers for the actions asked for; says where clients find the WebSocket."""
-    from app.actions import WebSocket, makers, start_all
-
-    if any(asked.values()) and not words:
-        raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")
-    token = token or secrets.token_urlsafe(16)
-    workers = start_all(makers(words, token=token, **asked), lambda text: _warn([text]))
-    for worker in workers:
-        if isinstance(worker.action, WebSocket):
-            err.print(f"{worker.action.name}/?token={token}", markup=False)
-    return workers
-
-
-def _watch(stream: Any, workers: Sequence[Any], seconds: float | None, as_json: bool) -> None:
-    """Pass events on, show levels on a terminal, until time is up or the stream fails."""
-    from rich.live import Live
-
-    from app.terminal import LiveView
-
-    view = None if as_json or not err.is_terminal else LiveView(stream)
-    begin = time.monotonic()
-    with Live(view, console=err, transient=True) if view else nullcontext():
-        while seconds is None or time.monotonic() - begin < seconds:
-            time.sleep(0.05)
-            _pass_on(stream, workers, as_json)
-            if stream.error:
-                raise UserError(f"the pipeline failed: {stream.error!r}")
-            if not stream.stream.active:
-                raise UserError("the audio device went away; plug it in and start again")
-    _pass_on(stream, workers, as_json)
-
-
-def _pass_on(stream: Any, workers: Sequence[Any], as_json: bool) -> None:
-    """Print what was heard and hand it to the actions."""
-    while not stream.events.empty():
-        event = stream.events.get()
-        for worker in workers:
-            worker.put(event)
-        if as_json:
-            click.echo(json.dumps(dataclasses.asdict(event)))
-            continue
-        # Above the levels, if both go to the same terminal.
-        page = err if out.is_terminal and err.is_terminal else out
-        page.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})")
 
 
 if __name__ == "__main__":

@@ -7,25 +7,54 @@ import sys
 from dataclasses import dataclass
 from types import ModuleType
 
+from app import pulse
 from app.errors import DeviceError
 
 _INSTALL = {
     "linux": "apt-get install libportaudio2 libasound2-plugins (or what your system calls it)",
     "darwin": "brew install portaudio",
 }
+#: Devices that play what others play into them: a microphone for other programs.
+LOOPBACKS = ("BlackHole", "CABLE Input", "VB-Cable", "Soundflower", "Loopback")
 
 
 @dataclass(frozen=True)
 class Device:
-    """One endpoint of PortAudio."""
+    """One endpoint that can be listened to or played into."""
 
     name: str
     host_api: str
     inputs: int
     outputs: int
     samplerate: float
-    default_input: bool
-    default_output: bool
+    default_input: bool = False
+    default_output: bool = False
+    #: PulseAudio's own name and sound card (see ``app/pulse.py``); else empty.
+    server_name: str = ""
+    card: int = -1
+
+    @property
+    def loopback(self) -> bool:
+        """Whether other programs can record what is played into it."""
+        return any(name.lower() in self.name.lower() for name in LOOPBACKS)
+
+
+@dataclass(frozen=True)
+class Route:
+    """From where to where sound goes."""
+
+    input: Device
+    output: Device
+    #: Names that PortAudio takes, or None for its default.
+    portaudio: tuple[str | None, str | None]
+    #: What the sound server is to connect them to, or None for its default.
+    server: tuple[str | None, str | None]
+
+    @property
+    def one_clock(self) -> bool:
+        """Whether both ends stay in step, so that one stream can serve both."""
+        same_card = self.input.card == self.output.card
+        return self.portaudio[0] == self.portaudio[1] and same_card
 
 
 def sounddevice() -> ModuleType:
@@ -44,12 +73,23 @@ def sounddevice() -> ModuleType:
     return module
 
 
+def refresh() -> None:
+    """Look again which devices there are; every open stream of this process ends."""
+    sd = sounddevice()
+    sd._terminate()  # PortAudio has no other way
+    sd._initialize()
+
+
 def list_devices() -> list[Device]:
-    """Every device PortAudio sees now; may be empty."""
+    """Every device PortAudio sees since it started or :func:`refresh`; may be empty.
+
+    Where the sound server is reached through PortAudio, its own devices follow, each once for
+    listening or playing.
+    """
     sd = sounddevice()
     apis = sd.query_hostapis()
     default_input, default_output = sd.default.device
-    return [
+    found = [
         Device(
             raw["name"], apis[raw["hostapi"]]["name"],
             raw["max_input_channels"], raw["max_output_channels"], raw["default_samplerate"],
@@ -57,25 +97,62 @@ def list_devices() -> list[Device]:
         )
         for index, raw in enumerate(sd.query_devices())
     ]  # fmt: skip
+    if any(device.name == pulse.PORTAUDIO_NAME for device in found):
+        found += [_of_server(e, "input") for e in pulse.endpoints("input")]
+        found += [_of_server(e, "output") for e in pulse.endpoints("output")]
+    return found
 
 
-def find_device(name: str | None, kind: str) -> str | None:
-    """A name PortAudio accepts for ``kind`` ("input" or "output"), or None for the default.
+def _of_server(end: pulse.Endpoint, kind: str) -> Device:
+    hears, plays = int(kind == "input"), int(kind == "output")
+    return Device(
+        end.description, pulse.HOST_API, hears, plays, pulse.SAMPLERATE,
+        end.default and bool(hears), end.default and bool(plays), end.name, end.card,
+    )  # fmt: skip
+
+
+def find_route(input_name: str | None, output_name: str | None) -> Route:
+    """The devices of these names, or the defaults.
 
     Raises
     ------
     DeviceError
         If nothing matches; the message lists what there is.
     """
-    usable = [d for d in list_devices() if (d.inputs if kind == "input" else d.outputs)]
+    devices = list_devices()
+    ends = (find_device(devices, input_name, "input"), find_device(devices, output_name, "output"))
+    asked = list(zip(ends, (input_name, output_name), strict=True))
+    names = [_portaudio_name(end, name) for end, name in asked]
+    server = [end.server_name if name and end.server_name else None for end, name in asked]
+    return Route(*ends, (names[0], names[1]), (server[0], server[1]))
+
+
+def _portaudio_name(device: Device, asked: str | None) -> str | None:
+    if device.server_name:
+        return pulse.PORTAUDIO_NAME
+    return f"{device.name}, {device.host_api}" if asked else None
+
+
+def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
+    """The device of this name for ``kind`` ("input" or "output"), or the default one.
+
+    The sound server's default goes before PortAudio's. A name may be a part of the device's, or
+    ``NAME, HOST API``.
+
+    Raises
+    ------
+    DeviceError
+        If nothing matches; the message lists what there is.
+    """
+    usable = [d for d in devices if (d.inputs if kind == "input" else d.outputs)]
     if not usable:
         raise DeviceError(f"there is no {kind} device; plug one in, or start the sound server")
     if name is None:
-        return None
-    exact = [d for d in usable if name in (d.name, f"{d.name}, {d.host_api}")]
-    partial = [d for d in usable if name.lower() in d.name.lower()]
-    found = exact or partial
+        defaults = [d for d in usable if (d.default_input if kind == "input" else d.default_output)]
+        return (defaults or usable)[-1]  # the server's own stand last
+    exact = [d for d in usable if name in (d.name, f"{d.name}, {d.host_api}", d.server_name)]
+    found = exact or [d for d in usable if name.lower() in d.name.lower()]
     if not found:
         known = "; ".join(f"{d.name} ({d.host_api})" for d in usable)
         raise DeviceError(f"no {kind} device is called {name!r}; there are: {known}")
-    return f"{found[0].name}, {found[0].host_api}"
+    return found[0]

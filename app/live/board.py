@@ -250,6 +250,15 @@ class Board:
         self.steps: Ring = rings["steps"]
         self.events: Ring = rings["events"]
 
+    @property
+    def beats(self) -> int:
+        """How often the engine has looked after itself: it hangs when this stands still."""
+        return int(self._memory[32:40].view(np.int64)[0])
+
+    def beat(self) -> None:
+        """Say that the engine is alive."""
+        self._memory[32:40].view(np.int64)[0] += 1
+
     def counters(self) -> dict[str, int]:
         """The totals so far."""
         row = self.blocks.last()

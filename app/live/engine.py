@@ -1,150 +1,511 @@
-"""Live sound: one duplex stream, the pipeline in its callback."""
+"""The engine: devices, pipeline and watchdog together, until it is closed.
+
+It opens the devices and keeps them open: when they vanish, stop calling, or the sound server
+ends, it opens them again with growing patience, and goes back to the devices that were asked for
+as soon as they return. What it does is told in messages; what it hears stands on its board.
+"""
 
 from __future__ import annotations
 
-import gc
 import queue
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 
-from app.custom_words import CustomWord
-from app.devices import find_device, sounddevice
-from app.errors import DeviceError
-from app.pipeline import Pipeline
-from app.recorder import Recorder
+from app import pulse
+from app.devices import Route, find_route, refresh
+from app.errors import DeviceError, UserError
+from app.live import settings as words
+from app.live.board import Board, new_path
+from app.live.processor import Processor
+from app.live.settings import EngineSettings, Message
+from app.live.streams import Stream, open_stream
+from app.live.virtual_devices import VirtualMic, VirtualSpeaker
+from app.pipeline import SAMPLERATES, Pipeline
 from app.sessions import DenoiserModel, SpotterModel
-from app.spotter import KeywordEvent, Sensitivity
-from dsp.meters import LevelMeter
+
+#: How often the engine looks after itself, s.
+TICK_S = 0.05
+#: No block for this long, s, or for so many blocks, means that the devices are gone.
+SILENT_S, SILENT_BLOCKS = 0.5, 20
+#: The first block may take longer, s.
+FIRST_BLOCK_S = 3.0
+#: Patience between attempts to open devices, s: doubled up to the second number.
+RETRY_S = 0.5, 4.0
+#: Shortest time between two warnings of the same kind, s.
+WARN_EACH_S = 10.0
+
+_REOPEN = {"input_name", "output_name", "direction", "virtual_mic", "samplerate", "block_s"}
+_REBUILD = {"preset", "spot", "sensitivity", "custom", "samplerate"}
 
 
-@dataclass
-class LiveCounters:
-    """What went on in the callback; written there, read anywhere."""
-
-    blocks: int = 0
-    lost_blocks: int = 0  #: blocks PortAudio flagged as over- or underflow
-    late_blocks: int = 0  #: blocks that took longer to process than to play
-    busy_s: float = 0.0
-    sound_s: float = 0.0
-
-    @property
-    def load(self) -> float:
-        """Share of one core spent so far, 1 = all of it."""
-        return self.busy_s / self.sound_s if self.sound_s else 0.0
-
-
-class LiveStream:
-    """Microphone in, clean sound out, until stopped.
+class Engine:
+    """Live sound in this process.
 
     Parameters
     ----------
-    input_name, output_name
-        Device names, or None for the system's default.
-    samplerate
-        Hz, or None for the input device's own.
-    blocksize_s
-        Length of a block, s; PortAudio may add its own buffering.
-    limit_db, sensitivity, custom
-        Largest attenuation, dB, when a keyword counts as heard, and custom words.
-
-    Raises
-    ------
-    DeviceError
-        If a device is missing or refuses.
+    settings
+        What to do.
+    tell
+        Called with every message, from the engine's own thread; None: keep them for
+        :meth:`messages`.
+    shared
+        Put the board where other processes find it.
+    owner
+        Number of the process for which virtual devices exist; None: this one.
+    warmed
+        Called once everything is compiled and loaded, before devices are opened.
     """
 
     def __init__(
         self,
-        denoiser: DenoiserModel,
-        spotter: SpotterModel | None,
+        settings: EngineSettings,
         *,
-        input_name: str | None = None,
-        output_name: str | None = None,
-        samplerate: float | None = None,
-        blocksize_s: float = 0.01,
-        limit_db: float | None = None,
-        sensitivity: Sensitivity | None = None,
-        custom: Sequence[CustomWord] = (),
+        tell: Callable[[Message], None] | None = None,
+        shared: bool = False,
+        owner: int | None = None,
+        warmed: Callable[[], None] | None = None,
     ) -> None:
-        sd = sounddevice()
-        devices = (find_device(input_name, "input"), find_device(output_name, "output"))
+        self.settings = settings
+        self._warmed = warmed
+        self.board: Board | None = None  #: replaced when its layout changes
+        self.state = words.LOADING
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._tell = tell or self._messages.put
+        self._shared = shared
+        self._mic, self._speaker = VirtualMic(owner), VirtualSpeaker(owner)
+        self._changes: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self.run, name="engine", daemon=True)
+        self._models: dict[str, DenoiserModel] = {}
+        self._spotter: SpotterModel | None = None
+        self._processor: Processor | None = None
+        self._stream: Stream | None = None
+        self._route: Route | None = None
+        self._pipeline: Pipeline | None = None  # the newest, perhaps not yet at work
+        self._retry_at = 0.0
+        self._patience_s = RETRY_S[0]
+        self._devices_changed = self._listened = self._stands_in = False
+        self._applied = settings
+        self._first_count = 0
+        self._said = ""
+        self._seen: dict[str, int] = {}
+        self._warned: dict[str, float] = {}
+
+    # What others call, from any thread.
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def change(self, **changes: Any) -> None:
+        """Other settings from now on, by the names in :class:`EngineSettings`.
+
+        Raises
+        ------
+        UserError
+            If a name or a value makes no sense.
+        """
+        check(replace(self.settings, **known(changes)))
+        self.settings = replace(self.settings, **changes)
+        self._changes.put(changes)
+        self._wake.set()
+
+    def messages(self) -> list[Message]:
+        """What was told since the last call."""
+        found = []
+        while not self._messages.empty():
+            found.append(self._messages.get())
+        return found
+
+    def finish(self) -> None:
+        """End it, without waiting."""
+        self._closing.set()
+        self._wake.set()
+
+    def close(self) -> None:
+        """End it and wait for that."""
+        self.finish()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # The engine's own thread.
+
+    def run(self) -> None:
+        """Work until :meth:`close`; for a thread or a process that does nothing else."""
+        self._say(words.LOADING, "loading models and opening devices")
+        watch = None
         try:
-            rate = samplerate or sd.query_devices(devices[0], "input")["default_samplerate"]
-            self.pipeline = Pipeline(
-                rate,
-                denoiser=denoiser,
-                spotter=spotter,
-                limit_db=limit_db,
-                sensitivity=sensitivity,
-                custom=custom,
+            check(self.settings)
+            self._build(48000.0)  # compiles and loads what is needed, before devices are asked
+            if self._warmed:
+                self._warmed()
+            watch = pulse.Watch(self._on_devices_changed)
+            while not self._closing.is_set():
+                self._tick()
+                self._wake.wait(TICK_S)
+                self._wake.clear()
+            self._say(words.STOPPED, "stopped")
+        except UserError as error:
+            self._say(words.STOPPED, str(error), failed=True)
+        except Exception as error:  # nobody else would tell
+            self._say(words.STOPPED, f"the engine failed: {error!r}", failed=True)
+        finally:
+            if watch:
+                watch.close()
+            self._shut()
+
+    def _on_devices_changed(self) -> None:
+        self._devices_changed = True
+        self._wake.set()
+
+    def _tick(self) -> None:
+        if self.board:
+            self.board.beat()
+        self._apply_changes()
+        devices_changed, self._devices_changed = self._devices_changed, False
+        if self._stream:
+            reason = self._trouble()
+            if reason:
+                self._lose(reason)
+            elif devices_changed:
+                self._look_at_devices()
+        if not self._stream and (devices_changed or time.monotonic() >= self._retry_at):
+            self._open()
+        self._pass_on()
+
+    def _apply_changes(self) -> None:
+        changed: set[str] = set()
+        while not self._changes.empty():
+            changed |= self._changes.get().keys()
+        processor = self._processor
+        if not changed or not processor:
+            return
+        processor.guard_feedback = self._guards_feedback()
+        if changed & _REOPEN:
+            self._close_stream()
+            self._retry_at, self._patience_s = 0.0, RETRY_S[0]
+        elif changed & _REBUILD:
+            try:
+                self._rebuild()
+            except UserError as error:
+                self.settings = self._applied
+                self._warn("settings", str(error))
+        self._applied = self.settings
+        processor.pipeline.limit_db = self.settings.limit_db
+        processor.pipeline.bypass = self.settings.bypass
+        self._rest_if_unheard()
+
+    def _rebuild(self) -> None:
+        """Other models or words, without a gap where the board allows that."""
+        assert self._processor
+        assert self.board is not None
+        pipeline = self._make_pipeline(self._processor.samplerate)
+        if self._facts(pipeline) == self.board.facts:
+            self._processor.exchange(pipeline)
+            if self._stream:
+                self._say_listening()
+            return
+        self._close_stream()
+        self._processor = self._with_board(pipeline)
+        self._retry_at = 0.0
+
+    # Models and pipeline.
+
+    def _build(self, samplerate: float) -> Processor:
+        """A warm processor for this rate, with a board; the one there is, if it fits."""
+        if self._processor and self._processor.samplerate == samplerate:
+            return self._processor
+        self._processor = self._with_board(self._make_pipeline(samplerate))
+        return self._processor
+
+    def _with_board(self, pipeline: Pipeline) -> Processor:
+        """A processor that goes on counting where the last one ended."""
+        facts = self._facts(pipeline)
+        if self.board is None or self.board.facts != facts:
+            before = self.board
+            self.board = Board(facts, new_path() if self._shared else None)
+            if before:
+                before.close()
+        processor = Processor(pipeline, self.board, guard_feedback=self._guards_feedback())
+        if self._processor:
+            processor.counters.update(self._processor.counters)
+        return processor
+
+    def _make_pipeline(self, samplerate: float) -> Pipeline:
+        wanted = self.settings
+        if wanted.preset not in self._models:
+            self._models[wanted.preset] = DenoiserModel.preset(wanted.preset)
+        if wanted.spot and not self._spotter:
+            self._spotter = SpotterModel()
+        pipeline = Pipeline(
+            samplerate, denoiser=self._models[wanted.preset],
+            spotter=self._spotter if wanted.spot else None, limit_db=wanted.limit_db,
+            sensitivity=wanted.sensitivity, custom=wanted.custom if wanted.spot else (),
+        )  # fmt: skip
+        pipeline.bypass = wanted.bypass
+        silence = np.zeros(round(0.2 * samplerate), np.float32)
+        pipeline.process(silence, np.empty_like(silence))
+        pipeline.reset()
+        self._pipeline = pipeline
+        return pipeline
+
+    def _facts(self, pipeline: Pipeline) -> dict[str, Any]:
+        """What viewers need to know, and what decides the board's layout."""
+        denoiser, spotter = pipeline.denoiser, pipeline.spotter
+        assert denoiser
+        heads, tokens, d_osc = spotter.state.settled.shape if spotter else (0, 0, 0)
+        return {
+            "samplerate": pipeline.samplerate,
+            "oscillators": len(denoiser.bank),
+            "f0_hz": [round(float(f0), 3) for f0 in denoiser.bank.f0_hz],
+            "damping_ratio": [round(float(z), 6) for z in denoiser.bank.damping_ratio],
+            "carriers": [bool(carries) for carries in denoiser.carriers],
+            "hop_s": denoiser.hop_s,
+            "words": spotter.words if spotter else [],
+            "thresholds": [round(float(t), 4) for t in spotter.thresholds] if spotter else [],
+            "heads": heads, "tokens": tokens, "d_osc": d_osc,
+            "anchors": spotter.state.anchors.round(5).tolist() if spotter else [],
+            "step_s": spotter.model.step_s if spotter else 0.0,
+            "kept_s": self.settings.kept_s,
+        }  # fmt: skip
+
+    def _guards_feedback(self) -> bool:
+        """Only a loudspeaker in the microphone's room can howl."""
+        wanted = self.settings
+        return wanted.feedback_guard and not wanted.virtual_mic and wanted.direction == "in"
+
+    # Devices.
+
+    def _open(self) -> None:
+        """Open the devices that are asked for, or what stands in for them, or try again later."""
+        try:
+            route = self._find_route()
+            processor = self._build(self.settings.samplerate or route.input.samplerate)
+            blocksize = self._blocksize(processor.samplerate)
+            stream = open_stream(route, blocksize, processor)
+            try:
+                processor.last_block_s = time.monotonic()
+                stream.start()
+            except Exception as error:
+                stream.close()
+                raise DeviceError(f"the audio devices do not start: {error}") from error
+        except DeviceError as error:
+            self._say(words.NO_DEVICE, str(error))
+            self._retry_at = time.monotonic() + self._patience_s
+            self._patience_s = min(2 * self._patience_s, RETRY_S[1])
+            return
+        self._stream, self._route = stream, route
+        self._first_count = processor.counters["blocks"]
+        self._listened = True
+        self._say_listening()
+        self._rest_if_unheard()
+
+    def _find_route(self) -> Route:
+        """The route asked for; what is missing at the moment is replaced by the default.
+
+        Only where the sound server will tell when it returns, and not at the very first.
+        """
+        if self.state != words.LOADING:
+            refresh()
+        names = self._names()
+        self._stands_in = False
+        try:
+            return find_route(*names)
+        except DeviceError:
+            if not self._listened or self.settings.virtual_mic or not pulse.endpoints("output"):
+                raise
+        route = find_route(None, None)
+        self._stands_in = True
+        self._warn("away", f"{self._missing(route)}; using {_between(route)} until it returns")
+        return route
+
+    def _names(self) -> tuple[str | None, str | None]:
+        """Of the devices asked for; virtual ones are made, or taken away when not asked for."""
+        wanted = self.settings
+        input_name, output_name = wanted.input_name, wanted.output_name
+        if wanted.virtual_mic:
+            self._mic.ensure()
+            output_name = self._mic.sink
+        else:
+            self._mic.close()
+        if wanted.direction == "out" and not input_name:
+            self._speaker.ensure()
+            input_name = self._speaker.monitor
+        else:
+            self._speaker.close()
+        return input_name, output_name
+
+    def _missing(self, instead: Route) -> str:
+        """Which of the devices asked for is not there."""
+        wanted = (self.settings.input_name, self.settings.output_name)
+        ends = (instead.input.name, instead.output.name)
+        gone = [name for name, end in zip(wanted, ends, strict=True) if name and name != end]
+        return f"{' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
+
+    def _blocksize(self, samplerate: float) -> int:
+        return max(1, round(self.settings.block_s * samplerate))
+
+    def _look_at_devices(self) -> None:
+        """After the server has told of changes: what we use may be gone, what we want be back."""
+        assert self._route
+        names = {kind: {e.name for e in pulse.endpoints(kind)} for kind in ("input", "output")}
+        ends = (("input", self._route.server[0]), ("output", self._route.server[1]))
+        if any(name and name not in names[kind] for kind, name in ends):
+            self._lose("a device is gone")
+        elif self._stands_in and self._asked_for_is_back():
+            self._close_stream()
+            self._say(words.RECONNECTING, "the device asked for is back")
+            self._retry_at = 0.0
+        else:
+            self._rest_if_unheard()
+
+    def _asked_for_is_back(self) -> bool:
+        try:
+            find_route(self.settings.input_name, self.settings.output_name)
+        except DeviceError:
+            return False
+        return True
+
+    def _trouble(self) -> str:
+        """Why the stream that was opened no longer runs; empty while it does."""
+        assert self._stream
+        assert self._processor
+        now = time.monotonic()
+        silent_s = now - self._processor.last_block_s
+        begun = self._processor.counters["blocks"] > self._first_count
+        allowed = max(SILENT_S, SILENT_BLOCKS * self.settings.block_s) if begun else FIRST_BLOCK_S
+        if not self._stream.active:
+            return "the audio device or the sound server went away"
+        if silent_s > allowed:
+            return f"no sound from the device for {silent_s:.1f} s"
+        if begun:
+            self._patience_s = RETRY_S[0]
+        return ""
+
+    def _lose(self, reason: str) -> None:
+        self._close_stream()
+        self._say(words.RECONNECTING, f"{reason}; reconnecting")
+        self._retry_at = time.monotonic() + self._patience_s / 5
+        self._patience_s = min(2 * self._patience_s, RETRY_S[1])
+
+    def _close_stream(self) -> None:
+        if self._stream:
+            self._stream.close()
+        self._stream = self._route = None
+
+    def _rest_if_unheard(self) -> None:
+        """Nothing needs doing while no program records from the virtual microphone."""
+        wanted = self.settings
+        unheard = False
+        if self._processor and self._stream:
+            if wanted.rest_unheard and wanted.virtual_mic and not wanted.spot:
+                unheard = pulse.listeners(self._mic.source) == 0
+            self._processor.idle = unheard
+
+    def _shut(self) -> None:
+        self._close_stream()
+        self._mic.close()
+        self._speaker.close()
+        if self.board:
+            self.board.close()
+
+    # Telling.
+
+    def _say(self, state: str, text: str, **facts: Any) -> None:
+        again = state == self.state and state != words.LISTENING and text == self._said
+        self.state, self._said = state, text
+        if not again:
+            self._tell(Message(words.STATE, text, {"state": state, **facts}))
+
+    def _say_listening(self) -> None:
+        stream, route, board, pipeline = self._stream, self._route, self.board, self._pipeline
+        assert stream
+        assert route
+        assert board
+        assert pipeline
+        facts = {
+            "board": str(board.path or ""),
+            "input": route.input.name,
+            "output": route.output.name,
+            "samplerate": pipeline.samplerate,
+            "blocksize": self._blocksize(pipeline.samplerate),
+            "device_latency_s": list(stream.latency_s),
+            "latency_samples": pipeline.latency_samples,
+            "bridge_s": stream.bridge_s,
+            "virtual_mic": self._mic.label if self._mic.exists else "",
+            "virtual_speaker": self._speaker.label if self._speaker.exists else "",
+        }
+        self._say(words.LISTENING, f"listening: {_between(route)}", **facts)
+
+    def _warn(self, kind: str, text: str) -> None:
+        """A warning, unless the same was told a moment ago."""
+        now = time.monotonic()
+        if now - self._warned.get(kind, -WARN_EACH_S) >= WARN_EACH_S:
+            self._warned[kind] = now
+            self._tell(Message(words.WARNING, text, {"about": kind}))
+
+    def _pass_on(self) -> None:
+        """Keywords, and what went wrong since the last time."""
+        processor = self._processor
+        if not processor:
+            return
+        while processor.events:
+            event = processor.events.popleft()
+            text = f"{event.keyword} ({event.score:.2f})"
+            self._tell(Message(words.KEYWORD, text, asdict(event)))
+        error, processor.error = processor.error, None
+        if error:
+            self._warn("pipeline", f"the pipeline failed and starts anew: {error!r}")
+        before, self._seen = self._seen, dict(processor.counters)
+        grown = {name for name, total in self._seen.items() if total > before.get(name, 0)}
+        for name, text in _WARNINGS.items():
+            if name in grown and not (name == "overloads" and error):
+                self._warn(name, text)
+
+
+_WARNINGS = {
+    "overloads": "too much to do for this computer: the sound passes uncleaned for a moment; "
+    "longer blocks (--block-ms 20) or fewer programs help",
+    "howls": "feedback between loudspeaker and microphone: the output was turned down; use "
+    "headphones, or --virtual-mic",
+    "ring_empty": "the devices' clocks or timing differ much: a moment of sound is missing",
+}
+
+
+def check(settings: EngineSettings) -> None:
+    """Raise UserError if a setting makes no sense, whatever devices there are."""
+    if settings.direction not in ("in", "out"):
+        raise UserError(f"direction {settings.direction!r} must be in or out")
+    if settings.direction == "out" and settings.virtual_mic:
+        raise UserError("a virtual microphone carries what goes in; with direction out, leave it")
+    if settings.virtual_mic and settings.output_name:
+        raise UserError("the virtual microphone is the output: leave the output device out")
+    if not 0.001 <= settings.block_s <= 0.2:
+        raise UserError(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
+    if (
+        settings.samplerate is not None
+        and not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]
+    ):
+        raise UserError(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
+    if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
+        raise UserError(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
+
+
+def known(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes; UserError if one is of no setting that can change."""
+    names = {field.name for field in fields(EngineSettings)} - {"kept_s"}
+    for name in changes:
+        if name not in names:
+            raise UserError(
+                f"no setting {name!r} can change; there are: {', '.join(sorted(names))}"
             )
-            blocksize = max(1, round(blocksize_s * rate))
-            self._warm_up(blocksize)
-            self.stream = sd.Stream(
-                samplerate=rate, blocksize=blocksize, device=devices, channels=1, dtype="float32",
-                latency="low", callback=self._callback, clip_off=True, dither_off=True,
-            )  # fmt: skip
-        except (sd.PortAudioError, ValueError) as error:
-            raise DeviceError(f"cannot open the audio devices: {error}") from error
-        self.counters = LiveCounters()
-        self.levels = (LevelMeter(rate), LevelMeter(rate))
-        self.events: queue.SimpleQueue[KeywordEvent] = queue.SimpleQueue()
-        self.error: Exception | None = None
-        #: Recorders of what comes in, and of what goes out.
-        self.recorders: tuple[list[Recorder], list[Recorder]] = ([], [])
+    return changes
 
-    def _warm_up(self, blocksize: int) -> None:
-        silence = np.zeros(blocksize, np.float32)
-        for _ in range(2 + int(0.2 * self.pipeline.samplerate / blocksize)):
-            self.pipeline.process(silence, np.empty_like(silence))
-        self.pipeline.reset()
 
-    def _callback(self, indata: Any, outdata: Any, frames: int, _: Any, status: Any) -> None:
-        start = time.perf_counter()
-        for recorder in self.recorders[0]:
-            recorder.put(indata)
-        try:
-            for event in self.pipeline.process(indata, outdata):
-                self.events.put(event)
-        except Exception as error:  # an exception here would end the stream without a word
-            self.error = error
-            outdata[:] = indata
-        for recorder in self.recorders[1]:
-            recorder.put(outdata)
-        seconds = frames / self.pipeline.samplerate
-        self.levels[0].update(indata)
-        self.levels[1].update(outdata)
-        busy = time.perf_counter() - start
-        counters = self.counters
-        counters.blocks += 1
-        counters.lost_blocks += bool(status)
-        counters.late_blocks += busy > seconds
-        counters.busy_s += busy
-        counters.sound_s += seconds
-
-    @property
-    def latency_s(self) -> tuple[float, float]:
-        """Input and output latency of the devices, s, without the pipeline's own."""
-        return self.stream.latency  # type: ignore[no-any-return]
-
-    def __enter__(self) -> LiveStream:
-        # A collection in the middle of a block is a click.
-        sd = sounddevice()
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
-            self.stream.start()
-        except sd.PortAudioError as error:
-            self.__exit__()
-            raise DeviceError(f"the audio devices do not start: {error}") from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stream.close()
-        gc.enable()
-        gc.unfreeze()
+def _between(route: Route) -> str:
+    return f"{route.input.name} → {route.output.name}"

@@ -1,37 +1,53 @@
-"""Recording live sound: a thread writes what the audio callback hands over."""
+"""Recording live sound: a thread takes it from the engine's board.
+
+The engine knows nothing of it, and an engine that dies costs a gap, not the recording.
+"""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 import soundfile
 
 from app.audiofile import FORMATS
 from app.errors import AudioFileError
+from app.live.board import Board
 from app.sessions import Float32Array
 
-#: Blocks that may wait for the disk; more are lost and counted.
-WAITING = 4096
+#: What can be recorded: which columns of the board's sound.
+SIDES: dict[str, list[int]] = {"raw": [0], "clean": [1], "both": [0, 1]}
+#: How often new sound is written, s.
+EACH_S = 0.2
 #: How long closing waits for the disk, s.
 CLOSE_S = 10.0
+#: libsndfile: keep the header up to date, so that a file that is never closed can be read.
+_UPDATE_HEADER_AUTO = 0x1061
+
+
+class HasBoard(Protocol):
+    """An engine, here or elsewhere."""
+
+    board: Board | None
 
 
 class Recorder:
-    """Writes blocks to a file as they come; what was recorded survives a full disk.
+    """Writes what an engine hears or plays to a file; what was recorded survives a full disk.
 
     The file is called ``NAME.part`` until it is closed: a crash leaves that, a plain end NAME.
 
     Parameters
     ----------
+    engine
+        Whose sound; it must be listening.
     path
         Target; its ending chooses the format. Must not exist yet.
-    samplerate, channels
-        Of the blocks.
+    what
+        "clean", "raw" or "both" (raw left, clean right).
     tell
         Called with a sentence if the disk refuses; the recording then ends, the sound does not.
 
@@ -42,48 +58,28 @@ class Recorder:
     """
 
     def __init__(
-        self, path: Path, samplerate: float, channels: int, tell: Callable[[str], None]
+        self, engine: HasBoard, path: Path, what: str, tell: Callable[[str], None]
     ) -> None:
-        ending = path.suffix.lower()
-        if ending not in FORMATS:
-            raise AudioFileError(f"{path}: cannot record to that; use one of {' '.join(FORMATS)}")
-        if path.exists():
-            raise AudioFileError(f"{path} exists; recordings never replace a file")
+        if engine.board is None:
+            raise AudioFileError(f"cannot record to {path}: nothing is heard yet")
         self.path, self.tell = path, tell
-        self.samples = self.lost_blocks = 0
+        self.samples = self.lost_samples = 0
+        self._engine, self._board = engine, engine.board
+        self._columns = SIDES[what]
+        self.samplerate = round(self._board.facts["samplerate"])
         self._part = path.with_name(f"{path.name}.part")
-        self._rate = round(samplerate)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            form = "RF64" if FORMATS[ending] == "WAV" else FORMATS[ending]  # beyond 4 GB
-            subtype = "OPUS" if ending == ".opus" else None
-            self._file = soundfile.SoundFile(
-                os.fsencode(self._part), "w", self._rate, channels, subtype, format=form
-            )
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise AudioFileError(f"cannot record to {path}: {error}") from error
-        self._blocks: queue.Queue[Float32Array | None] = queue.Queue(WAITING)
+        _rescue(self._part, tell)
+        self._file = open_new(path, self._part, self.samplerate, len(self._columns))
+        self._next = self._board.sound.count
+        self._ended = threading.Event()
+        self._refused = False
         self._thread = threading.Thread(target=self._run, name=f"recorder {path}", daemon=True)
         self._thread.start()
 
-    def put(self, block: Float32Array) -> None:
-        """Hand over a block [samples, channels]; it is copied, and this never waits."""
-        try:
-            self._blocks.put_nowait(block.copy())
-        except queue.Full:
-            self.lost_blocks += 1
-
     def _run(self) -> None:
-        refused = ""
-        while (block := self._blocks.get()) is not None:
-            if refused:
-                continue
-            try:
-                self._file.write(block)
-                self.samples += len(block)
-            except (soundfile.LibsndfileError, OSError) as error:
-                refused = str(error)
-                self.tell(f"recording to {self.path} ended, the disk refuses: {error}")
+        while not self._ended.wait(EACH_S):
+            self._write()
+        self._write()
         with suppress(soundfile.LibsndfileError, OSError):
             self._file.close()
         try:
@@ -91,8 +87,109 @@ class Recorder:
         except OSError as error:
             self.tell(f"the recording stays at {self._part}: {error.strerror}")
 
+    def _write(self) -> None:
+        if self._refused:
+            return
+        try:
+            self._write_from(self._board)
+            board = self._engine.board
+            if board is not None and board is not self._board:
+                self._change_to(board)
+        except (soundfile.LibsndfileError, OSError) as error:
+            self._refuse(f"the disk refuses: {error}")
+
+    def _write_from(self, board: Board) -> None:
+        first, sound = board.sound.since(self._next)
+        self.lost_samples += first - self._next
+        self._next = first + len(sound)
+        self._file.write(sound[:, self._columns])
+        self.samples += len(sound)
+
+    def _change_to(self, board: Board) -> None:
+        """The engine has a new board: go on with that, from its first sample."""
+        if round(board.facts["samplerate"]) != self.samplerate:
+            self._refuse(f"the samplerate is now {board.facts['samplerate']:g} Hz")
+            return
+        self._board, self._next = board, 0
+        self._write_from(board)
+
+    def _refuse(self, why: str) -> None:
+        self._refused = True
+        self.tell(f"recording to {self.path} ended, {why}")
+
     def close(self) -> None:
         """Write what is left and give the file its name."""
-        with suppress(queue.Full):
-            self._blocks.put(None, timeout=CLOSE_S)
+        self._ended.set()
         self._thread.join(CLOSE_S)
+
+
+def save_last(board: Board, path: Path, seconds: float, what: str = "clean") -> float:
+    """Write the last seconds of sound, as far as they are kept, to a new file; returns how long.
+
+    Raises
+    ------
+    AudioFileError
+        If the file exists, nothing was heard, or the disk refuses.
+    """
+    samplerate = round(board.facts["samplerate"])
+    sound = board.sound.since(board.sound.count - round(seconds * samplerate))[1]
+    if not len(sound):
+        raise AudioFileError(f"cannot save to {path}: nothing is heard yet")
+    write_new(path, sound[:, SIDES[what]], samplerate)
+    return float(len(sound) / samplerate)
+
+
+def write_new(path: Path, sound: Float32Array, samplerate: int) -> None:
+    """Write ``sound [samples, channels]`` to a new file, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with open_new(path, part, samplerate, sound.shape[1]) as file:
+            file.write(sound)
+        os.rename(part, path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioFileError(f"cannot write {path}: {error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def open_new(path: Path, part: Path, samplerate: int, channels: int) -> soundfile.SoundFile:
+    """The file ``part``, open for writing what will be called ``path``.
+
+    Raises
+    ------
+    AudioFileError
+        If the name's ending cannot be written, the file exists, or it cannot be made.
+    """
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise AudioFileError(f"{path}: cannot record to that; use one of {' '.join(FORMATS)}")
+    if path.exists():
+        raise AudioFileError(f"{path} exists; recordings never replace a file")
+    form = "RF64" if FORMATS[ending] == "WAV" else FORMATS[ending]  # beyond 4 GB
+    subtype = "OPUS" if ending == ".opus" else None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = soundfile.SoundFile(
+            os.fsencode(part), "w", samplerate, channels, subtype, format=form
+        )
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioFileError(f"cannot record to {path}: {error}") from error
+    _keep_header(file)
+    return file
+
+
+def _keep_header(file: Any) -> None:
+    """Where the container has a header with a length: let every write renew it."""
+    soundfile._snd.sf_command(file._file, _UPDATE_HEADER_AUTO, soundfile._ffi.NULL, 1)
+
+
+def _rescue(part: Path, tell: Callable[[str], None]) -> None:
+    """Give what a crash has left of an earlier recording a name of its own."""
+    if not part.exists():
+        return
+    stem = Path(part.stem)
+    names = (part.with_name(f"{stem.stem}.rescued{n}{stem.suffix}") for n in range(1, 10_000))
+    name = next(n for n in names if not n.exists())
+    part.rename(name)
+    tell(f"an earlier recording that never ended is now {name}")

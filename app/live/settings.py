@@ -39,6 +39,8 @@ class EngineSettings:
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
     custom: tuple[CustomWord, ...] = ()
     feedback_guard: bool = True  #: stop howling between loudspeaker and microphone
+    #: Do nothing while no program records from the virtual microphone and no keyword is spotted.
+    rest_unheard: bool = False
     kept_s: float = 30.0  #: sound that can be saved after it was heard
 
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import soundfile
+from app.recorder import Recorder
 
 from app.audiofile import blocks, open_audio
 from app.errors import AudioFileError
-from app.recorder import Recorder
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("a.wav", 1e-4), ("a.flac", 1e-4), ("a.ogg", 0.1)])

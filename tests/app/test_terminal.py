@@ -4,11 +4,11 @@ import io
 from types import SimpleNamespace
 
 import numpy as np
+from app.terminal import LiveView
 from rich.console import Console
 
 from app.live import LiveCounters
 from app.pipeline import Pipeline
-from app.terminal import LiveView
 from dsp.meters import LevelMeter
 
 

@@ -1,0 +1,188 @@
+"""Settings that stay: a TOML file in the platform's folder, named as on the command line.
+
+A table per command with its options by their long names; a table per device for ``live``::
+
+    [live]
+    limit-db = 18
+    run = ["stop=playerctl pause"]
+
+    [device."USB Microphone"]
+    preset = "studio"
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+import tomlkit
+
+from app.errors import UserError
+
+#: Options of ``live`` that a device's table may hold.
+DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate")
+#: The table that the window keeps for itself.
+WINDOW = "window"
+
+
+def path() -> Path:
+    """The file: RESONANCE_CONFIG, or in the platform's folder for settings."""
+    named = os.environ.get("RESONANCE_CONFIG")
+    return Path(named) if named else platformdirs.user_config_path("resonance") / "config.toml"
+
+
+def load(commands: click.Group) -> dict[str, Any]:
+    """What the file says, as ``default_map`` for ``commands``; nothing if there is no file.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or names a table or an option that there is not, or a value that
+        the option does not take.
+    """
+    return {
+        name: _parameters(commands, name, content)
+        for name, content in _tables(commands).items()
+        if name not in ("device", WINDOW)
+    }
+
+
+def devices(commands: click.Group) -> dict[str, dict[str, Any]]:
+    """What the file says of devices: for each name, values by the parameters of ``live``."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, content in _tables(commands).get("device", {}).items():
+        if not isinstance(content, dict):
+            raise UserError(f'{path()}: write [device."NAME"], then its settings')
+        for key in content:
+            if key not in DEVICE_KEYS:
+                known = ", ".join(DEVICE_KEYS)
+                raise UserError(f"{path()}: a device has no setting {key!r}; there are: {known}")
+        found[name] = _parameters(commands, "live", content)
+    return found
+
+
+def window() -> dict[str, Any]:
+    """What the window has kept."""
+    return dict(_read().get(WINDOW, {}))
+
+
+def keep_window(values: Mapping[str, Any]) -> None:
+    """Replace what the window keeps; the rest of the file, with its comments, stays.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read or written.
+    """
+    file = path()
+    document = _parsed(tomlkit.parse)
+    document[WINDOW] = {key: value for key, value in values.items() if value is not None}
+    _write(file, tomlkit.dumps(document))
+
+
+def create(commands: click.Group) -> None:
+    """Write a file with every setting explained; UserError if there is one already."""
+    if path().exists():
+        raise UserError(f"{path()} exists; edit it, or move it away first")
+    _write(path(), template(commands))
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace the file when the new one is whole."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, file)
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from error
+
+
+def template(commands: click.Group) -> str:
+    """A file that says nothing yet, with every option explained."""
+    lines = ["# Settings of resonance. Take the # away in front of those you want."]
+    for name, command in commands.commands.items():
+        options = [p for p in command.params if isinstance(p, click.Option) and _settable(p)]
+        if options:
+            lines += ["", f"[{name}]"]
+        for option in options:
+            lines += [f"# {line}" for line in textwrap.wrap(option.help or "", 96)]
+            lines.append(f"# {_key(option)} = {_example(option)}")
+    keys = ", ".join(DEVICE_KEYS)
+    lines += ["", '# [device."NAME"]', f"# For live with this input device: {keys}."]
+    return "\n".join(lines) + "\n"
+
+
+def _settable(option: click.Option) -> bool:
+    """Whether an option can be a lasting wish: one that is not about a single run."""
+    return option.name not in ("output", "figure", "forget", "as_json", "seconds", "help", "init")
+
+
+def _example(option: click.Option) -> str:
+    default = option.default
+    if option.multiple:
+        return "[]"
+    if option.is_flag:
+        return "false"
+    if isinstance(default, int | float):
+        return f"{default:g}"
+    return f'"{default}"' if isinstance(default, str) else '""'
+
+
+def _tables(commands: click.Group) -> dict[str, Any]:
+    content = _read()
+    known = [*commands.commands, "device", WINDOW]
+    for name, table in content.items():
+        if name not in known:
+            raise UserError(f"{path()}: there is no table [{name}]; there are: {', '.join(known)}")
+        if not isinstance(table, dict):
+            raise UserError(f"{path()}: {name} = {table!r} stands outside of a table; put [{name}]")
+    return content
+
+
+def _read() -> dict[str, Any]:
+    return dict(_parsed(tomllib.loads))
+
+
+def _parsed(parse: Any) -> Any:
+    file = path()
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return parse("")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
+
+
+def _key(option: click.Option) -> str:
+    return max(option.opts, key=len).removeprefix("--")
+
+
+def _option(commands: click.Group, command: str, key: str) -> click.Option:
+    options = [p for p in commands.commands[command].params if isinstance(p, click.Option)]
+    found = {_key(option): option for option in options if _settable(option)}
+    if key not in found:
+        known = ", ".join(found) or "none"
+        raise UserError(f"{path()}: [{command}] has no setting {key!r}; there are: {known}")
+    return found[key]
+
+
+def _parameters(commands: click.Group, command: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's values by the names of the command's parameters, each tried on its option."""
+    context = click.Context(commands.commands[command])
+    found = {}
+    for key, value in table.items():
+        option = _option(commands, command, key)
+        try:
+            option.type_cast_value(context, value)
+        except (click.BadParameter, TypeError) as error:
+            reason = error.message if isinstance(error, click.BadParameter) else str(error)
+            raise UserError(f"{path()}: [{command}] {key} = {value!r}: {reason}") from error
+        found[str(option.name)] = value
+    return found

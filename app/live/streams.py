@@ -1,0 +1,194 @@
+"""PortAudio streams that drive a processor: one for both directions, or two with a bridge."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from app import pulse
+from app.devices import Route, sounddevice
+from app.errors import DeviceError
+from app.live.bridge import ClockBridge
+from app.live.processor import Processor
+from app.sessions import Float32Array
+
+#: Priority of the callbacks' threads among real-time threads (1 … 99), where the system grants it.
+PRIORITY = 10
+_FLAGS = ("input_overflow", "input_underflow", "output_overflow", "output_underflow")
+
+
+class Stream(Protocol):
+    """An open connection between devices and a processor."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the devices still call."""
+
+    @property
+    def latency_s(self) -> tuple[float, float]:
+        """Of the input and output device, s."""
+
+    @property
+    def bridge_s(self) -> float:
+        """Added between two clocks, s."""
+
+    def start(self) -> None:
+        """Let it run."""
+
+    def close(self) -> None:
+        """End it at once."""
+
+
+class DuplexStream:
+    """Both directions in one callback: what comes in leaves in the block of the same instant."""
+
+    bridge_s = 0.0
+
+    def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
+        self._processor = processor
+        self._ready = _once(raise_priority)
+        self._stream = sounddevice().Stream(
+            device=route.portaudio, callback=self._callback, **_common(blocksize, processor)
+        )
+        self.latency_s: tuple[float, float] = self._stream.latency
+
+    def _callback(self, heard: Any, played: Any, frames: int, _: Any, status: Any) -> None:
+        self._ready()
+        if status:
+            count_flags(self._processor, status)
+        self._processor.process(heard[:, 0], played[:, 0])
+
+    @property
+    def active(self) -> bool:
+        """Whether the devices still call."""
+        return bool(self._stream.active)
+
+    def start(self) -> None:
+        """Let it run."""
+        self._stream.start()
+
+    def close(self) -> None:
+        """End it at once."""
+        _close(self._stream)
+
+
+class BridgedStream:
+    """Two callbacks, each in step with its own device; sound is cleaned in the input's."""
+
+    def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
+        sd = sounddevice()
+        self._processor = processor
+        self._bridge = ClockBridge(processor.samplerate, blocksize)
+        self._ready_in, self._ready_out = _once(raise_priority), _once(raise_priority)
+        options = _common(blocksize, processor)
+        self._input = sd.InputStream(device=route.portaudio[0], callback=self._hear, **options)
+        try:
+            self._output = sd.OutputStream(
+                device=route.portaudio[1], callback=self._play, **options
+            )
+        except Exception:
+            _close(self._input)
+            raise
+        self.latency_s: tuple[float, float] = (self._input.latency, self._output.latency)
+
+    @property
+    def bridge_s(self) -> float:
+        """Added between two clocks, s."""
+        return self._bridge.delay_s
+
+    def _hear(self, heard: Any, frames: int, _: Any, status: Any) -> None:
+        self._ready_in()
+        if status:
+            count_flags(self._processor, status)
+        played: Float32Array = heard[:, 0].copy()
+        self._processor.process(heard[:, 0], played)
+        self._bridge.write(played)
+        counters = self._processor.counters
+        counters["ring_empty"], counters["ring_full"] = self._bridge.empty, self._bridge.full
+
+    def _play(self, played: Any, frames: int, _: Any, status: Any) -> None:
+        self._ready_out()
+        if status:
+            count_flags(self._processor, status)
+        self._bridge.read(played[:, 0])
+
+    @property
+    def active(self) -> bool:
+        """Whether the devices still call."""
+        return bool(self._input.active and self._output.active)
+
+    def start(self) -> None:
+        """Let it run."""
+        self._output.start()
+        self._input.start()
+
+    def close(self) -> None:
+        """End it at once."""
+        _close(self._input)
+        _close(self._output)
+
+
+def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
+    """A stream for this route, not yet started.
+
+    Raises
+    ------
+    DeviceError
+        If the devices refuse.
+    """
+    sd = sounddevice()
+    kind = DuplexStream if route.one_clock else BridgedStream
+    try:
+        with pulse.chosen(*route.server):
+            return kind(route, blocksize, processor)
+    except (sd.PortAudioError, ValueError) as error:
+        raise DeviceError(f"cannot open the audio devices: {error}") from error
+
+
+def count_flags(processor: Processor, status: Any) -> None:
+    """Add what PortAudio says went wrong to the counters."""
+    for flag in _FLAGS:
+        if getattr(status, flag):
+            processor.counters[f"{flag}s"] += 1
+
+
+def raise_priority() -> bool:
+    """Make this thread a real-time thread; False where that is not granted or not needed.
+
+    Windows and macOS do so for callbacks by themselves.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except OSError:
+        return False
+    return True
+
+
+def _common(blocksize: int, processor: Processor) -> dict[str, Any]:
+    return {
+        "samplerate": processor.samplerate, "blocksize": blocksize, "channels": 1,
+        "dtype": "float32", "latency": "low", "clip_off": True, "dither_off": True,
+    }  # fmt: skip
+
+
+def _once(work: Callable[[], object]) -> Callable[[], None]:
+    """Something that does ``work`` the first time it is called."""
+    waiting = [work]
+
+    def ready() -> None:
+        if waiting:
+            waiting.pop()()
+
+    return ready
+
+
+def _close(stream: Any) -> None:
+    with suppress(sounddevice().PortAudioError):
+        stream.abort()
+    with suppress(sounddevice().PortAudioError):
+        stream.close()

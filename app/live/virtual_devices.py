@@ -1,0 +1,177 @@
+"""Devices for other programs (PulseAudio, PipeWire): a microphone to record from, a loudspeaker.
+
+Each is made of modules of the sound server. Their names stay the same from day to day, so that
+other programs find them again; a note of the process that made them tells a later start what a
+crash has left.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from app import pulse
+from app.errors import DeviceError
+from app.processes import alive
+
+_OWNER = re.compile(r"resonance\.owner=\W*(\d+)")
+
+
+class VirtualDevice:
+    """What both have in common: modules that exist from :meth:`ensure` to :meth:`close`.
+
+    Parameters
+    ----------
+    owner
+        Number of the process for which they exist; this one by default.
+    """
+
+    #: What other programs list it as.
+    label = ""
+    #: The sink's name: the microphone's hidden one, or the loudspeaker's own.
+    base = ""
+
+    def __init__(self, owner: int | None = None) -> None:
+        self._owner = owner or os.getpid()
+        self.sink = self.base
+        self.exists = False
+
+    def ensure(self, samplerate: float = 48000.0) -> None:
+        """Make it, unless it is there.
+
+        Raises
+        ------
+        DeviceError
+            If there is no sound server to ask, or it refuses.
+        """
+        with pulse.connection() as server:
+            clear_away(server)
+            modules = _ours(server)
+            mine = [m for m in modules if m.owner == self._owner and m.base == self.base]
+            taken = {m.name for m in modules if m not in mine}
+            self.sink = mine[0].name if mine else _free(self.base, taken)
+            self._build(server, samplerate, mine)
+        self.exists = True
+
+    def _build(self, server: Any, samplerate: float, mine: list[_Module]) -> None:
+        if not mine:
+            self._load_sink(server, samplerate)
+
+    def _load_sink(self, server: Any, samplerate: float) -> None:
+        arguments = f"sink_name={self.sink} rate={round(samplerate)} channels=1 channel_map=mono "
+        arguments += self._properties("sink")
+        try:
+            # Without norewinds a null sink stalls for a second at the start; PipeWire has none.
+            _load(server, "module-null-sink", f"{arguments} norewinds=1")
+        except DeviceError:
+            _load(server, "module-null-sink", arguments)
+
+    def _properties(self, kind: str, suffix: str = "") -> str:
+        label = f"device.description='{self.label}{suffix}'"
+        return f'{kind}_properties="{label} resonance.owner={self._owner}"'
+
+    def close(self) -> None:
+        """Take it away, if it exists."""
+        if not self.exists:
+            return
+        self.exists = False
+        try:
+            with pulse.connection() as server:
+                for module in reversed(_ours(server)):
+                    if module.owner == self._owner and module.base == self.base:
+                        server.module_unload(module.index)
+        except DeviceError:
+            return
+
+
+class VirtualMic(VirtualDevice):
+    """A microphone that others record from (:attr:`source`); play into :attr:`sink`.
+
+    Two modules: a sink that nobody hears, and a source that is its other end, since browsers hide
+    the sinks' own monitors.
+    """
+
+    label = "Resonance microphone"
+    base = "resonance_mic_input"
+
+    @property
+    def source(self) -> str:
+        """Name of the microphone."""
+        return self.sink.replace("_input", "")
+
+    def _build(self, server: Any, samplerate: float, mine: list[_Module]) -> None:
+        if len(mine) == 2:
+            return
+        for half in mine:
+            server.module_unload(half.index)
+        self._load_sink(server, samplerate)
+        try:
+            _load(
+                server, "module-remap-source",
+                f"master={self.sink}.monitor source_name={self.source} channels=1 "
+                f"channel_map=mono {self._properties('source')}",
+            )  # fmt: skip
+        except DeviceError:
+            self.exists = True
+            self.close()
+            raise
+
+    def _properties(self, kind: str, suffix: str = "") -> str:
+        return super()._properties(kind, " (input)" if kind == "sink" else suffix)
+
+
+class VirtualSpeaker(VirtualDevice):
+    """A loudspeaker that others play into (:attr:`sink`); listen to :attr:`monitor`."""
+
+    label = "Resonance loudspeaker"
+    base = "resonance_speaker"
+
+    @property
+    def monitor(self) -> str:
+        """Name of the source that hears it."""
+        return f"{self.sink}.monitor"
+
+
+@dataclass(frozen=True)
+class _Module:
+    """One of our modules in the server."""
+
+    index: int
+    owner: int
+    name: str  #: of the sink it makes or listens to
+
+    @property
+    def base(self) -> str:
+        """The name without the number that tells several of a kind apart."""
+        return re.sub(r"_\d+$", "", self.name)
+
+
+def clear_away(server: Any) -> None:
+    """Unload what processes that are no more have left."""
+    for module in reversed(_ours(server)):
+        if not alive(module.owner):
+            server.module_unload(module.index)
+
+
+def _ours(server: Any) -> list[_Module]:
+    found = []
+    for raw in server.module_list():
+        owner = _OWNER.search(raw.argument or "")
+        name = re.search(r"(?:sink_name|master)=(resonance_\w+)", raw.argument or "")
+        if owner and name:
+            found.append(_Module(raw.index, int(owner[1]), name[1]))
+    return found
+
+
+def _free(base: str, taken: set[str]) -> str:
+    """The base, or the base with the first free number."""
+    return next(n for n in (base, *(f"{base}_{k}" for k in range(2, 1000))) if n not in taken)
+
+
+def _load(server: Any, module: str, arguments: str) -> None:
+    try:
+        server.module_load(module, arguments)
+    except pulse.library().PulseError as error:
+        raise DeviceError(f"the sound server refuses {module} ({error})") from error

@@ -1,0 +1,67 @@
+"""What several commands have in common: options, and the pages they write on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from app.spotter import Sensitivity
+
+#: Exit codes: all well, something failed, wrong usage (click's own).
+EXIT_FAILED = 1
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+FILES = click.Path(path_type=Path, readable=False)
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
+
+
+class Rate(click.ParamType[tuple[str, float]]):
+    """``RATE`` for every word or ``WORD=RATE`` for one."""
+
+    name = "[WORD=]RATE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
+        """The word ("" for all) and its rate."""
+        word, _, rate = str(value).rpartition("=")
+        try:
+            number = float(rate)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < 1e6:
+            self.fail(f"{value!r}: give false accepts per hour, such as 0.5 or stop=2", param, ctx)
+        return word, number
+
+
+SENSITIVITY = click.option(
+    "--false-accepts", "rates", type=Rate(), multiple=True,
+    help="False accepts allowed per hour of running speech: more hears more. For every word "
+    "(default 1), or for one: stop=2. May be given several times.",
+)  # fmt: skip
+LIMIT = click.option(
+    "--limit-db", type=click.FloatRange(0, 200), default=None,
+    help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
+)  # fmt: skip
+PRESET = click.option(
+    "--preset", default="live", metavar="NAME",
+    help="Model to use. live: no look-ahead at all. studio: hears 20 ms ahead, cleaner. "
+    "vowels: knows only synthetic vowels.",
+)  # fmt: skip
+
+
+def sensitivity(rates: Sequence[tuple[str, float]]) -> Sensitivity:
+    """From the options' pairs; the last one given counts."""
+    given = dict(rates)
+    per_hour = given.pop("", Sensitivity.per_hour)
+    return Sensitivity(per_hour, given)
+
+
+def warn(*warnings: str) -> None:
+    """Write warnings for people."""
+    for warning in warnings:
+        err.print(f"warning: {warning}", style="yellow", markup=False)

@@ -1,0 +1,155 @@
+"""The sound server of Linux (PulseAudio, or PipeWire in its place): its devices and their changes.
+
+PortAudio sees the server as one device called ``pulse``. Which microphone and loudspeaker stand
+behind it is chosen by two environment variables, read when a stream is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from app.errors import DeviceError
+
+#: What PortAudio calls the server.
+PORTAUDIO_NAME = "pulse"
+HOST_API = "PulseAudio"
+#: Rate at which sound is exchanged with it, Hz; it resamples for devices that run at another.
+SAMPLERATE = 48000.0
+#: How often a missing server is looked for, s.
+LOOK_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A source to record from or a sink to play into."""
+
+    name: str
+    description: str
+    monitor: bool  #: a source that hears what is played into a sink
+    #: Number of the sound card; all without one run on the computer's clock. Endpoints of the
+    #: same card stay in step.
+    card: int
+    default: bool
+
+
+def library() -> ModuleType:
+    """The module pulsectl.
+
+    Raises
+    ------
+    DeviceError
+        If this is not Linux, or the server's library is missing.
+    """
+    if sys.platform != "linux":
+        raise DeviceError("PulseAudio and PipeWire are looked for on Linux only")
+    try:
+        return importlib.import_module("pulsectl")
+    except (ImportError, OSError) as error:
+        line = "apt-get install libpulse0, pip install pulsectl"
+        raise DeviceError(f"the sound server's library is missing ({error}): {line}") from error
+
+
+@contextmanager
+def connection() -> Iterator[Any]:
+    """A connection to the server, for as long as the block lasts.
+
+    Raises
+    ------
+    DeviceError
+        If there is none, or it refuses what is asked.
+    """
+    pulsectl = library()
+    try:
+        with pulsectl.Pulse("resonance", connect=False) as pulse:
+            pulse.connect()
+            yield pulse
+    except pulsectl.PulseError as error:
+        raise DeviceError(f"no answer from the sound server; is it running? ({error})") from error
+
+
+def endpoints(kind: str) -> list[Endpoint]:
+    """Sources ("input") or sinks ("output") of the server; none if there is no server."""
+    try:
+        with connection() as pulse:
+            server = pulse.server_info()
+            if kind == "input":
+                found, default = pulse.source_list(), server.default_source_name
+            else:
+                found, default = pulse.sink_list(), server.default_sink_name
+    except DeviceError:
+        return []
+    return [_endpoint(raw, default) for raw in found]
+
+
+def _endpoint(raw: Any, default: str) -> Endpoint:
+    monitor = bool(getattr(raw, "monitor_of_sink_name", None))
+    return Endpoint(raw.name, raw.description, monitor, raw.card, raw.name == default)
+
+
+def listeners(source: str) -> int:
+    """How many programs record from a source; -1 if that cannot be told."""
+    try:
+        with connection() as pulse:
+            index = pulse.get_source_by_name(source).index
+            return sum(stream.source == index for stream in pulse.source_output_list())
+    except (DeviceError, LookupError):
+        return -1
+
+
+@contextmanager
+def chosen(source: str | None, sink: str | None) -> Iterator[None]:
+    """Streams opened meanwhile record from this source and play into this sink."""
+    wanted = {"PULSE_SOURCE": source, "PULSE_SINK": sink}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: value for name, value in wanted.items() if value})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Watch:
+    """Calls ``changed`` from a thread when devices or recording programs come or go.
+
+    Also when the server itself ends or comes back. On other systems nothing is ever told.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sound server", daemon=True)
+        if sys.platform == "linux":
+            self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            with suppress(DeviceError), connection() as pulse:
+                self._changed()
+                self._listen(pulse)
+            self._changed()
+            self._ended.wait(LOOK_AGAIN_S)
+
+    def _listen(self, pulse: Any) -> None:
+        pulse.event_mask_set("sink", "source", "source_output", "server")
+        pulse.event_callback_set(lambda _: self._changed())
+        try:
+            while not self._ended.is_set():
+                pulse.event_listen(timeout=LOOK_AGAIN_S)
+        except library().PulseDisconnected:
+            return
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._ended.set()
