@@ -21,7 +21,7 @@ from app.devices import Route, find_route, refresh
 from app.errors import DeviceError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
-from app.live.processor import Processor
+from app.live.processor import Processor, board_facts
 from app.live.settings import EngineSettings, Message
 from app.live.streams import Stream, open_stream
 from app.live.virtual_devices import VirtualMic, VirtualSpeaker
@@ -205,7 +205,7 @@ class Engine:
         assert self._processor
         assert self.board is not None
         pipeline = self._make_pipeline(self._processor.samplerate)
-        if self._facts(pipeline) == self.board.facts:
+        if board_facts(pipeline, self.settings.kept_s) == self.board.facts:
             self._processor.exchange(pipeline)
             if self._stream:
                 self._say_listening()
@@ -225,7 +225,7 @@ class Engine:
 
     def _with_board(self, pipeline: Pipeline) -> Processor:
         """A processor that goes on counting where the last one ended."""
-        facts = self._facts(pipeline)
+        facts = board_facts(pipeline, self.settings.kept_s)
         if self.board is None or self.board.facts != facts:
             before = self.board
             self.board = Board(facts, new_path() if self._shared else None)
@@ -253,26 +253,6 @@ class Engine:
         pipeline.reset()
         self._pipeline = pipeline
         return pipeline
-
-    def _facts(self, pipeline: Pipeline) -> dict[str, Any]:
-        """What viewers need to know, and what decides the board's layout."""
-        denoiser, spotter = pipeline.denoiser, pipeline.spotter
-        assert denoiser
-        heads, tokens, d_osc = spotter.state.settled.shape if spotter else (0, 0, 0)
-        return {
-            "samplerate": pipeline.samplerate,
-            "oscillators": len(denoiser.bank),
-            "f0_hz": [round(float(f0), 3) for f0 in denoiser.bank.f0_hz],
-            "damping_ratio": [round(float(z), 6) for z in denoiser.bank.damping_ratio],
-            "carriers": [bool(carries) for carries in denoiser.carriers],
-            "hop_s": denoiser.hop_s,
-            "words": spotter.words if spotter else [],
-            "thresholds": [round(float(t), 4) for t in spotter.thresholds] if spotter else [],
-            "heads": heads, "tokens": tokens, "d_osc": d_osc,
-            "anchors": spotter.state.anchors.round(5).tolist() if spotter else [],
-            "step_s": spotter.model.step_s if spotter else 0.0,
-            "kept_s": self.settings.kept_s,
-        }  # fmt: skip
 
     def _guards_feedback(self) -> bool:
         """Only a loudspeaker in the microphone's room can howl."""
