@@ -139,7 +139,8 @@ def _style(theme: Theme) -> str:
     t = theme
     return f"""
     QMainWindow, QDialog {{ background: {t.ground}; }}
-    QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: 4px; }}
+    QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line};
+        padding: 4px; }}
     QFrame[card="true"] {{ background: {t.surface}; border: 1px solid {t.line};
         border-radius: 10px; }}
     QLabel[role="heading"] {{ font-size: 12pt; font-weight: 600; }}

@@ -65,7 +65,7 @@ class FilePlayer:
         self.paused = False
         self._models: dict[str, DenoiserModel] = {}
         self._spotter: SpotterModel | None = None
-        self._latency = 0
+        self.latency_samples = 0  #: that the preset looks ahead
         self._place = 0  #: sample that is processed next
         self._sought: int | None = None
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -203,7 +203,7 @@ class FilePlayer:
             sensitivity=wanted.sensitivity, custom=wanted.custom if wanted.spot else (),
         )  # fmt: skip
         pipeline.bypass = wanted.bypass
-        self._latency = pipeline.latency_samples
+        self.latency_samples = pipeline.latency_samples
         return pipeline
 
     def _pass_on(self) -> None:
@@ -218,7 +218,7 @@ class FilePlayer:
     def _say_listening(self) -> None:
         self._say(
             words.LISTENING, f"playing {self.path.name}", input=self.path.name,
-            samplerate=self.samplerate, latency_samples=self._latency,
+            samplerate=self.samplerate, latency_samples=self.latency_samples,
         )  # fmt: skip
 
     def _say(self, state: str, text: str, **facts: Any) -> None:

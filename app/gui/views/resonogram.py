@@ -11,7 +11,6 @@ from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import (
     QColor,
     QFontMetricsF,
-    QImage,
     QKeyEvent,
     QPainter,
     QPaintEvent,
@@ -22,6 +21,7 @@ from PyQt6.QtWidgets import QLabel, QVBoxLayout
 from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
+from app.gui.views.scroll import Scroll
 from app.gui.views.view import View, run_alone
 from dsp.bank import OscillatorBank
 
@@ -84,7 +84,7 @@ def _levels(power: NDArray[np.float32]) -> Bytes:
 
 
 def level_db(level: int) -> float:
-    """dBFS of a kept level."""
+    """Level in dBFS of a kept number."""
     return FLOOR_DB + level * (TOP_DB - FLOOR_DB) / 255.0
 
 
@@ -130,17 +130,10 @@ class Picture(pg.GraphicsObject):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._pixels = np.zeros((ROWS, KEPT), np.uint32)
-        self._image = QImage(
-            self._pixels.data, KEPT, ROWS, 4 * KEPT, QImage.Format.Format_RGB32  # type: ignore[call-overload]
-        )  # fmt: skip
+        self.scroll = Scroll(ROWS, KEPT)
         self.end, self.hop_s, self.paints = 0, 0.008, 0
         self.marks: list[tuple[float, str]] = []  #: column and word
         self.theme = themes.DARK
-
-    def write(self, places: NDArray[np.intp], pixels: NDArray[np.uint32]) -> None:
-        """Replace columns by ``pixels [ROWS, columns]``."""
-        self._pixels[:, places] = pixels
 
     def boundingRect(self) -> QRectF:  # noqa: N802 (Qt's name)
         """All that is kept."""
@@ -155,18 +148,11 @@ class Picture(pg.GraphicsObject):  # type: ignore[misc]
         transform = painter.transform()
         painter.save()
         painter.resetTransform()
-        first = max(0.0, KEPT + seen.left() / self.hop_s)
-        last = KEPT + seen.right() / self.hop_s
-        top, height = (1.0 - seen.bottom()) * ROWS, seen.height() * ROWS
-        start = self.end % KEPT  # the oldest column's place
-        for low, high, shift in ((0, KEPT - start, start), (KEPT - start, KEPT, start - KEPT)):
-            begin, stop = max(first, low), min(last, high)
-            if stop <= begin:
-                continue
-            target = transform.mapRect(QRectF(
-                (begin - KEPT) * self.hop_s, seen.top(), (stop - begin) * self.hop_s, seen.height()
-            ))  # fmt: skip
-            painter.drawImage(target, self._image, QRectF(begin + shift, top, stop - begin, height))
+        self.scroll.draw(
+            painter, transform.mapRect(seen), self.end,
+            (seen.left() / self.hop_s, seen.right() / self.hop_s),
+            ((1.0 - seen.bottom()) * ROWS, seen.height() * ROWS),
+        )  # fmt: skip
         self._draw_marks(painter, transform, seen)
         painter.restore()
 
@@ -243,7 +229,7 @@ class Resonogram(View):
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
         self.frozen = False
-        self.scale_name, self.lower, self.upper_phase = EAR, CLEANED, False
+        self.scale_name, self.below, self.upper_phase = EAR, CLEANED, False
         self._history: History | None = None
         self._shown: History | None = None  # the history, or a copy of it while frozen
         self._scale: Scale | None = None
@@ -299,7 +285,7 @@ class Resonogram(View):
         layout.addWidget(self._readout)
         scene = self._graphics.scene()
         scene.sigMouseMoved.connect(self._on_pointed)
-        scene.sigMouseClicked.connect(lambda click: click.double() and self.back_to_now())
+        scene.sigMouseClicked.connect(self._on_clicked)
         self._say_pointed("")
 
     # Frames.
@@ -352,9 +338,9 @@ class Resonogram(View):
         heard, played = self._shown.heard[places], self._shown.played[places]
         upper = self._scale.spread(heard)
         above = _coloured(upper, themes.amplitude_map(self.theme), *SHOWN_DB)
-        if self.lower == PHASE:
+        if self.below == PHASE:
             below = _phases(self._scale.nearest(self._shown.phase[places]), upper, self.theme)
-        elif self.lower == DIFFERENCE:
+        elif self.below == DIFFERENCE:
             taken = np.maximum(upper - self._scale.spread(played), 0.0)
             taken[upper < _level(SHOWN_DB[0])] = 0.0  # nothing there to be taken
             scale = (TOP_DB - FLOOR_DB) / 255.0 / SHOWN_DIFFERENCE_DB * 255.0
@@ -364,8 +350,8 @@ class Resonogram(View):
             below = _coloured(
                 self._scale.spread(played), themes.amplitude_map(self.theme), *SHOWN_DB
             )
-        self._pictures[0].write(places, above)
-        self._pictures[1].write(places, below)
+        self._pictures[0].scroll.write(places, above)
+        self._pictures[1].scroll.write(places, below)
 
     def repaint_soon(self) -> None:
         """Only the pictures: axes stay."""
@@ -397,6 +383,14 @@ class Resonogram(View):
         self._pictures[0].marks = list(self._marks) if frozen else self._marks
         self._rewrite()
 
+    def clear(self) -> None:
+        """Forget all that was heard."""
+        self._history = self._shown = None
+        self._marks = []
+        for picture in self._pictures:
+            picture.marks = []
+        self._facts = {}
+
     def set_scale(self, name: str) -> None:
         """Ear: the broad oscillators, spaced like hearing. Linear: the narrow ones, up to 4 kHz."""
         self.scale_name = name
@@ -404,7 +398,7 @@ class Resonogram(View):
 
     def set_lower(self, what: str) -> None:
         """What the lower picture shows: cleaned, difference or phase."""
-        self.lower = what
+        self.below = what
         self._rewrite()
 
     def back_to_now(self) -> None:
@@ -454,6 +448,10 @@ class Resonogram(View):
     def _on_moved(self, *_: Any) -> None:
         self._follows = False
 
+    def _on_clicked(self, click: Any) -> None:
+        if click.double():
+            self.back_to_now()
+
     def _on_pointed(self, at: QPointF) -> None:
         for plot, lines in zip(self._plots, self._cross, strict=True):
             for line in lines:
@@ -494,7 +492,7 @@ class Resonogram(View):
     def _say_what_is_shown(self) -> None:
         below = {
             CLEANED: "played", DIFFERENCE: "taken away", PHASE: "phase of what was heard",
-        }[self.lower]  # fmt: skip
+        }[self.below]  # fmt: skip
         still = " (frozen)" if self.frozen else ""
         for caption, text in zip(self._captions, (f"heard{still}", below), strict=True):
             caption.setText(text, color=self.theme.text, size="9pt")

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QRect, QSize, QTimer
-from PyQt6.QtGui import QPainter, QPaintEvent
+from PyQt6.QtCore import QRect, QSize, Qt, QTimer
+from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PyQt6.QtSvg import QSvgGenerator
 from PyQt6.QtWidgets import QApplication, QWidget
 
@@ -25,8 +25,8 @@ PICTURES = (".png", ".svg")
 class View(QWidget):
     """A picture of the newest frame.
 
-    Subclasses take in what a frame brings in :meth:`take` and draw in :meth:`draw` (or hold
-    widgets that draw). Nothing is painted while hidden.
+    Subclasses take in what a frame brings in :meth:`take`, and draw what seldom changes in
+    :meth:`draw_backdrop`, the rest in :meth:`draw`. Nothing is painted while hidden.
     """
 
     #: What people call it.
@@ -38,6 +38,9 @@ class View(QWidget):
         super().__init__()
         self.theme = theme
         self.paints = 0  #: how often it was painted
+        self._backdrop: QPixmap | None = None
+        self._direct = False  # no images: for vector graphics
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(self.title)
         self.setAccessibleDescription(self.description)
 
@@ -55,20 +58,49 @@ class View(QWidget):
         """Paint at the next chance."""
         self.update()
 
+    def draw_backdrop(self, painter: QPainter) -> None:
+        """Paint what seldom changes; kept as an image until :meth:`renew_backdrop`."""
+
     def draw(self, painter: QPainter) -> None:
-        """Paint all of it."""
+        """Paint what moves."""
+
+    def renew_backdrop(self) -> None:
+        """Paint the backdrop anew at the next frame."""
+        self._backdrop = None
+        self.update()
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours from now on."""
         self.theme = theme
-        self.repaint_soon()
+        self.renew_backdrop()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Another size, another backdrop."""
+        super().resizeEvent(event)
+        self._backdrop = None
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Count, and draw."""
         self.paints += 1
         painter = QPainter(self)
+        if self._direct:
+            self._paint_backdrop(painter)
+        else:
+            ratio = self.devicePixelRatioF()
+            if self._backdrop is None or self._backdrop.devicePixelRatio() != ratio:
+                self._backdrop = QPixmap(self.size() * ratio)
+                self._backdrop.setDevicePixelRatio(ratio)
+                beneath = QPainter(self._backdrop)
+                beneath.setFont(self.font())
+                self._paint_backdrop(beneath)
+                beneath.end()
+            painter.drawPixmap(0, 0, self._backdrop)
         self.draw(painter)
         painter.end()
+
+    def _paint_backdrop(self, painter: QPainter) -> None:
+        painter.fillRect(self.rect(), QColor(self.theme.surface))
+        self.draw_backdrop(painter)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Roomy."""
@@ -103,7 +135,9 @@ class View(QWidget):
         painter = QPainter()
         if not painter.begin(generator):
             return False
+        self._direct = True
         self.render(painter)
+        self._direct = False
         return painter.end()
 
 
