@@ -17,3 +17,7 @@ class AudioFileError(UserError):
 
 class DeviceError(UserError):
     """An audio device that cannot be found or opened."""
+
+
+class StuckError(DeviceError):
+    """A device that neither works nor lets go: only the end of the process helps."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from app import pulse
 from app.devices import Route, find_route, refresh
-from app.errors import DeviceError, UserError
+from app.errors import DeviceError, StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
 from app.live.processor import Processor, board_facts
@@ -136,7 +136,13 @@ class Engine:
     # The engine's own thread.
 
     def run(self) -> None:
-        """Work until :meth:`close`; for a thread or a process that does nothing else."""
+        """Work until :meth:`close`; for a thread or a process that does nothing else.
+
+        Raises
+        ------
+        StuckError
+            If this process cannot get rid of a device, and is one of its own.
+        """
         self._say(words.LOADING, "loading models and opening devices")
         watch = None
         try:
@@ -150,6 +156,10 @@ class Engine:
                 self._wake.wait(TICK_S)
                 self._wake.clear()
             self._say(words.STOPPED, "stopped")
+        except StuckError as error:
+            if self._shared:  # whoever owns this process can start another one
+                raise
+            self._say(words.STOPPED, str(error), failed=True)
         except UserError as error:
             self._say(words.STOPPED, str(error), failed=True)
         except Exception as error:  # nobody else would tell
@@ -374,9 +384,9 @@ class Engine:
         self._patience_s = min(2 * self._patience_s, RETRY_S[1])
 
     def _close_stream(self) -> None:
-        if self._stream:
-            self._stream.close()
-        self._stream = self._route = None
+        stream, self._stream, self._route = self._stream, None, None
+        if stream:
+            stream.close()
 
     def _rest_if_unheard(self) -> None:
         """Nothing needs doing while no program records from the virtual microphone."""

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
+from app.errors import StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board
 from app.live.engine import Engine, check, known
@@ -169,6 +169,7 @@ def _serve(settings: EngineSettings, pipe: Connection, owner: int) -> None:
     """What the engine's process does until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who holds the pipe
     sys.setswitchinterval(SWITCH_S)
+    _hush_libraries()
     telling = threading.Lock()
 
     def tell(message: Message) -> None:
@@ -178,7 +179,19 @@ def _serve(settings: EngineSettings, pipe: Connection, owner: int) -> None:
     engine = Engine(settings, tell=tell, shared=True, owner=owner, warmed=_settle)
     signal.signal(signal.SIGTERM, lambda *_: engine.finish())
     threading.Thread(target=_obey, args=(engine, pipe), daemon=True).start()
-    engine.run()
+    try:
+        engine.run()
+    except StuckError:
+        os._exit(1)  # without waiting for threads that never end; the other side starts a new one
+
+
+def _hush_libraries() -> None:
+    """ALSA and PortAudio write to the terminal what the engine tells in sentences."""
+    saved = os.dup(2)
+    sys.stderr = os.fdopen(saved, "w", buffering=1, encoding="utf-8", errors="replace")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
 
 
 def _settle() -> None:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+import numpy as np
+
 from app import pulse
 from app.devices import Route, sounddevice
-from app.errors import DeviceError
+from app.errors import DeviceError, StuckError
 from app.live.bridge import ClockBridge
 from app.live.processor import Processor
 from app.sessions import Float32Array
 
 #: Priority of the callbacks' threads among real-time threads (1 … 99), where the system grants it.
 PRIORITY = 10
+#: A loop sleeps for this part of the time until a block is expected, s at least and at most.
+_EARLY, _SHORTEST_S, _LONGEST_S = 0.8, 0.0005, 0.005
+#: How long a device may take to let go, s.
+_LET_GO_S = 2.0
 _FLAGS = ("input_overflow", "input_underflow", "output_overflow", "output_underflow")
 
 
@@ -42,21 +50,19 @@ class Stream(Protocol):
         """End it at once."""
 
 
-class DuplexStream:
+class CallbackStream:
     """Both directions in one callback: what comes in leaves in the block of the same instant."""
 
     bridge_s = 0.0
 
     def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
         self._processor = processor
-        self._ready = _once(raise_priority)
         self._stream = sounddevice().Stream(
             device=route.portaudio, callback=self._callback, **_common(blocksize, processor)
         )
         self.latency_s: tuple[float, float] = self._stream.latency
 
     def _callback(self, heard: Any, played: Any, frames: int, _: Any, status: Any) -> None:
-        self._ready()
         if status:
             count_flags(self._processor, status)
         self._processor.process(heard[:, 0], played[:, 0])
@@ -73,6 +79,75 @@ class DuplexStream:
     def close(self) -> None:
         """End it at once."""
         _close(self._stream)
+
+
+class LoopStream:
+    """The same in a loop of our own: for ALSA and what stands behind it.
+
+    There, PortAudio's callbacks in both directions keep a core busy with waiting, whenever one
+    direction is ready before the other; a real-time thread that does so starves the sound server.
+    This one sleeps until both are ready. It neither waits inside of PortAudio, so that it can
+    always be ended, nor does anybody else touch the stream.
+    """
+
+    bridge_s = 0.0
+
+    def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
+        self._processor, self._blocksize = processor, blocksize
+        self._stream = sounddevice().Stream(device=route.portaudio, **_common(blocksize, processor))
+        self.latency_s: tuple[float, float] = self._stream.latency
+        self._started, self._ending = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
+        self._thread.start()
+
+    @property
+    def active(self) -> bool:
+        """Whether the devices still answer."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Let it run."""
+        self._started.set()
+
+    def _run(self) -> None:
+        self._started.wait()
+        raise_priority()
+        try:
+            self._stream.start()
+            while self._wait():
+                self._pass_block()
+        except sounddevice().PortAudioError:
+            pass  # that it is no longer active says enough
+        finally:
+            _close(self._stream)
+
+    def _wait(self) -> bool:
+        """Sleep until a block can be read and written; False when it is time to end."""
+        while not self._ending.is_set():
+            there = min(self._stream.read_available, self._stream.write_available)
+            missing = self._blocksize - there
+            if missing <= 0:
+                return True
+            expected_s = _EARLY * missing / self._processor.samplerate
+            time.sleep(min(max(expected_s, _SHORTEST_S), _LONGEST_S))
+        return False
+
+    def _pass_block(self) -> None:
+        counters = self._processor.counters
+        heard, overflowed = self._stream.read(self._blocksize)
+        played = np.empty_like(heard)
+        self._processor.process(heard[:, 0], played[:, 0])
+        counters["input_overflows"] += bool(overflowed)
+        counters["output_underflows"] += bool(self._stream.write(played))
+
+    def close(self) -> None:
+        """End it at once; StuckError if the sound server does not let go."""
+        self._ending.set()
+        self._started.set()
+        self._thread.join(_LET_GO_S)
+        if self._thread.is_alive():
+            raise StuckError("the sound server does not answer")
 
 
 class BridgedStream:
@@ -140,7 +215,8 @@ def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
         If the devices refuse.
     """
     sd = sounddevice()
-    kind = DuplexStream if route.one_clock else BridgedStream
+    together = LoopStream if sys.platform == "linux" else CallbackStream
+    kind = together if route.one_clock else BridgedStream
     try:
         with pulse.chosen(*route.server):
             return kind(route, blocksize, processor)

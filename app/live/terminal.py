@@ -84,7 +84,7 @@ def _delay_ms(facts: dict[str, Any]) -> float:
     if not facts:
         return 0.0
     look_ahead_s = facts["latency_samples"] / facts["samplerate"]
-    return 1000 * (sum(facts["device_latency_s"]) + facts["bridge_s"] + look_ahead_s)
+    return 1000 * float(sum(facts["device_latency_s"]) + facts["bridge_s"] + look_ahead_s)
 
 
 def _levels(rows: Rows) -> Table:
