@@ -84,6 +84,9 @@ class TopBar(QWidget):
         self.power.setText("Stop" if session.listening else "Start listening")
         self.power.setVisible(session.player is None)
         self.side.set_value("original" if session.bypass else "cleaned")
+        self.side.setEnabled(session.source is not None)
+        self.record.setEnabled(session.listening)
+        self.last.setEnabled(session.source is not None)
 
     def _where(self) -> str:
         session, facts = self.session, self.session.facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ def _palette(theme: Theme) -> QPalette:
 
 
 def _style(theme: Theme) -> str:
-    t = theme
+    t, signs = theme, (Path(__file__).parent / "signs").as_posix()
     return f"""
     QMainWindow, QDialog {{ background: {t.ground}; }}
     QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line};
@@ -162,6 +163,7 @@ def _style(theme: Theme) -> str:
     QPushButton[role="record"]:checked {{ background: {t.error}; border-color: {t.error};
         color: {t.ground}; }}
     QPushButton[segment="left"] {{ border-top-right-radius: 0; border-bottom-right-radius: 0; }}
+    QPushButton[segment="middle"] {{ border-radius: 0; border-left: 0; }}
     QPushButton[segment="right"] {{ border-top-left-radius: 0; border-bottom-left-radius: 0;
         border-left: 0; }}
     QFrame[banner="true"] {{ background: {t.raised}; border: 1px solid {t.warning};
@@ -169,6 +171,8 @@ def _style(theme: Theme) -> str:
     QComboBox, QLineEdit, QSpinBox, QDoubleSpinBox {{ background: {t.surface}; color: {t.text};
         border: 1px solid {t.line}; border-radius: 6px; padding: 5px 8px; }}
     QComboBox:focus, QLineEdit:focus, QDoubleSpinBox:focus {{ border-color: {t.accent}; }}
+    QComboBox::drop-down {{ border: 0; width: 26px; }}
+    QComboBox::down-arrow {{ image: url({signs}/arrow-{t.name}.svg); width: 14px; height: 14px; }}
     QComboBox:disabled {{ color: {t.muted}; }}
     QComboBox QAbstractItemView {{ background: {t.surface}; color: {t.text};
         selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
@@ -194,7 +198,8 @@ def _style(theme: Theme) -> str:
     QCheckBox {{ spacing: 8px; }}
     QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {t.muted};
         border-radius: 4px; background: {t.surface}; }}
-    QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; }}
+    QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent};
+        image: url({signs}/tick-{t.name}.svg); }}
     QCheckBox:focus {{ color: {t.accent}; }}
     QScrollBar:vertical {{ background: transparent; width: 10px; }}
     QScrollBar::handle:vertical {{ background: {t.line}; border-radius: 5px; min-height: 30px; }}

@@ -343,6 +343,7 @@ class Window(QMainWindow):
     def show_tab(self, number: int) -> None:
         """One of the panels at the side."""
         self.set_all_views(False)
+        self._side.show()
         self.tabs.setCurrentIndex(number)
 
     def show_sheet(self) -> None:
@@ -469,6 +470,7 @@ class Window(QMainWindow):
         session = self.session
         begun = session.kept.welcomed or session.listening or session.player is not None
         self._pages.setCurrentIndex(int(begun))
+        self._side.setVisible(begun)
 
     def _on_state(self, state: str, sentence: str) -> None:
         self._show_page()

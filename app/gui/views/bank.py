@@ -141,8 +141,12 @@ class Bank(View):
         area = self._area()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        ends = -1000.0
         for hz in (50, 100, 200, 500, 1000, 2000, 4000, 8000):
             x = float(self._x(hz))
+            if x - ends < 34:
+                continue
+            ends = x
             painter.setPen(QColor(self.theme.line))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
             painter.setPen(QColor(self.theme.muted))

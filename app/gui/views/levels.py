@@ -132,7 +132,7 @@ class Levels(View):
         line = self.fontMetrics().height()
         inner = QRectF(self.rect()).adjusted(14, 10, -14, -10)
         if inner.width() > 2.2 * inner.height():
-            meters = QRectF(inner.left(), inner.top(), inner.width() * 0.46, inner.height())
+            meters = QRectF(inner.left(), inner.top(), inner.width() * 0.42, inner.height())
             rest = inner.adjusted(meters.width() + 24, 0, 0, 0)
             return meters, rest
         height = min(11.0 * line, 0.62 * inner.height())
@@ -208,7 +208,7 @@ class Levels(View):
         for area, wave, text in zip(
             self._wave_areas(), self._waves, ("heard", "played"), strict=True
         ):
-            span = min(float(KEPT), area.width() / 1.5)
+            span = min(float(KEPT), area.width())
             wave.draw(painter, area, self._ends, (-span, 0.0), (0, ROWS))
             painter.setPen(QColor(self.theme.muted))
             painter.drawText(
@@ -240,14 +240,13 @@ class Levels(View):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QColor(self.theme.muted))
         painter.setBrush(with_alpha(self.theme.accent, min(max(self.voice, 0.0), 1.0)))
-        painter.drawEllipse(QPointF(bars[2].left() + 6, centre_y), 5.5, 5.5)
+        left = self._areas()[0].left()
+        painter.drawEllipse(QPointF(left + 6, centre_y), 5.5, 5.5)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.setPen(QColor(self.theme.text))
         voice = "somebody speaks" if self.voice > 0.5 else "nobody speaks"
         noise = f"noise {self.noise_db:.0f} dBFS" if self.noise_db > FLOOR_DB else "no noise"
-        box = QRectF(
-            bars[2].left() + 20, centre_y - line, self.width() - bars[2].left() - 20, 2 * line
-        )
+        box = QRectF(left + 20, centre_y - line, self.width() - left - 20, 2 * line)
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, f"{voice} · {noise}")
 
 

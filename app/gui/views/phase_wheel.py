@@ -135,7 +135,8 @@ class PhaseWheel(View):
             painter.setPen(QColor(self.theme.line))
             painter.drawEllipse(centre, size, size)
             painter.setPen(QColor(self.theme.muted))
-            painter.drawText(QPointF(centre.x() + 3, centre.y() - size - 2), f"{db} dB")
+            if radius > 110:
+                painter.drawText(QPointF(centre.x() + 3, centre.y() - size - 2), f"{db} dB")
 
     def draw(self, painter: QPainter) -> None:
         """A dot for each oscillator that can be heard."""

@@ -38,6 +38,9 @@ SHOWN_DIFFERENCE_DB = 40.0
 #: Frequencies that axes name, Hz.
 NAMED_HZ = (50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 7000)
 
+#: Room below each picture, pixels.
+_BELOW = (6, 34)
+
 #: Scales of the frequency axis, and what the lower picture shows.
 EAR, LINEAR = "ear", "linear"
 CLEANED, DIFFERENCE, PHASE = "cleaned", "difference", "phase"
@@ -236,6 +239,7 @@ class Resonogram(View):
         self._facts: dict[str, Any] = {}
         self._follows = True  # the time axis shows one column per pixel up to now
         self._marks: list[tuple[float, str]] = []
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._build()
         self.set_theme(theme)
@@ -261,7 +265,7 @@ class Resonogram(View):
                               minYRange=0.05)  # fmt: skip
             plot.vb.disableAutoRange()
             plot.setYRange(0.0, 1.0, padding=0)
-            plot.getAxis("bottom").setHeight(18 if row == 0 else 34)
+            plot.getAxis("bottom").setHeight(_BELOW[row])
             plot.getAxis("bottom").setStyle(showValues=row == 1, tickLength=-4)
             plot.vb.sigRangeChangedManually.connect(self._on_moved)
             caption = pg.LabelItem(justify="left")
@@ -270,7 +274,6 @@ class Resonogram(View):
             self._pictures.append(picture)
             self._plots.append(plot)
             self._captions.append(caption)
-        self._plots[0].getAxis("bottom").setHeight(6)
         self._plots[1].setXLink(self._plots[0])
         self._plots[1].setYLink(self._plots[0])
         self._cross = [(pg.InfiniteLine(angle=90), pg.InfiniteLine(angle=0)) for _ in self._plots]
@@ -438,6 +441,10 @@ class Resonogram(View):
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Keep a column per pixel."""
         super().resizeEvent(event)
+        rows = self._graphics.ci.layout
+        room = self._graphics.height() - sum(_BELOW) - rows.rowSpacing(0) - 2
+        for number, below in enumerate(_BELOW):
+            rows.setRowFixedHeight(number, max(20.0, room / 2) + below)
         self._fit()
 
     def _fit(self) -> None:
