@@ -213,9 +213,9 @@ class SpotterModel:
 class SpotterState:
     """One stream's run through a spotter; its outputs are arrays that every step overwrites.
 
-    ``logits [labels]`` (logs of probabilities), ``embedding [features]`` for custom words, and for the view the last
-    layer's ``settled [heads, tokens, d_osc]``, ``anchors`` (likewise), ``order`` and
-    ``pull [heads, tokens]`` and ``attention [heads, tokens, tokens]``.
+    ``logits [labels]`` (logs of probabilities), ``embedding [features]`` for custom words, and for
+    the view the last layer's ``settled [heads, tokens, d_osc]``, ``anchors`` (likewise), ``order``
+    and ``pull [heads, tokens]`` and ``attention [heads, tokens, tokens]``.
     """
 
     def __init__(self, model: SpotterModel) -> None:
