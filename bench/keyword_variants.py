@@ -90,8 +90,9 @@ EXPLORED = (
     Variant("oscillators on the sphere of 8 dimensions", 2, {"d_osc": 8}),
 )
 SHARES = (1 / 8, 1 / 4, 1 / 2)
-FEWER = tuple(Variant(f"1/{round(1 / share)} of the speakers", 3, speakers=share)
-              for share in SHARES)  # fmt: skip
+FEWER = tuple(
+    Variant(f"1/{round(1 / share)} of the speakers", 2, speakers=share) for share in SHARES
+)
 GROUPS = {"controls": CONTROLS, "variants": EXPLORED, "speakers": FEWER}
 
 

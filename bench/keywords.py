@@ -29,14 +29,13 @@ from bench.detection import (
     running_speech,
     sensitivity,
 )
-from bench.report import table, write_section
+from bench.report import DOCS, table, write_section
 from dsp.trigger import TriggerSettings
 from models.data import SAMPLERATE, find_recordings
 from models.keyword_data import NOISY_DB, Corpus, Examples, held_out
 from models.keywords import CORE_WORDS, LABELS
 from models.mixing import Sound
 
-DOCS = Path(__file__).parent.parent / "docs"
 #: False accepts per hour and word that are asked for.
 WISHES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SNRS_DB = (0.0, 5.0, 10.0, 20.0)
@@ -182,27 +181,6 @@ def cost(model: SpotterModel) -> tuple[float, float]:
     return float(np.median(times)), float(np.percentile(times, 99.9))
 
 
-def compared(paths: Sequence[Path]) -> str:
-    """Tables of ``train_keywords --compare``'s results."""
-    text = (
-        "\n\n### Oscillator attention and its controls\n\nSame clips and same short budget within "
-        "a table, best epoch by dev score; mean ± deviation over the seeds, percent."
-    )
-    for path in paths:
-        rows = []
-        for kind, entry in json.loads(path.read_text(encoding="utf-8")).items():
-            runs = list(entry["runs"].values())
-            cells = [
-                f"{np.mean([r[s] for r in runs]):.2f} ± {np.std([r[s] for r in runs], ddof=1):.2f}"
-                for s in ("all", "ten", "noisy_all", "noisy_ten")
-            ]
-            rows.append((kind, str(entry["parameters"]), str(len(runs)), *cells))
-        header = ("model", "parameters", "seeds", "12 labels", "ten words", "12 labels, noise",
-                  "ten, noise")  # fmt: skip
-        text += f"\n\n`{entry['command']}`:\n\n{table(header, rows)}"
-    return text
-
-
 def draw_learning(runs: Sequence[Path], target: Path) -> None:
     """Dev accuracy by epoch, one run after the other."""
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
@@ -236,8 +214,6 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
               help="Another keywords.onnx than the shipped one.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
               help="Folder for decoded audio.")  # fmt: skip
-@click.option("--compared", "comparisons", type=click.Path(exists=True, path_type=Path),
-              multiple=True, help="JSON written by train_keywords --compare.")  # fmt: skip
 @click.option("--bits", "exports", type=click.Path(exists=True, path_type=Path), multiple=True,
               help="Exports of the same weights with other --bits.")  # fmt: skip
 @click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
@@ -245,8 +221,8 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path),
               help="Only write the scores here, for python -m export.keywords.")  # fmt: skip
 def main(
-    data: Path, model_path: Path | None, work: Path, comparisons: tuple[Path, ...],
-    exports: tuple[Path, ...], runs: tuple[Path, ...], scores_path: Path | None,
+    data: Path, model_path: Path | None, work: Path, exports: tuple[Path, ...],
+    runs: tuple[Path, ...], scores_path: Path | None,
 ) -> None:  # fmt: skip
     """Measure the shipped spotter and write the tables into docs/benchmarks.md."""
     torch.set_num_threads(1)
@@ -298,8 +274,7 @@ def main(
             ("SNR / dB", "before: 12 labels", "ten words", "after: 12 labels", "ten words"),
             before_and_after(listener, corpus),
         )
-        + (fewer_bits(exports, corpus) if exports else "")
-        + (compared(comparisons) if comparisons else ""),
+        + (fewer_bits(exports, corpus) if exports else ""),
     )
 
 
