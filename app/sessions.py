@@ -213,9 +213,9 @@ class SpotterModel:
 class SpotterState:
     """One stream's run through a spotter; its outputs are arrays that every step overwrites.
 
-    ``logits [labels]``, ``embedding [features]`` for custom words, and for the view the last
-    layer's ``settled [heads, tokens, d_osc]``, ``anchors`` (likewise), ``order`` and
-    ``pull [heads, tokens]`` and ``attention [heads, tokens, tokens]``.
+    ``logits [labels]`` (logs of probabilities), ``embedding [features]`` for custom words, and for
+    the view the last layer's ``settled [heads, tokens, d_osc]``, ``anchors`` (likewise), ``order``
+    and ``pull [heads, tokens]`` and ``attention [heads, tokens, tokens]``.
     """
 
     def __init__(self, model: SpotterModel) -> None:
@@ -237,5 +237,5 @@ class SpotterState:
     def step(self, frames: Float32Array) -> Float32Array:
         """Probabilities [labels] of what the last second holds, after ``frames [2, bands]``."""
         self._step.run(frames)
-        odds = np.exp(self.logits - self.logits.max())
+        odds = np.exp(self.logits)
         return np.asarray(odds / odds.sum())

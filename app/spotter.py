@@ -112,6 +112,7 @@ class Spotter:
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
             self._triggers.append(Trigger(thresholds, settings))
         self._hops_per_frame = round(model.frame_s / model.hop_s)
+        self._mean = np.full((model.bands, 1), 1 / model.bands, np.float32)
         self._levels = FrameRing(round(model.window_s / model.frame_s), 1, float(log_power(0.0)))
         self.reset()
 
@@ -151,7 +152,7 @@ class Spotter:
             return None
         levels = log_power(self.model.pooling @ (self._power / self._hops_per_frame))
         self._power[:] = 0.0
-        self._levels.push(levels.mean(keepdims=True))
+        self._levels.push(levels @ self._mean)
         place = (frame - 1) % self.model.step_frames
         self._frames[place] = levels
         return self._evaluate(frame) if place == self.model.step_frames - 1 else None

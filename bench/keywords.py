@@ -7,7 +7,6 @@ held-out readers, whose transcripts decide what was really said.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 
 from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel, SpotterState
+from app.sessions import DenoiserModel, SpotterModel
 from app.spotter import HIGHEST, LOWEST
 from bench.detection import (
     FalsePeaks,
@@ -29,14 +28,14 @@ from bench.detection import (
     running_speech,
     sensitivity,
 )
-from bench.report import table, write_section
+from bench.report import DOCS, table, write_section
+from bench.speed import step_times
 from dsp.trigger import TriggerSettings
 from models.data import SAMPLERATE, find_recordings
 from models.keyword_data import NOISY_DB, Corpus, Examples, held_out
 from models.keywords import CORE_WORDS, LABELS
 from models.mixing import Sound
 
-DOCS = Path(__file__).parent.parent / "docs"
 #: False accepts per hour and word that are asked for.
 WISHES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SNRS_DB = (0.0, 5.0, 10.0, 20.0)
@@ -171,38 +170,6 @@ def before_and_after(listener: Listener, corpus: Corpus) -> list[tuple[str, ...]
     return rows
 
 
-def cost(model: SpotterModel) -> tuple[float, float]:
-    """Median and 99.9th percentile time of a step, µs."""
-    state, rng, times = SpotterState(model), np.random.default_rng(0), []
-    frames = rng.normal(0, 1, (model.step_frames, model.bands)).astype(np.float32)
-    for _ in range(5000):
-        begin = time.perf_counter()
-        state.step(frames)
-        times.append(1e6 * (time.perf_counter() - begin))
-    return float(np.median(times)), float(np.percentile(times, 99.9))
-
-
-def compared(paths: Sequence[Path]) -> str:
-    """Tables of ``train_keywords --compare``'s results."""
-    text = (
-        "\n\n### Oscillator attention and its controls\n\nSame clips and same short budget within "
-        "a table, best epoch by dev score; mean ± deviation over the seeds, percent."
-    )
-    for path in paths:
-        rows = []
-        for kind, entry in json.loads(path.read_text(encoding="utf-8")).items():
-            runs = list(entry["runs"].values())
-            cells = [
-                f"{np.mean([r[s] for r in runs]):.2f} ± {np.std([r[s] for r in runs], ddof=1):.2f}"
-                for s in ("all", "ten", "noisy_all", "noisy_ten")
-            ]
-            rows.append((kind, str(entry["parameters"]), str(len(runs)), *cells))
-        header = ("model", "parameters", "seeds", "12 labels", "ten words", "12 labels, noise",
-                  "ten, noise")  # fmt: skip
-        text += f"\n\n`{entry['command']}`:\n\n{table(header, rows)}"
-    return text
-
-
 def draw_learning(runs: Sequence[Path], target: Path) -> None:
     """Dev accuracy by epoch, one run after the other."""
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
@@ -223,7 +190,7 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
         model = SpotterModel(path)
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         found = accuracy(answers(Listener(model), examples), examples.labels.numpy())
-        median_us, _ = cost(model)
+        median_us = 1e6 * np.median(step_times(model))
         rows.append((str(card["bits"]), f"{card['bytes'] / 1000:.0f}", f"{found['all']:.2f}",
                      f"{found['ten']:.2f}", f"{median_us:.0f}"))  # fmt: skip
     header = ("bits per weight", "kB", "12 labels", "ten words", "step / µs")
@@ -236,8 +203,6 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
               help="Another keywords.onnx than the shipped one.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
               help="Folder for decoded audio.")  # fmt: skip
-@click.option("--compared", "comparisons", type=click.Path(exists=True, path_type=Path),
-              multiple=True, help="JSON written by train_keywords --compare.")  # fmt: skip
 @click.option("--bits", "exports", type=click.Path(exists=True, path_type=Path), multiple=True,
               help="Exports of the same weights with other --bits.")  # fmt: skip
 @click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
@@ -245,8 +210,8 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path),
               help="Only write the scores here, for python -m export.keywords.")  # fmt: skip
 def main(
-    data: Path, model_path: Path | None, work: Path, comparisons: tuple[Path, ...],
-    exports: tuple[Path, ...], runs: tuple[Path, ...], scores_path: Path | None,
+    data: Path, model_path: Path | None, work: Path, exports: tuple[Path, ...],
+    runs: tuple[Path, ...], scores_path: Path | None,
 ) -> None:  # fmt: skip
     """Measure the shipped spotter and write the tables into docs/benchmarks.md."""
     torch.set_num_threads(1)
@@ -277,7 +242,6 @@ def main(
     ]  # fmt: skip
     header = ("asked for", "mean threshold", "measured", "in noise alone", "missed, clean / %",
               f"missed, {NOISY_DB:g} dB / %")  # fmt: skip
-    median_us, worst_us = cost(model)
     write_section(
         "keywords",
         "## Keywords\n\nClips of held-out speakers, percent right "
@@ -290,16 +254,13 @@ def main(
         "thresholds were set on other held-out readers; the smoothing of "
         f"{TriggerSettings.smoothing} steps was chosen on "
         f"these.\n\n{table(header, rows)}\n\n![misses against false accepts](detection.png)\n\n"
-        f"A step of {1000 * model.step_s:g} ms costs {median_us:.0f} µs "
-        f"({median_us / model.step_s / 1e4:.2f} % of one core), 99.9 % of them less than "
-        f"{worst_us:.0f} µs.\n\n### Before or after the denoiser\n\nDev clips in noise, heard by "
+        "### Before or after the denoiser\n\nDev clips in noise, heard by "
         "the oscillators before the denoiser's gains and after `live`:\n\n"
         + table(
             ("SNR / dB", "before: 12 labels", "ten words", "after: 12 labels", "ten words"),
             before_and_after(listener, corpus),
         )
-        + (fewer_bits(exports, corpus) if exports else "")
-        + (compared(comparisons) if comparisons else ""),
+        + (fewer_bits(exports, corpus) if exports else ""),
     )
 
 

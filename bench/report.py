@@ -1,4 +1,4 @@
-"""Writing measured sections into ``docs/benchmarks.md``."""
+"""Writing measured sections into the pages of ``docs/``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parent.parent / "docs"
+BENCHMARKS, EXPERIMENTS = DOCS / "benchmarks.md", DOCS / "experiments.md"
 
 
-def write_section(name: str, text: str) -> None:
-    """Replace what stands between the markers of section ``name``; print it too."""
+def write_section(name: str, text: str, target: Path = BENCHMARKS) -> None:
+    """Replace what stands between the markers of section ``name`` of a page; print it too."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Benchmarks\n"
+    page = target.read_text(encoding="utf-8") if target.exists() else "# Benchmarks\n"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if pattern.search(page):
         page = pattern.sub(lambda _: section, page)
     else:
         page = f"{page.rstrip()}\n\n{section}\n"
-    PAGE.write_text(page, encoding="utf-8")
+    target.write_text(page, encoding="utf-8")
     print(text)
 
 

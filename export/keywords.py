@@ -11,10 +11,11 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsp.bank import broad_bank
 from dsp.features import FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR, band_pooling
+from export.keyword_step import SpotterStep
 from export.onnx_file import (
     check_close,
     export_onnx,
@@ -25,7 +26,6 @@ from export.onnx_file import (
 )
 from export.quantise import quantise
 from models import keywords
-from models.attention import Synchronisation
 from models.keywords import CORE_WORDS, LABELS, STEP_FRAMES, KeywordSpotter, label_scores
 
 #: What the window shows, besides what the program listens to.
@@ -36,41 +36,25 @@ PROOF_STEPS = 200
 QUANTISATION_CHANGE = {8: 0.1, 4: 0.5}
 
 
-class StepModel(nn.Module):
-    """Two frames a call, with what the view shows."""
-
-    def __init__(self, model: KeywordSpotter) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Frames [1, 2, bands] and the state → the tensors named in OUTPUTS, and the new state."""
-        heard, new = self.model.listen(frames, list(state))
-        assert isinstance(heard.view, Synchronisation), "softmax has nothing to show"
-        settled, anchors, order, pull, attention = heard.view
-        view = (settled, anchors + 0.0, order, pull, attention)
-        return label_scores(heard.scores), heard.embedding, *view, *new
-
-
-def state_names(model: KeywordSpotter) -> list[str]:
-    """Input names of the state; outputs carry ``new_`` before them."""
-    return [f"state_{number}" for number in range(len(model.first_state()))]
+def first_state(step: SpotterStep) -> dict[str, Tensor]:
+    """Nothing heard yet, by input name; outputs carry ``new_`` before it."""
+    return {f"state_{number}": state for number, state in enumerate(step.first_state())}
 
 
 def prove(model: KeywordSpotter, path: Path) -> dict[str, float]:
     """Largest difference of the probabilities between torch at once and the file step by step."""
-    names, session = state_names(model), open_session(path)
+    session = open_session(path)
     rng = np.random.default_rng(0)
     frames = rng.normal(0.0, 1.0, (1, PROOF_STEPS * STEP_FRAMES, model.config.bands))
     frames = frames.astype(np.float32).cumsum(1) * np.float32(0.3)  # moves slowly, as levels do
-    state = {n: s.numpy() for n, s in zip(names, model.first_state(), strict=True)}
+    state = {n: s.numpy() for n, s in first_state(SpotterStep(model)).items()}
     worst = 0.0
     for i in range(0, frames.shape[1], STEP_FRAMES):
         now = frames[:, i : i + STEP_FRAMES]
         logits, *new = session.run(
-            ["logits", *(f"new_{n}" for n in names)], {"frames": now, **state}
+            ["logits", *(f"new_{n}" for n in state)], {"frames": now, **state}
         )
-        state = dict(zip(names, new, strict=True))
+        state = dict(zip(state, new, strict=True))
         if i % 50 == 0:
             with torch.no_grad():
                 expected = label_scores(model(torch.from_numpy(frames[:, : i + STEP_FRAMES])))
@@ -119,10 +103,10 @@ def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as aside:
         path = Path(aside) / "keywords.onnx"
-        names = state_names(model)
-        frames = torch.zeros(1, STEP_FRAMES, model.config.bands)
-        inputs = {"frames": frames, **dict(zip(names, model.first_state(), strict=True))}
-        export_onnx(StepModel(model), inputs, [*OUTPUTS, *(f"new_{n}" for n in names)], path)
+        step = SpotterStep(model)
+        state, frames = first_state(step), torch.zeros(1, STEP_FRAMES, model.config.bands)
+        outputs = [*OUTPUTS, *(f"new_{name}" for name in state)]
+        export_onnx(step, {"frames": frames, **state}, outputs, path)
         differences = prove(model, path)
         check_close("probabilities of torch and ONNX", max(differences.values()))
         if bits != "32":

@@ -1,7 +1,7 @@
 """Smaller weights: 8 or 4 bits each in blocks of 32, computed with 8-bit integers.
 
 Weights are stored by onnxruntime's block-wise MatMulNBits; the inputs of each product are rounded
-to 8 bits on the fly. Everything else, the equaliser's fixed maps included, stays float32.
+to 8 bits on the fly. Everything else, fixed maps included, stays float32.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
 BLOCK = 32
-#: Initialisers with this in their name stay as they are.
-FIXED = "equaliser"
+#: Initialisers with one of these in their name stay as they are: known maps, and probabilities.
+FIXED = ("equaliser", "labels")
 #: onnxruntime's accuracy level for products of 8-bit integers.
 _INTEGERS = 4
 
@@ -25,7 +25,7 @@ _INTEGERS = 4
 def quantise(path: Path, bits: int) -> None:
     """Replace the ONNX file at ``path`` by one with ``bits`` (8 or 4) per weight."""
     model = _gemms_split(onnx.load(str(path)))
-    kept = [n.name for n in model.graph.node if any(FIXED in i for i in n.input)]
+    kept = [n.name for n in model.graph.node if any(f in i for i in n.input for f in FIXED)]
     logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)
     quantiser = MatMulNBitsQuantizer(
         model, bits=bits, block_size=BLOCK, is_symmetric=True,

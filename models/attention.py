@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 #: Keeps gradients of undecided tokens (‖h‖ near 0) finite.
 SOFTENING = 1e-3
+#: Coupling that is left where ReLU leaves none.
+LEAST_COUPLING = 1e-3
 
 
 class Synchronisation(NamedTuple):
@@ -105,7 +107,9 @@ class OscillatorAttention(nn.Module):
 
     def couple(self, scores: Tensor) -> Tensor:
         """How strongly tokens pull each other: positive, the shape of ``scores``."""
-        return F.relu(scores) + 1e-3 if self.coupling == "relu" else F.softplus(scores)
+        if self.coupling == "relu":
+            return F.relu(scores) + LEAST_COUPLING
+        return F.softplus(scores)
 
     def settle(self, drive: Tensor) -> Tensor:
         """Where oscillators come to rest that are driven by ``drive [..., d_osc]``."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
-from models.stem import CausalStem
+from models.stem import CausalStem, ResonantStem
 from models.training import load_checkpoint
 
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -27,6 +27,8 @@ CLASSES = (*CORE_WORDS, *OTHERS)
 CUSTOM_WORDS = ("backward", "forward", "marvin", "seven", "visual", "zero")
 #: Frames that go in at once; they make one token.
 STEP_FRAMES = 2
+#: Features and oscillators of a resonant stem: about the weights of the convolutional one.
+RESONANT_WIDTH = 32
 #: Stretches of the second that the embedding keeps apart.
 SEGMENTS = 4
 
@@ -40,6 +42,7 @@ class SpotterConfig:
     frame_s: float = 0.016
     tokens: int = 31  #: attended to: of two frames each, one second
     channels: tuple[int, int, int] | None = (16, 24, 32)  #: of the stem; None: linear
+    stem: Literal["convolution", "resonance"] = "convolution"
     width: int = 64
     heads: int = 4
     layers: int = 2
@@ -49,7 +52,7 @@ class SpotterConfig:
     exponent: int = 2
     coupling: Literal["relu", "softplus"] = "relu"
     normalise_anchors: bool = True
-    position: Literal["none", "sinusoidal"] = "sinusoidal"
+    position: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
     dropout: float = 0.1
 
 
@@ -130,14 +133,15 @@ class KeywordSpotter(nn.Module):
     def __init__(self, config: SpotterConfig) -> None:
         super().__init__()
         self.config = config
-        self.inlet: CausalStem | LinearInlet = LinearInlet(config.bands, config.width)
-        if config.channels:
-            self.inlet = CausalStem(config.bands, config.channels, config.width, config.dropout)
+        self.inlet = _inlet(config)
         self.dropout = nn.Dropout(config.dropout)
         code = torch.zeros(config.tokens, config.width)
         if config.position == "sinusoidal":
             code = sinusoids(config.tokens, config.width)
-        self.register_buffer("position", code, persistent=False)
+        if config.position == "learned":
+            self.position = nn.Parameter(0.1 * torch.randn_like(code))
+        else:
+            self.register_buffer("position", code, persistent=False)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.head = nn.Linear(config.width, len(config.classes))
 
@@ -175,6 +179,16 @@ class KeywordSpotter(nn.Module):
         """Nothing heard yet."""
         tokens = torch.zeros(batch, self.config.tokens, self.config.width)
         return [*self.inlet.first_past(batch), tokens]
+
+
+def _inlet(config: SpotterConfig) -> CausalStem | ResonantStem | LinearInlet:
+    if config.channels is None:
+        return LinearInlet(config.bands, config.width)
+    if config.stem == "resonance":
+        return ResonantStem(
+            config.bands, config.channels[0], RESONANT_WIDTH, config.width, config.frame_s
+        )
+    return CausalStem(config.bands, config.channels, config.width, config.dropout)
 
 
 def course(tokens: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.resonant import ResonantLayer
+
 #: Sub-bands that are normalised on their own (Chang et al. 2021).
 SUB_BANDS = 5
 KERNEL = 3
@@ -144,3 +146,45 @@ class CausalStem(nn.Module):
             new.append(after)
         pairs = x.permute(0, 3, 1, 2).reshape(len(x), frames.shape[1] // 2, -1)
         return self.outlet(pairs), new
+
+
+class ResonantStem(nn.Module):
+    """The same first convolution, and slow oscillators over frames as the only memory after it.
+
+    Parameters
+    ----------
+    bands
+        Of a frame, even.
+    channels
+        Of the first convolution.
+    inner
+        Features and slow oscillators of each layer.
+    width
+        Of the tokens.
+    frame_s
+        Time between frames, s.
+    """
+
+    def __init__(self, bands: int, channels: int, inner: int, width: int, frame_s: float) -> None:
+        super().__init__()
+        self.bands, self.inner = bands, inner
+        self.inlet = Inlet(channels)
+        self.spread = nn.Linear(channels * bands // 2, inner)
+        self.layers = nn.ModuleList(ResonantLayer(inner, inner, frame_s) for _ in range(2))
+        self.outlet = nn.Linear(2 * inner, width)
+
+    def first_past(self, batch: int = 1) -> list[Tensor]:
+        """What is remembered at the start: nothing."""
+        rest = [torch.zeros(batch, self.inner) for _ in range(2 * len(self.layers))]
+        return [torch.zeros(batch, 1, self.bands, self.inlet.past_frames), *rest]
+
+    def forward(self, frames: Tensor, past: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """[batch, frames (even), bands] → tokens [batch, frames / 2, width]; new past."""
+        x, after = self.inlet(frames.transpose(1, 2)[:, None], past[0])
+        x = self.spread(x.permute(0, 3, 1, 2).flatten(2))
+        new = [after]
+        for number, layer in enumerate(self.layers):
+            before = past[1 + 2 * number], past[2 + 2 * number]
+            x, state = layer.sequence(x, before)  # type: ignore[operator]
+            new += state
+        return self.outlet(x.reshape(len(x), frames.shape[1] // 2, -1)), new

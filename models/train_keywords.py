@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
@@ -16,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from models.bc_resnet import BCResNet
 from models.data import find_recordings
 from models.keyword_copies import Copies, HardNegatives, SpokenVocabulary
 from models.keyword_data import NOISY_DB, Corpus, Examples, distorted
@@ -34,27 +31,6 @@ from models.training import (
 
 #: Of the loss on the spoken vocabulary.
 VOCABULARY_WEIGHT = 0.3
-
-
-class Control(NamedTuple):
-    """A model of the same task, and how much faster than the spotter it is trained."""
-
-    make: Callable[[SpotterConfig], nn.Module]
-    rate: float = 1.0
-
-
-def _spotter(**changes: Any) -> Control:
-    return Control(lambda config: KeywordSpotter(replace(config, **changes)))
-
-
-#: What ``--compare`` trains. BC-ResNet-1 learns little at the spotter's rate.
-CONTROLS = {
-    "oscillator": _spotter(),
-    "softmax": _spotter(attention="softmax"),
-    "oscillator, no positions": _spotter(position="none"),
-    "softmax, no positions": _spotter(attention="softmax", position="none"),
-    "BC-ResNet-1": Control(lambda config: BCResNet(len(config.classes)), rate=5.0),
-}
 
 
 def scores(model: nn.Module, examples: Examples) -> dict[str, float]:
@@ -226,30 +202,6 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
     return replace(config, **values)
 
 
-def compare(
-    kinds: Sequence[str], config: SpotterConfig, copies: Copies, dev: Examples, noisy: Examples,
-    folder: Path, name: str, seeds: range, options: dict[str, Any], command: str,
-) -> None:  # fmt: skip
-    """Train some of CONTROLS with every seed; add what they reached to ``name``.json."""
-    path = folder / f"{name}.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for seed, kind in itertools.product(seeds, kinds):
-        seed_everything(seed)
-        model = CONTROLS[kind].make(config)
-        rate = options["learning_rate"] * CONTROLS[kind].rate
-        place = folder / f"{name}-{kind.replace(', ', '-').replace(' ', '-')}-{seed}"
-        model, best = train(
-            model, copies, dev, place, seed=seed, **{**options, "learning_rate": rate}
-        )
-        in_noise = {f"noisy_{score}": value for score, value in scores(model, noisy).items()}
-        click.echo(f"{kind} seed {seed}: {best | in_noise}")
-        entry = results.setdefault(kind, {"runs": {}})
-        entry["runs"][str(seed)] = best | in_noise
-        entry["parameters"] = sum(p.numel() for p in model.parameters())
-        entry["command"] = command
-        path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-
-
 @click.command(context_settings={"show_default": True})
 @click.option(
     "--data",
@@ -282,19 +234,6 @@ def compare(
     help="Another size than the shipped model's, such as width=96.",
 )
 @click.option(
-    "--compare",
-    "seeds",
-    default=0,
-    help="Train this model and its controls, all seeds from --seed to here.",
-)
-@click.option(
-    "--control",
-    "kinds",
-    type=click.Choice(list(CONTROLS)),
-    multiple=True,
-    help="Which --compare trains; default: all.",
-)
-@click.option(
     "--start-from",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Begin with the weights of another run's best.pt.",
@@ -308,33 +247,14 @@ def compare(
 def main(
     folders: tuple[Path, ...], work: Path, epochs: int, count: int, synthetic: int, share: float,
     batch: int, learning_rate: float, seed: int, device: str, threads: int,
-    settings: tuple[str, ...], seeds: int, kinds: tuple[str, ...], start_from: Path | None,
-    mistakes_of: Path | None, name: str,
+    settings: tuple[str, ...], start_from: Path | None, mistakes_of: Path | None, name: str,
 ) -> None:  # fmt: skip
-    """Train a spotter, or compare it with its controls; call again to resume."""
+    """Train a spotter; call again to resume."""
     torch.set_num_threads(threads)
     recordings = [r for folder in folders for r in find_recordings(folder)]
     config = changed(SpotterConfig(), settings)
     corpus = Corpus(recordings, work, bands=config.bands, frame_s=config.frame_s)
     copies, dev, noisy = Copies(corpus, work, count, synthetic), corpus.dev(), corpus.dev(NOISY_DB)
-    options: dict[str, Any] = {
-        "epochs": epochs,
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "device": device,
-        "share": share,
-    }
-    if seeds:
-        command = " ".join([
-            f"train_keywords --compare {seeds} --epochs {epochs} --copies {count}",
-            f"--share {share:g} --batch {batch} --learning-rate {learning_rate:g}",
-            *(f"--set {setting}" for setting in settings),
-        ])  # fmt: skip
-        compare(
-            kinds or tuple(CONTROLS), config, copies, dev, noisy, work, name, range(seed, seeds),
-            options, command,
-        )  # fmt: skip
-        return
     seed_everything(seed)
     spotter = KeywordSpotter(config)
     if start_from:
@@ -349,7 +269,11 @@ def main(
         seed=seed,
         negatives=negatives,
         vocabulary=vocabulary if vocabulary.words else None,
-        **options,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        device=device,
+        share=share,
     )
     click.echo(f"dev {best}, in {NOISY_DB:g} dB noise {scores(model, noisy)}")
 

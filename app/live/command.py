@@ -189,10 +189,9 @@ class Session:
         with err.status("loading models and opening devices"):
             while self.engine.state != words.LISTENING:
                 for message in self.engine.messages():
-                    self._told(message)
-                    state = message.facts.get("state")
-                    if state in (words.NO_DEVICE, words.STOPPED):
+                    if message.facts.get("state") in (words.NO_DEVICE, words.STOPPED):
                         raise UserError(message.text)
+                    self._told(message)
                 time.sleep(LOOK_S)
         if hasattr(signal, "SIGUSR1"):
             signal.signal(signal.SIGUSR1, self._on_signal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,8 @@ from app.spotter import KeywordEvent
 from dsp.howl import HowlDetector
 from dsp.stream import BankStream
 
+#: How far behind is too far: this many blocks, about what devices hold, and at least so long, s.
+BEHIND_BLOCKS, BEHIND_S = 2, 0.01
 #: How long the dry sound plays when there is too much to do, s; doubled up to the second number
 #: each time it was not enough.
 DRY_S = 0.25, 4.0
@@ -37,10 +40,19 @@ class Processor:
         Where viewers look.
     guard_feedback
         Turn the output down when it howls.
+    clock
+        Seconds, for how long things take; another one in tests.
     """
 
-    def __init__(self, pipeline: Pipeline, board: Board, *, guard_feedback: bool = False) -> None:
-        self.board, self.guard_feedback = board, guard_feedback
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        board: Board,
+        *,
+        guard_feedback: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.board, self.guard_feedback, self._clock = board, guard_feedback, clock
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.events: deque[KeywordEvent] = deque()  #: emptied by whoever passes them on
         self.error: Exception | None = None  #: the last one that came out of the pipeline
@@ -70,7 +82,7 @@ class Processor:
 
     def process(self, heard: Float32Array, played: Float32Array) -> None:
         """One block, both [samples]; ``played`` is always filled, whatever happens."""
-        start = time.perf_counter()
+        start = self._clock()
         self.last_block_s = time.monotonic()
         seconds = len(heard) / self.samplerate
         low, high = float(heard.min()), float(heard.max())
@@ -90,8 +102,8 @@ class Processor:
         if self.guard_feedback:
             self._turn_down(played, seconds)
         self.board.sound.put(clean, played)
-        self._watch_load(dry, played, seconds, time.perf_counter() - start)
-        self._note_block(low, high, played, time.perf_counter() - start)
+        self._watch_load(dry, played, seconds, self._clock() - start)
+        self._note_block(low, high, played, self._clock() - start)
 
     def _delayed(self, heard: Float32Array) -> Float32Array:
         """What came in as long ago as the pipeline looks ahead."""
@@ -144,10 +156,10 @@ class Processor:
     def _watch_load(
         self, dry: Float32Array, played: Float32Array, seconds: float, busy_s: float
     ) -> None:
-        """When a whole block behind, let the dry sound take over, from this block on."""
+        """When too far behind, let the dry sound take over, from this block on."""
         self.counters["late_blocks"] += busy_s > seconds
-        self._behind_s = min(max(0.0, self._behind_s + busy_s - seconds), 2 * seconds)
-        if self._behind_s > seconds and self._dry.left_s <= 0:
+        self._behind_s = max(0.0, self._behind_s + busy_s - seconds)
+        if self._behind_s > max(BEHIND_BLOCKS * seconds, BEHIND_S) and self._dry.left_s <= 0:
             _fade(played, dry, played)
             self._begin_dry()
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import soundfile
 
@@ -25,8 +25,10 @@ SIDES: dict[str, list[int]] = {"raw": [0], "clean": [1], "both": [0, 1]}
 EACH_S = 0.2
 #: How long closing waits for the disk, s.
 CLOSE_S = 10.0
-#: libsndfile: keep the header up to date, so that a file that is never closed can be read.
+#: libsndfile: keep the header up to date, so that a file that is never closed can be read; not
+#: needed by containers made for streams.
 _UPDATE_HEADER_AUTO = 0x1061
+_STREAMS = ("FLAC", "OGG", "MP3")
 
 
 class HasBoard(Protocol):
@@ -175,13 +177,10 @@ def open_new(path: Path, part: Path, samplerate: int, channels: int) -> soundfil
         )
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioFileError(f"cannot record to {path}: {error}") from error
-    _keep_header(file)
+    if form not in _STREAMS:
+        # Every write renews the header: soundfile has no word for this command of libsndfile.
+        soundfile._snd.sf_command(file._file, _UPDATE_HEADER_AUTO, soundfile._ffi.NULL, 1)
     return file
-
-
-def _keep_header(file: Any) -> None:
-    """Where the container has a header with a length: let every write renew it."""
-    soundfile._snd.sf_command(file._file, _UPDATE_HEADER_AUTO, soundfile._ffi.NULL, 1)
 
 
 def _rescue(part: Path, tell: Callable[[str], None]) -> None:

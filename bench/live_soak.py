@@ -1,0 +1,128 @@
+"""An hour of live sound without hardware: ``python -m bench.live_soak``.
+
+Two engines, with blocks of 5 and 10 ms, each between a microphone and a loudspeaker of their own
+on one PulseAudio server, hear the demo recording over and over.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import numpy as np
+import psutil
+import soundfile
+
+from app.live.process import EngineProcess
+from app.live.settings import LISTENING, EngineSettings
+from app.live.terminal import lost_blocks
+from assets import DEMO
+from bench.report import table, write_section
+from tests.sound_server import SoundServer
+
+BLOCKS_S = (0.005, 0.01)
+#: How often boards are read, s; they keep 512 blocks.
+LOOK_S = 0.5
+#: Memory is first read after this long, s, when everything is warm.
+WARM_S = 60.0
+
+
+class Watch:
+    """One engine and what became of it."""
+
+    def __init__(self, server: SoundServer, block_s: float) -> None:
+        name = f"soak{1000 * block_s:.0f}"
+        for sink in (f"{name}_mic", f"{name}_out"):
+            server.pactl("load-module", "module-null-sink", f"sink_name={sink}", "rate=48000",
+                         "channels=1", "norewinds=1")  # fmt: skip
+        self.sink, self.block_s = f"{name}_mic", block_s
+        self.engine = EngineProcess(
+            EngineSettings(
+                input_name=f"{name}_mic.monitor", output_name=f"{name}_out", block_s=block_s,
+                feedback_guard=False,
+            )
+        )  # fmt: skip
+        self.engine.start()
+        while self.engine.state != LISTENING:
+            self.engine.messages()
+            time.sleep(0.05)
+        self.busy_s: list[np.ndarray] = []
+        self.troubles: list[str] = []
+        self.first_second: dict[str, int] = {}
+        self.memory_mib: list[float] = []
+        self._seen = 0
+        self._began = time.monotonic()
+
+    def look(self) -> None:
+        """Read what is new."""
+        self.troubles += [m.text for m in self.engine.messages() if m.kind != "keyword"]
+        assert self.engine.board
+        rows = self.engine.board.blocks.since(self._seen)
+        if len(rows):
+            self._seen = int(rows["number"][-1]) + 1
+            self.busy_s.append(rows["busy_s"].copy())
+        passed = time.monotonic() - self._began
+        if passed > 1 and not self.first_second:
+            self.first_second = self.engine.board.counters()
+        if passed > WARM_S or not self.memory_mib:
+            assert self.engine.pid
+            self.memory_mib.append(psutil.Process(self.engine.pid).memory_info().rss / 2**20)
+
+    def row(self) -> list[str]:
+        """Of the table."""
+        assert self.engine.board
+        counters = self.engine.board.counters()
+        busy = 1000 * np.concatenate(self.busy_s)
+        p50, p99, p999 = np.percentile(busy, [50, 99, 99.9])
+        lost = lost_blocks(counters) - lost_blocks(self.first_second)
+        return [
+            f"{1000 * self.block_s:g}", f"{counters['blocks']:,}", f"{lost}",
+            f"{counters['late_blocks']}", f"{counters['dry_blocks']}",
+            f"{p50:.2f} / {p99:.2f} / {p999:.2f} / {busy.max():.2f}",
+            f"{self.memory_mib[min(1, len(self.memory_mib) - 1)]:.1f} → {self.memory_mib[-1]:.1f}",
+        ]  # fmt: skip
+
+
+@click.command()
+@click.option("--minutes", default=60.0, show_default=True)
+def main(minutes: float) -> None:
+    """Run both engines for so long; write the section "live-soak" of docs/benchmarks.md."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        server = SoundServer(Path(folder))
+        server.start()
+        running.callback(server.end)
+        os.environ.update(server.environment)
+        watches = [Watch(server, block_s) for block_s in BLOCKS_S]
+        sound, samplerate = soundfile.read(DEMO, dtype="float32")
+        again = np.tile(sound, int(60 * minutes / (len(sound) / samplerate)) + 2)
+        for watch in watches:
+            running.callback(watch.engine.close)
+            running.enter_context(server.playing(again, samplerate, watch.sink))
+        psutil.cpu_percent()
+        end = time.monotonic() + 60 * minutes
+        while time.monotonic() < end:
+            time.sleep(LOOK_S)
+            for watch in watches:
+                watch.look()
+        busy = psutil.cpu_percent()
+        rows = [watch.row() for watch in watches]
+        troubles = sorted({t for watch in watches for t in watch.troubles})
+    header = ("block / ms", "blocks", "lost after the first second", "late", "uncleaned",
+              "block time / ms: median / 99 % / 99.9 % / longest", "memory / MiB")  # fmt: skip
+    told = "; ".join(troubles) or "nothing"
+    write_section(
+        "live-soak",
+        f"## Live: {minutes:g} minutes\n\nBoth block lengths at once at 48 kHz, denoising and "
+        "spotting, on null sinks of one PulseAudio server; the two cores were busy by "
+        f"{busy:.0f} %, other programs included (`python -m bench.live_soak`). Memory "
+        f"after one minute and at the end. What the engines told: {told}.\n\n"
+        f"{table(header, rows)}",
+    )
+
+
+if __name__ == "__main__":
+    main()

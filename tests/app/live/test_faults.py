@@ -1,0 +1,275 @@
+"""What devices, servers and processes do to a running engine, and what the user sees of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from assets import DEMO
+from tests.sound_server import SoundServer
+
+pytestmark = pytest.mark.audio
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    found = SoundServer(tmp_path_factory.mktemp("pulse"))
+    found.start()
+    yield found
+    found.end()
+
+
+class Live:
+    """``resonance live --json`` and what it has said."""
+
+    def __init__(self, server, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "live", "--json", *map(str, arguments)],
+            env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.said, self.times = [], []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        with self.process.stdout as lines:
+            for line in lines:
+                self.said.append(json.loads(line))
+                self.times.append(time.monotonic())
+
+    def states(self):
+        return [line["state"] for line in self.said if "state" in line]
+
+    def wait_for(self, matches, seconds=15.0, since=0):
+        """The first line from ``since`` on that matches, and when it came."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for line, at in list(zip(self.said, self.times, strict=False))[since:]:
+                if matches(line):
+                    return line, at
+            time.sleep(0.02)
+        raise AssertionError(f"not within {seconds} s; said: {self.said}")
+
+    def wait_listening(self, seconds=15.0, since=0):
+        return self.wait_for(lambda line: line.get("state") == "listening", seconds, since)
+
+    def engine_pid(self):
+        children = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return int(children.stdout.split()[0])
+
+    def end(self):
+        """Ctrl-C, as a person would; the summary."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(15)
+        self._reader.join()
+        complaints = self.process.stderr.read()
+        self.process.stderr.close()
+        assert self.process.returncode == 0, complaints
+        assert "Traceback" not in complaints
+        return self.said[-1]["summary"]
+
+
+@pytest.fixture
+def live(server):
+    """Starts commands and ends those that a failed test has left."""
+    started = []
+
+    def start(*arguments):
+        started.append(Live(server, *arguments))
+        started[-1].wait_listening(30)
+        return started[-1]
+
+    yield start
+    for command in started:
+        if command.process.poll() is None:
+            command.process.kill()
+            command.process.wait()
+            command._reader.join()
+            command.process.stderr.close()
+
+
+def hears(server, seconds=1.5):
+    """Whether a voice in the microphone comes out of the loudspeaker now."""
+    voice, samplerate = soundfile.read(DEMO.with_name("demo-clean.flac"), dtype="float32")
+    loud = int(np.argmax(np.abs(voice)))
+    word = voice[max(0, loud - samplerate // 2) :][: samplerate // 2 + samplerate // 4]
+    word = np.tile(word / np.abs(word).max() / 2, 4)
+    with server.recording() as found, server.playing(word, samplerate):
+        time.sleep(seconds)
+    return len(found[0]) > 0 and np.abs(found[0]).max() > 0.1
+
+
+def test_the_server_is_killed_and_comes_back(server, live):
+    command = live()
+    count = len(command.said)
+    server.end(signal.SIGKILL)
+    line, _ = command.wait_for(lambda line: line.get("state") == "reconnecting", 3)
+    assert "went away" in line["text"] or "no sound" in line["text"]
+    command.wait_for(lambda line: line.get("state") == "no device", 6)
+    time.sleep(1)
+    server.start()
+    back = time.monotonic()
+    _, at = command.wait_listening(10, count)
+    assert at - back < 5.0
+    time.sleep(0.5)
+    assert hears(server)
+    assert command.end()["restarts"] == 0, "the engine itself lived on"
+
+
+def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
+    def plug():
+        return server.pactl(
+            "load-module", "module-remap-source", "master=ci_mic.monitor", "source_name=usb",
+            "channels=1", "channel_map=mono",
+            'source_properties="device.description=\'USB microphone\'"',
+        ).strip()  # fmt: skip
+
+    module = plug()
+    command = live("--input", "USB microphone")
+    count = len(command.said)
+    server.pactl("unload-module", module)
+    command.wait_for(lambda line: "USB microphone is gone" in line.get("warning", ""), 5, count)
+    line, _ = command.wait_listening(5, count)
+    assert line["input"] != "USB microphone"
+    count = len(command.said)
+    module = plug()
+    line, _ = command.wait_listening(5, count)
+    assert line["input"] == "USB microphone", "the preferred one is taken back"
+    assert hears(server)
+    command.end()
+    server.pactl("unload-module", module)
+
+
+def test_a_suspended_microphone_is_told_and_taken_up_again(server, live):
+    command = live()
+    count = len(command.said)
+    server.pactl("suspend-source", "mic", "1")
+    server.pactl("suspend-sink", "ci_mic", "1")
+    line, _ = command.wait_for(lambda line: line.get("state") == "reconnecting", 5)
+    assert "no sound from the device" in line["text"]
+    server.pactl("suspend-source", "mic", "0")
+    server.pactl("suspend-sink", "ci_mic", "0")
+    command.wait_listening(12, count)
+    time.sleep(0.5)
+    assert hears(server)
+    command.end()
+
+
+def test_the_engine_process_is_killed_and_recording_goes_on(server, live, tmp_path):
+    command = live("--record", tmp_path / "clean.wav")
+    time.sleep(2)
+    count = len(command.said)
+    os.kill(command.engine_pid(), signal.SIGKILL)
+    line, _ = command.wait_for(lambda line: line.get("died"), 2, count)
+    assert "ended unexpectedly (signal 9); starting it again" in line["text"]
+    command.wait_listening(8, count)
+    time.sleep(2)
+    assert hears(server)
+    assert command.end()["restarts"] == 1
+    assert soundfile.info(tmp_path / "clean.wav").duration > 4.0
+    assert [path.name for path in tmp_path.iterdir()] == ["clean.wav"]
+
+
+def test_all_is_stopped_for_two_seconds_and_goes_on(server, live):
+    command = live("--no-spot")
+    time.sleep(1)
+    pids = (command.process.pid, command.engine_pid())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(2)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(1.5)
+    assert hears(server)
+    summary = command.end()
+    assert summary["restarts"] == 0
+    assert summary["dry_blocks"] < 200
+
+
+def test_a_server_that_hangs_is_survived(server, live):
+    command = live()
+    count = len(command.said)
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        command.wait_for(lambda line: line.get("state") == "reconnecting", 20, count)
+        time.sleep(4)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    command.wait_listening(25, count)
+    time.sleep(0.5)
+    assert hears(server)
+    command.end()
+
+
+def test_two_devices_with_clocks_of_their_own_are_bridged(server, live):
+    command = live("--input", "desk_mic", "--output", "desk_out")
+    (line,) = [line for line in command.said if line.get("state") == "listening"]
+    assert line["bridge_s"] > 0
+    time.sleep(1)
+    assert hears(server, 3)
+    summary = command.end()
+    assert summary["ring_empty"] <= 3
+
+
+def test_what_is_not_a_number_does_not_stay(server, live):
+    command = live("--no-spot")
+    broken = np.full(24000, np.nan, np.float32)
+    with server.playing(broken, 48000):
+        time.sleep(1)
+    assert hears(server)
+    command.end()
+
+
+def test_scripts_see_saved_clips_and_signals_save_the_last_seconds(server, live, demo, tmp_path):
+    noisy, _, samplerate = demo
+    command = live("--clips", "--folder", tmp_path)
+    with server.playing(noisy[int(6.5 * samplerate) :], samplerate):
+        heard, _ = command.wait_for(lambda line: "keyword" in line, 12)
+        saved, _ = command.wait_for(lambda line: "saved" in line, 5)
+    assert heard["keyword"] in ("left", "yes", "right")
+    assert f"keyword {heard['keyword']}" in saved["saved"]
+    sound, rate = soundfile.read(saved["saved"])
+    assert len(sound) / rate == pytest.approx(3.0, abs=0.1)
+    assert np.abs(sound).max() > 0.05, "the word is on it"
+    command.process.send_signal(signal.SIGUSR1)
+    last, _ = command.wait_for(lambda line: "last 30 s" in line.get("saved", ""), 5)
+    assert 3 < last["seconds"] <= 30
+    command.end()
+
+
+def test_nobody_listens_so_nothing_is_done(server, live):
+    """With a virtual microphone and no keywords, the engine rests until a program records."""
+    command = live("--virtual-mic", "--no-spot")
+    time.sleep(2)
+    resting = cpu_s(command.engine_pid())
+    time.sleep(2)
+    resting = cpu_s(command.engine_pid()) - resting
+    t = np.arange(4 * 48000) / 48000
+    with (
+        server.recording("resonance_mic") as found,
+        server.playing(0.5 * np.sin(2 * np.pi * 400 * t), 48000),
+    ):
+        time.sleep(1)
+        working = cpu_s(command.engine_pid())
+        time.sleep(2)
+        working = cpu_s(command.engine_pid()) - working
+    assert np.abs(found[0]).max() > 0.02
+    assert resting < 0.75 * working
+    command.end()
+
+
+def cpu_s(pid):
+    import psutil
+
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system

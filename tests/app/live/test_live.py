@@ -1,0 +1,254 @@
+"""Live sound through real PortAudio streams on a real PulseAudio server without hardware."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from app.pipeline import Pipeline
+from tests.sound_server import SoundServer
+
+pytestmark = pytest.mark.audio
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    found = SoundServer(tmp_path_factory.mktemp("pulse"))
+    found.start()
+    yield found
+    found.end()
+
+
+def resonance(*arguments):
+    return [sys.executable, "-m", "app.cli", *map(str, arguments)]
+
+
+def run(server, *command, **options):
+    return subprocess.run(
+        command, env=server.environment, capture_output=True, text=True, **options
+    )
+
+
+def test_devices_are_listed_with_those_of_the_server(server):
+    done = run(server, *resonance("devices", "--json"), check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert any(d["name"] == "pulse" and d["inputs"] and d["outputs"] for d in found)
+    (microphone,) = [d for d in found if d["server_name"] == "mic"]
+    assert microphone["host_api"] == "PulseAudio"
+    assert microphone["default_input"]
+    assert not microphone["outputs"]
+
+
+def test_unknown_devices_are_named_with_what_there_is(server):
+    done = run(server, *resonance("live", "--input", "Golden Microphone", "--seconds", "1"))
+    assert done.returncode == 1
+    assert "'Golden Microphone'; there are: " in done.stderr
+    assert done.stderr.count("Golden Microphone") == 1
+    assert "Traceback" not in done.stderr
+
+
+ENGINE = """
+import json, sys, time
+import numpy as np
+from app.live.engine import Engine
+from app.live.settings import EngineSettings
+
+engine = Engine(EngineSettings(spot=False, block_s=float(sys.argv[1])))
+engine.start()
+while engine.state != "listening":
+    time.sleep(0.01)
+print("listening", flush=True)
+time.sleep(7)
+first, sound = engine.board.sound.since(0)
+assert first == 0
+np.save(sys.argv[2], sound)
+print(json.dumps(engine.board.counters()))
+engine.close()
+assert engine.messages()[-1].facts["state"] == "stopped"
+"""
+
+
+@pytest.mark.parametrize("block_s", [0.005, 0.01])
+def test_live_gives_the_samples_that_files_get(server, tmp_path, demo, denoiser, block_s):
+    """What other programs record of the loudspeaker is what files get of the same input."""
+    noisy, _, samplerate = demo
+    live = subprocess.Popen(
+        [sys.executable, "-c", ENGINE, str(block_s), str(tmp_path / "sound.npy")],
+        env=server.environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert live.stdout.readline() == "listening\n"
+    with server.recording() as found, server.playing(noisy[3 * samplerate :], samplerate):
+        output, _ = live.communicate(timeout=40)
+    assert live.returncode == 0
+    counters = json.loads(output)
+    assert counters["blocks"] > 0.9 * 7 / block_s
+    heard, played = np.ascontiguousarray(np.load(tmp_path / "sound.npy").T)
+    assert np.abs(played).max() > 0.05
+    expected = np.empty_like(heard)
+    Pipeline(48000, denoiser=denoiser).process(heard, expected)
+    if counters["overloads"] == 0:
+        np.testing.assert_array_equal(played, expected)
+    if counters["output_underflows"] + counters["input_overflows"] <= 1:  # the first may be lost
+        outside = found[0]
+        start = align(outside, played)
+        length = min(len(outside) - start, len(played)) - 48000
+        part = slice(48000, length)
+        assert difference_db(outside[start:][part], played[part]) < -60
+
+
+def align(sound, part):
+    """Where ``part`` begins in ``sound``."""
+    size = 1 << (len(sound) + len(part)).bit_length()
+    spectrum = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(part, size))
+    lag = int(np.argmax(np.fft.irfft(spectrum, size)))
+    return lag if lag < size // 2 else lag - size
+
+
+def difference_db(one, other):
+    return 10 * np.log10(np.mean((one - other) ** 2) / np.mean(other**2))
+
+
+def test_other_programs_record_clean_sound_from_the_virtual_microphone(server, demo, tmp_path):
+    noisy, _, samplerate = demo
+    live = subprocess.Popen(
+        resonance("live", "--virtual-mic", "--seconds", "8", "--json",
+                  "--record", tmp_path / "clean.wav", "--record-raw", tmp_path / "raw.flac"),
+        env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    live.stdout.readline()
+    state = json.loads(live.stdout.readline())
+    assert state["virtual_mic"] == "Resonance microphone"
+    assert "Resonance microphone" in server.pactl("list", "sources")
+    with server.recording("resonance_mic") as found, server.playing(noisy, samplerate):
+        _, complaints = live.communicate(timeout=40)
+    assert live.returncode == 0, complaints
+    assert np.abs(found[0]).max() > 0.05
+    assert server.our_modules() == []
+    clean, raw = (soundfile.read(tmp_path / name)[0] for name in ("clean.wav", "raw.flac"))
+    assert abs(len(clean) - len(raw)) < 0.3 * 48000
+    assert len(clean) > 7 * 48000
+    assert np.std(raw) > np.std(clean) > 1e-3
+
+
+def test_what_a_crash_leaves_is_cleared_away_at_the_next_start(server):
+    code = (
+        "import os, signal\n"
+        "from app.live.virtual_devices import VirtualMic\n"
+        "VirtualMic().ensure()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run(server, sys.executable, "-c", code)
+    assert len(server.our_modules()) == 2
+    code = (
+        "from app.live.virtual_devices import VirtualMic\n"
+        "mic = VirtualMic(); mic.ensure(); mic.ensure(); print(mic.source)\n"
+        "other = VirtualMic(1); other.ensure(); print(other.source); other.close(); mic.close()"
+    )
+    done = run(server, sys.executable, "-c", code)
+    assert done.stdout.split() == ["resonance_mic", "resonance_mic_2"], done.stderr
+    assert server.our_modules() == []
+
+
+def test_what_others_play_is_cleaned_on_its_way_to_the_loudspeaker(server, demo):
+    noisy, _, samplerate = demo
+    live = subprocess.Popen(
+        resonance("live", "--direction", "out", "--seconds", "6", "--json", "--no-spot"),
+        env=server.environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    live.stdout.readline()
+    state = json.loads(live.stdout.readline())
+    assert state["virtual_speaker"] == "Resonance loudspeaker"
+    sound = noisy[3 * samplerate :]
+    with server.recording() as found, server.playing(sound, samplerate, "resonance_speaker"):
+        live.communicate(timeout=40)
+    assert live.returncode == 0
+    assert np.abs(found[0]).max() > 0.05
+    assert server.our_modules() == []
+
+
+def test_a_preset_of_the_device_is_used_when_it_is_chosen(server, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text('[device."Remapped Monitor of Null Output"]\npreset = "studio"\n')
+    live = subprocess.Popen(
+        resonance("live", "--seconds", "3", "--json", "--no-spot"),
+        env={**server.environment, "RESONANCE_CONFIG": str(file)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output, _ = live.communicate(timeout=40)
+    states = [json.loads(line) for line in output.splitlines()]
+    delays = [s["latency_samples"] for s in states if s.get("state") == "listening"]
+    assert delays == [0, 960]
+
+
+def test_a_failing_pipeline_passes_the_sound_on_and_says_so(server):
+    """An exception inside the engine must not end in silence without a word."""
+    code = (
+        "import time\n"
+        "from app.live.engine import Engine\n"
+        "from app.live.settings import EngineSettings\n"
+        "engine = Engine(EngineSettings(spot=False))\n"
+        "engine.start()\n"
+        "while engine.state != 'listening': time.sleep(0.01)\n"
+        "def broken(*_): raise RuntimeError('broken on purpose')\n"
+        "engine._processor.pipeline.process = broken\n"
+        "time.sleep(1)\n"
+        "print(engine.state, engine.board.counters()['dry_blocks'] > 50)\n"
+        "print([m.text for m in engine.messages() if m.kind == 'warning'])\n"
+        "engine.close()\n"
+    )
+    done = run(server, sys.executable, "-c", code)
+    assert done.stdout.startswith("listening True\n"), done.stderr
+    assert "broken on purpose" in done.stdout
+
+
+def test_keys_in_a_terminal(server, tmp_path):
+    """A person at a terminal: levels are shown, b, s and q do what the last line says."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    live = subprocess.Popen(
+        resonance("live", "--no-spot", "--folder", tmp_path),
+        env={**server.environment, "TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = read_until(ours, "removed")
+    answers = ("uncleaned", "saved", "recording to", "recorded")
+    for key, answer in zip("bsrr", answers, strict=True):
+        os.write(ours, key.encode())
+        shown += read_until(ours, answer)
+    os.write(ours, b"q")
+    assert live.wait(10) == 0
+    os.close(ours)
+    assert "q: quit" in shown
+    saved = sorted(path.name[20:] for path in tmp_path.iterdir())
+    assert saved == ["last 30 s.flac", "recording.flac"]
+
+
+def read_until(terminal, word, seconds=20):
+    shown, deadline = "", time.monotonic() + seconds
+    while word not in shown:
+        assert time.monotonic() < deadline, shown
+        shown += os.read(terminal, 4096).decode(errors="replace")
+    return shown
+
+
+def test_the_end_of_the_command_is_the_end_of_the_engine(server):
+    live = subprocess.Popen(
+        resonance("live", "--virtual-mic", "--json"),
+        env=server.environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    live.stdout.readline()
+    live.stdout.readline()
+    assert len(server.our_modules()) == 2
+    live.send_signal(signal.SIGKILL)
+    live.communicate()
+    deadline = time.monotonic() + 10
+    while server.our_modules():
+        assert time.monotonic() < deadline, "the engine lives on"
+        time.sleep(0.1)

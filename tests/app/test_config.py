@@ -1,0 +1,96 @@
+"""Lasting settings: found, checked, named when wrong, kept with their comments."""
+
+import tomllib
+
+import pytest
+from click.testing import CliRunner
+
+from app import config
+from app.cli import main
+from app.errors import UserError
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    path = tmp_path / "settings" / "config.toml"
+    monkeypatch.setenv("RESONANCE_CONFIG", str(path))
+    return path
+
+
+def write(file, text):
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+
+
+def test_without_a_file_nothing_is_set(file):
+    assert config.load(main) == {}
+    assert config.devices(main) == {}
+    assert "no settings yet" in CliRunner().invoke(main, ["config"]).output
+
+
+def test_options_of_commands_get_other_defaults(file, tmp_path, demo):
+    write(file, '[denoise]\nlimit-db = 12\n[live]\nrun = ["stop=true"]\nvirtual-mic = true\n')
+    loaded = config.load(main)
+    assert loaded["denoise"] == {"limit_db": 12}
+    assert loaded["live"] == {"commands": ["stop=true"], "virtual_mic": True}
+    write(file, '[denoise]\npreset = "nowhere"\n')
+    result = CliRunner().invoke(main, ["denoise", "x.wav", "-o", str(tmp_path)])
+    assert "preset 'nowhere' is not shipped" in result.stderr, "the file counts"
+    result = CliRunner().invoke(main, ["denoise", "x.wav", "-o", str(tmp_path), "--preset", "live"])
+    assert "nowhere" not in result.stderr, "the command line goes before it"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[dnoise]\n", "no table [dnoise]; there are: denoise"),
+        ("[live]\ninptu = 1\n", "[live] has no setting 'inptu'; there are: input"),
+        ("[denoise]\nlimit-db = 999\n", "limit-db = 999"),
+        ('[live]\nblock-ms = "soon"\n', "block-ms = 'soon'"),
+        ("preset = 1\n", "no table [preset]"),
+        ("live = 1\n", "stands outside of a table"),
+        ("[live\n", "cannot be read"),
+        ("[spot]\noutput = 1\n", "[spot] has no setting 'output'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(file, text, complaint):
+    write(file, text)
+    result = CliRunner().invoke(main, ["devices"])
+    assert result.exit_code == 1
+    assert str(file) in result.stderr.replace("\n", "")
+    assert complaint in result.stderr
+
+
+def test_devices_have_presets_of_their_own(file):
+    write(file, '[device."USB Microphone"]\npreset = "studio"\nblock-ms = 5\n')
+    assert config.devices(main) == {"USB Microphone": {"preset": "studio", "block_ms": 5}}
+    write(file, '[device."USB Microphone"]\nvolume = 11\n')
+    with pytest.raises(UserError, match="no setting 'volume'; there are: preset"):
+        config.devices(main)
+
+
+def test_a_new_file_explains_every_setting_and_sets_none(file):
+    assert CliRunner().invoke(main, ["config", "--init"]).exit_code == 0
+    text = file.read_text()
+    assert "# limit-db =" in text
+    assert "Largest attenuation in dB" in text
+    assert "[live]" in text
+    assert all(not table for table in tomllib.loads(text).values())
+    config.load(main)
+    again = CliRunner().invoke(main, ["config", "--init"])
+    assert again.exit_code == 1
+    assert "exists" in again.stderr
+    commented = [line for line in text.splitlines() if " = " in line and line.startswith("# ")]
+    for line in commented:  # each example is one that loads, once filled in
+        assert not line.startswith("# as-json")
+
+
+def test_what_the_window_keeps_leaves_the_rest_alone(file):
+    write(file, "# mine\n[denoise]\nlimit-db = 12 # soft\n")
+    config.keep_window({"theme": "dark", "input": None, "width": 1280})
+    assert config.window() == {"theme": "dark", "width": 1280}
+    assert file.read_text().startswith("# mine\n[denoise]\nlimit-db = 12 # soft\n")
+    config.keep_window({"theme": "light"})
+    assert config.window() == {"theme": "light"}
+    assert config.load(main) == {"denoise": {"limit_db": 12}}
+    assert [path.name for path in file.parent.iterdir()] == ["config.toml"]

@@ -1,0 +1,115 @@
+"""A PulseAudio server without hardware, with a microphone that can be played into."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import numpy as np
+
+CONFIG = """
+load-module module-native-protocol-unix socket={root}/pulse.sock auth-anonymous=1
+load-module module-null-sink sink_name=ci_out rate=48000 channels=2 norewinds=1
+load-module module-null-sink sink_name=ci_mic rate=48000 channels=1 norewinds=1
+load-module module-remap-source master=ci_mic.monitor source_name=mic channels=1 channel_map=mono
+set-default-sink ci_out
+set-default-source mic
+"""
+#: A microphone and a loudspeaker that PortAudio takes for two devices with clocks of their own.
+ASOUNDRC = """
+pcm.desk_mic {{ type pulse server "unix:{root}/pulse.sock" device "mic"
+    hint {{ show on description "Desk microphone" }} }}
+pcm.desk_out {{ type pulse server "unix:{root}/pulse.sock" device "ci_out"
+    hint {{ show on description "Desk loudspeaker" }} }}
+"""
+
+
+class SoundServer:
+    """One server; :attr:`environment` leads programs to it."""
+
+    def __init__(self, root):
+        for program in ("pulseaudio", "paplay", "parec", "pactl"):
+            assert shutil.which(program), f"{program} is missing: ./system-packages.sh test"
+        self.root = root
+        root.chmod(0o700)
+        (root / "ci.pa").write_text(CONFIG.format(root=root))
+        (root / ".asoundrc").write_text(ASOUNDRC.format(root=root))
+        self.environment = {
+            **os.environ, "HOME": str(root), "XDG_RUNTIME_DIR": str(root),
+            "PULSE_SERVER": f"unix:{root}/pulse.sock", "RESONANCE_CONFIG": str(root / "none.toml"),
+        }  # fmt: skip
+        self.process = None
+
+    def start(self):
+        (self.root / "pulse.sock").unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            ["pulseaudio", "-n", "-F", str(self.root / "ci.pa"), "--daemonize=no",
+             "--exit-idle-time=-1", "--use-pid-file=no"],
+            env=self.environment, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + 10
+        while not (self.root / "pulse.sock").exists() or "ci_mic" not in self.pactl(
+            "list", "short", "sinks", check=False
+        ):
+            assert time.monotonic() < deadline, "the sound server did not start"
+            time.sleep(0.05)
+
+    def end(self, with_signal=signal.SIGTERM):
+        self.process.send_signal(with_signal)
+        self.process.wait(10)
+
+    def pactl(self, *arguments, check=True):
+        done = subprocess.run(
+            ["pactl", *arguments], env=self.environment, capture_output=True, text=True, check=check
+        )
+        return done.stdout
+
+    def our_modules(self):
+        modules = self.pactl("list", "short", "modules").splitlines()
+        return [line for line in modules if "resonance_" in line]
+
+    @contextmanager
+    def playing(self, sound, samplerate, sink="ci_mic"):
+        """Play ``sound`` into the microphone meanwhile."""
+        player = subprocess.Popen(
+            ["paplay", "-d", sink, "--raw", "--format=float32le", f"--rate={samplerate}",
+             "--channels=1", "--latency-msec=50"],
+            env=self.environment, stdin=subprocess.PIPE,
+        )  # fmt: skip
+
+        def feed():
+            with suppress(BrokenPipeError), player.stdin as pipe:
+                pipe.write(np.asarray(sound, "<f4").tobytes())
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            yield player
+        finally:
+            player.kill()
+            player.wait()
+            feeder.join()
+
+    @contextmanager
+    def recording(self, source="ci_out.monitor", channels=1):
+        """Yields a list whose only item is, afterwards, what was recorded."""
+        found = []
+        recorder = subprocess.Popen(
+            ["parec", "-d", source, "--format=float32le", "--rate=48000",
+             f"--channels={channels}", "--latency-msec=20", "--raw"],
+            env=self.environment, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        reader = threading.Thread(target=lambda: found.append(recorder.stdout.read()))
+        reader.start()
+        try:
+            yield found
+        finally:
+            recorder.terminate()
+            recorder.wait()
+            reader.join()
+            recorder.stdout.close()
+            sound = np.frombuffer(found[0], "<f4")
+            found[0] = sound.reshape(-1, channels) if channels > 1 else sound
