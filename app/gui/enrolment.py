@@ -14,7 +14,6 @@ from PyQt6.QtCore import QRectF, QTimer
 from PyQt6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QDialog, QFrame, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
-from app import enrolment
 from app.custom_words import CustomWord
 from app.errors import UserError
 from app.gui.session import Session
@@ -75,7 +74,9 @@ class Take(QFrame):
 
     def judge(self, likeness: float) -> None:
         """Say how like the others it is."""
-        doubtful = likeness < enrolment.LEAST_LIKE
+        from app.enrolment import LEAST_LIKE
+
+        doubtful = likeness < LEAST_LIKE
         said = "unlike the others: drop it and record another" if doubtful else "like the others"
         self.text.setText(f"{len(self.sound) / self.samplerate:.1f} s, {said} ({likeness:.2f})")
 
@@ -257,6 +258,8 @@ class TeachWord(QDialog):
         self.says.setText("Learning…")
 
         def work() -> CustomWord:
+            from app import enrolment  # which takes a while to load
+
             with tempfile.TemporaryDirectory() as folder:
                 paths = []
                 for number, take in enumerate(takes):
@@ -305,4 +308,6 @@ class TeachWord(QDialog):
 
 def load_words() -> list[CustomWord]:
     """All custom words there are, learnt again if another spotter came since."""
+    from app import enrolment
+
     return enrolment.load_all(SpotterModel())

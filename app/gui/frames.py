@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from app.live.board import Board, Rows
 from app.sessions import Float32Array
 from dsp.bank import OscillatorBank
-from dsp.stream import BankStream
+
+if TYPE_CHECKING:
+    from dsp.stream import BankStream
 
 #: Sound that is caught up with after a pause of the window, s.
 CATCH_UP_S = 30.0
@@ -90,6 +92,8 @@ class Feed:
         )  # fmt: skip
 
     def _begin(self, board: Board) -> None:
+        from dsp.stream import BankStream  # takes a while, which the engine needs as well
+
         facts = board.facts
         self._board = board
         self._read = dict.fromkeys(("blocks", "hops", "steps", "events"), 0)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
@@ -18,11 +18,13 @@ from app.errors import UserError
 from app.gui.kept import Kept, music_folder
 from app.live import settings as words
 from app.live.board import Board
-from app.live.player import FilePlayer
 from app.live.process import EngineProcess
 from app.live.recorder import Recorder, save_last
 from app.live.settings import Message
 from app.spotter import KeywordEvent
+
+if TYPE_CHECKING:
+    from app.live.player import FilePlayer
 
 #: Sound that one key saves, s.
 SAVED_S = 30.0
@@ -125,6 +127,8 @@ class Session(QObject):
         UserError
             If it cannot be read.
         """
+        from app.live.player import FilePlayer
+
         player = FilePlayer(path, self._settings())
         self.end_playing()
         self.player = player

@@ -19,7 +19,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app import devices, enrolment, pulse
+from app import devices, pulse
 from app.devices import Device
 from app.errors import UserError
 from app.gui.session import Session
@@ -226,6 +226,8 @@ class SoundPanel(Scrolled):
 
     def forget(self, word: str) -> None:
         """Delete a custom word."""
+        from app import enrolment
+
         try:
             enrolment.forget(word)
         except UserError as error:

@@ -70,6 +70,8 @@ class Window(QMainWindow):
         self.session = Session(kept)
         self.theme = self._wanted_theme()
         themes.apply(application, self.theme)
+        if kept.listening:
+            self.session.start()  # first of all: it loads while the window is made
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
         self.setWindowTitle("Resonance")
@@ -286,8 +288,6 @@ class Window(QMainWindow):
         aside(load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
         aside(_warm_up, lambda _: None, lambda _: None)
         self.sound.watch()
-        if self.session.kept.listening:
-            self.session.start()
         if self.sound.commands() or any(f.text() for f in self.sound.fields.values()):
             self.sound.apply_actions()
 

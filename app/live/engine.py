@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from app.errors import DeviceError, StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
 from app.live.processor import Processor, board_facts
-from app.live.settings import EngineSettings, Message
+from app.live.settings import EngineSettings, Message, check, known
 from app.live.streams import Stream, open_stream
 from app.live.virtual_devices import VirtualMic, VirtualSpeaker
-from app.pipeline import SAMPLERATES, Pipeline
+from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, SpotterModel
 
 #: How often the engine looks after itself, s.
@@ -465,36 +465,6 @@ _WARNINGS = {
     "headphones, or --virtual-mic",
     "ring_empty": "the devices' clocks or timing differ much: a moment of sound is missing",
 }
-
-
-def check(settings: EngineSettings) -> None:
-    """Raise UserError if a setting makes no sense, whatever devices there are."""
-    if settings.direction not in ("in", "out"):
-        raise UserError(f"direction {settings.direction!r} must be in or out")
-    if settings.direction == "out" and settings.virtual_mic:
-        raise UserError("a virtual microphone carries what goes in; with direction out, leave it")
-    if settings.virtual_mic and settings.output_name:
-        raise UserError("the virtual microphone is the output: leave the output device out")
-    if not 0.001 <= settings.block_s <= 0.2:
-        raise UserError(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
-    if (
-        settings.samplerate is not None
-        and not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]
-    ):
-        raise UserError(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
-    if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
-        raise UserError(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
-
-
-def known(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes; UserError if one is of no setting that can change."""
-    names = {field.name for field in fields(EngineSettings)} - {"kept_s"}
-    for name in changes:
-        if name not in names:
-            raise UserError(
-                f"no setting {name!r} can change; there are: {', '.join(sorted(names))}"
-            )
-    return changes
 
 
 def _between(route: Route) -> str:

@@ -23,9 +23,8 @@ from app.devices import sounddevice
 from app.errors import AudioFileError, UserError
 from app.live import settings as words
 from app.live.board import Board
-from app.live.engine import check, known
 from app.live.processor import Processor, board_facts
-from app.live.settings import EngineSettings, Message
+from app.live.settings import EngineSettings, Message, check, known
 from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, Float32Array, SpotterModel
 

@@ -10,6 +10,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
+from app.gui.views.dots import Dots
 from app.gui.views.view import View, run_alone
 from dsp.bank import OscillatorBank, hz_to_erb, narrow_bank
 
@@ -21,6 +22,9 @@ DAMPING = (0.0016, 0.8)
 CHANGE = 40.0
 #: From the smallest dot to the largest, dBFS.
 LEVELS_DB = (-78.0, -15.0)
+#: Of the dots, pixels; and how many shades there are.
+RADII = tuple(1.6 + 0.4 * step for step in range(17))
+COLOURS = 32
 
 
 class Bank(View):
@@ -36,6 +40,7 @@ class Bank(View):
         super().__init__(theme)
         self.changes = False  #: show what learning has changed
         self._bank: OscillatorBank | None = None
+        self._dots: Dots | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 10, 10, 10)
@@ -189,16 +194,22 @@ class Bank(View):
             return
         low, high = LEVELS_DB
         db = 10 * np.log10(self._power + 1e-12)
-        sizes = 1.6 + 6.4 * np.clip((db - low) / (high - low), 0.0, 1.0)
-        table = themes.amplitude_map(self.theme)
-        colours = table[(64 + 191 * np.clip(self._played, 0.0, 1.0)).astype(int)].tolist()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        shown = ~self._carriers if self.changes else np.ones(len(db), bool)
-        for number in np.flatnonzero(shown).tolist():
-            painter.setBrush(QColor.fromRgb(colours[number]))
-            size = float(sizes[number])
-            painter.drawEllipse(QPointF(self._xs[number], self._ys[number]), size, size)
+        if self._dots is None or self._dots.ratio != self.devicePixelRatioF():
+            table = themes.amplitude_map(self.theme)[np.linspace(64, 255, COLOURS).astype(int)]
+            colours = [QColor.fromRgb(int(colour)) for colour in table]
+            self._dots = Dots(colours, RADII, self.devicePixelRatioF())
+        sizes = np.clip((db - low) / (high - low), 0.0, 1.0) * (len(RADII) - 1)
+        shades = np.clip(self._played, 0.0, 1.0) * (COLOURS - 1)
+        shown = np.flatnonzero(~self._carriers if self.changes else np.ones(len(db), bool))
+        self._dots.draw(
+            painter, self._xs[shown], self._ys[shown], shades[shown].astype(int),
+            sizes[shown].astype(int),
+        )  # fmt: skip
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        super().set_theme(theme)
+        self._dots = None
 
 
 if __name__ == "__main__":

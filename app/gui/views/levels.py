@@ -177,7 +177,9 @@ class Levels(View):
         small.setPointSizeF(small.pointSizeF() * 0.8)
         painter.setFont(small)
         painter.setPen(QColor(self.theme.muted))
-        for db in NAMED_DB:
+        needed = 1.3 * painter.fontMetrics().horizontalAdvance("-60")
+        fits = bars[0].width() / -METER_DB[0] * 12 > needed
+        for db in NAMED_DB if fits else NAMED_DB[1::2]:
             x = self._along(bars[0], db)
             painter.drawLine(QPointF(x, bars[1].bottom() + 1), QPointF(x, bars[1].bottom() + 4))
             box = QRectF(x - 20, bars[1].bottom() + 3, 40, line)

@@ -14,6 +14,7 @@ from PyQt6.QtWidgets import QLabel, QVBoxLayout, QWidget
 from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
+from app.gui.views.dots import Dots
 from app.gui.views.view import View, run_alone
 from dsp.bank import OscillatorBank, hz_to_erb
 
@@ -23,6 +24,8 @@ CENTRE_DB, RIM_DB = -80.0, -20.0
 SLOWER = 20.0
 #: Slower than this against its own f0 [Hz], and louder than this [dBFS]: locked to the sound.
 LOCKED_HZ, LOCKED_DB = 3.0, -55.0
+#: Of the dots of narrow and of broad oscillators, pixels.
+RADII = (2.6, 4.0)
 #: Frames between two changes of the text.
 TEXT_FRAMES = 15
 
@@ -44,6 +47,7 @@ class PhaseWheel(View):
         self._bank: OscillatorBank | None = None
         self._angles = self._before = self._rate_hz = np.zeros(0)
         self._number = -2  # of the last hop
+        self._dots: Dots | None = None
         self._frames = 0
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         layout = QVBoxLayout(self)
@@ -100,6 +104,7 @@ class PhaseWheel(View):
         erb = hz_to_erb(self._bank.f0_hz)
         places = (erb - erb.min()) / (erb.max() - erb.min())
         self._colours = themes.colours(self.theme, places)
+        self._dots = None
 
     # Drawing.
 
@@ -146,14 +151,13 @@ class PhaseWheel(View):
         distance = np.clip(_distance(self._db), 0.0, 1.06) * radius
         x = centre.x() + distance * np.cos(self._angles)
         y = centre.y() - distance * np.sin(self._angles)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        for number in np.flatnonzero(distance > 2.0).tolist():
-            painter.setBrush(self._colours[number])
-            size = 4.0 if self._carriers[number] else 2.6
-            painter.drawEllipse(QPointF(x[number], y[number]), size, size)
+        if self._dots is None or self._dots.ratio != self.devicePixelRatioF():
+            self._dots = Dots(self._colours, RADII, self.devicePixelRatioF())
+        seen = np.flatnonzero(distance > 2.0)
+        self._dots.draw(painter, x[seen], y[seen], seen, self._carriers[seen].astype(int))
         self._places = np.column_stack([x, y])
         if self.followed is not None:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(self.theme.text), 1.5))
             at = QPointF(x[self.followed], y[self.followed])

@@ -137,6 +137,7 @@ class Picture(pg.GraphicsObject):  # type: ignore[misc]
         self.end, self.hop_s, self.paints = 0, 0.008, 0
         self.marks: list[tuple[float, str]] = []  #: column and word
         self.theme = themes.DARK
+        self.caption = ""
 
     def boundingRect(self) -> QRectF:  # noqa: N802 (Qt's name)
         """All that is kept."""
@@ -156,32 +157,36 @@ class Picture(pg.GraphicsObject):  # type: ignore[misc]
             (seen.left() / self.hop_s, seen.right() / self.hop_s),
             ((1.0 - seen.bottom()) * ROWS, seen.height() * ROWS),
         )  # fmt: skip
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_marks(painter, transform, seen)
+        corner = transform.map(QPointF(seen.left(), seen.top()))
+        self._label(painter, QPointF(corner.x() + 8, corner.y() - 30), self.caption,
+                    self.theme.surface, self.theme.text)  # fmt: skip
         painter.restore()
 
     def _draw_marks(self, painter: QPainter, transform: Any, seen: QRectF) -> None:
-        metrics = QFontMetricsF(painter.font())
-        ratio = transform.map(QPointF(0.0, seen.bottom())).y()
+        """A line and the word for each keyword that can be seen."""
         for column, word in self.marks:
             at_s = (column - self.end) * self.hop_s
             if not seen.left() <= at_s <= seen.right():
                 continue
-            x = transform.map(QPointF(at_s, 0.0)).x()
-            width, height = metrics.horizontalAdvance(word) + 14, metrics.height() + 6
+            above = transform.map(QPointF(at_s, seen.bottom()))
             painter.setPen(themes.with_alpha(self.theme.text, 0.55))
-            painter.drawLine(
-                QPointF(x, ratio), QPointF(x, transform.map(QPointF(0.0, seen.top())).y())
-            )
-            left = min(
-                max(x - width / 2, 0.0), transform.map(QPointF(seen.right(), 0.0)).x() - width
-            )
-            box = QRectF(left, ratio + 6, width, height)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(self.theme.text))
-            painter.drawRoundedRect(box, height / 2, height / 2)
-            painter.setPen(QColor(self.theme.ground))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, word)
+            painter.drawLine(above, transform.map(QPointF(at_s, seen.top())))
+            half = QFontMetricsF(painter.font()).horizontalAdvance(word) / 2 + 8
+            right = transform.map(QPointF(seen.right(), 0.0)).x() - 2 * half
+            corner = QPointF(max(0.0, min(above.x() - half, right)), above.y() + 6)
+            self._label(painter, corner, word, self.theme.text, self.theme.ground)
+
+    @staticmethod
+    def _label(painter: QPainter, corner: QPointF, text: str, ground: str, ink: str) -> None:
+        metrics = QFontMetricsF(painter.font())
+        box = QRectF(corner.x(), corner.y(), metrics.horizontalAdvance(text) + 16, 24.0)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(ground))
+        painter.drawRoundedRect(box, 12.0, 12.0)
+        painter.setPen(QColor(ink))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
 class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
@@ -253,7 +258,7 @@ class Resonogram(View):
         self._graphics.ci.setContentsMargins(0, 0, 8, 0)
         self._graphics.ci.setSpacing(6)
         layout.addWidget(self._graphics, 1)
-        self._pictures, self._plots, self._captions = [], [], []
+        self._pictures, self._plots = [], []
         for row in range(2):
             axis = FrequencyAxis()
             plot = self._graphics.addPlot(row=row, col=0, axisItems={"left": axis})
@@ -268,12 +273,8 @@ class Resonogram(View):
             plot.getAxis("bottom").setHeight(_BELOW[row])
             plot.getAxis("bottom").setStyle(showValues=row == 1, tickLength=-4)
             plot.vb.sigRangeChangedManually.connect(self._on_moved)
-            caption = pg.LabelItem(justify="left")
-            caption.setParentItem(plot.vb)
-            caption.anchor(itemPos=(0, 1), parentPos=(0, 1), offset=(8, -4))
             self._pictures.append(picture)
             self._plots.append(plot)
-            self._captions.append(caption)
         self._plots[1].setXLink(self._plots[0])
         self._plots[1].setYLink(self._plots[0])
         self._cross = [(pg.InfiniteLine(angle=90), pg.InfiniteLine(angle=0)) for _ in self._plots]
@@ -501,8 +502,7 @@ class Resonogram(View):
             CLEANED: "played", DIFFERENCE: "taken away", PHASE: "phase of what was heard",
         }[self.below]  # fmt: skip
         still = " (frozen)" if self.frozen else ""
-        for caption, text in zip(self._captions, (f"heard{still}", below), strict=True):
-            caption.setText(text, color=self.theme.text, size="9pt")
+        self._pictures[0].caption, self._pictures[1].caption = f"heard{still}", below
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours, also of what is past."""

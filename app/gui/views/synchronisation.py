@@ -12,12 +12,13 @@ from PyQt6.QtGui import QColor, QPainter, QPen
 from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
+from app.gui.views.dots import Dots
 from app.gui.views.view import View, run_alone
 
 #: The travelling is shown this much slower than an oscillator with a pull of 1 / step would go.
 SLOWER = 6.0
 #: Lines of attention drawn in each circle at most; only those above this share of all.
-LINES, LEAST_SHARE = 24, 0.04
+LINES, LEAST_SHARE = 20, 0.04
 #: How long a word that was heard stays marked, s.
 MARKED_S = 1.5
 
@@ -49,6 +50,7 @@ class Synchronisation(View):
         self._heads = self._tokens = 0
         self._angle = self._goal = self._pull = np.zeros((0, 0))
         self._scores = np.zeros(0)
+        self._dots: Dots | None = None
         self._marked: dict[str, int] = {}  # frames left
 
     def take(self, frame: Frame) -> None:
@@ -86,6 +88,7 @@ class Synchronisation(View):
             self._goal, self._pull = self._angle.copy(), np.zeros(shape)
             self._order = np.zeros(self._heads)
             self._lines: list[NDArray[np.intp]] = [np.zeros((0, 2), int)] * self._heads
+        self._dots = None
         self.renew_backdrop()
 
     def _choose_lines(self, attention: NDArray[np.float32]) -> None:
@@ -197,32 +200,38 @@ class Synchronisation(View):
                 painter.drawRect(bar.adjusted(-3, -3, 3, 3))
 
     def _draw_head(self, painter: QPainter, head: int, centre: QPointF, radius: float) -> None:
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         inner = 0.8 * radius
-        lines = []
-        for oscillator, anchor in self._lines[head]:
-            lines.append(QLineF(
-                _on_circle(centre, inner, float(self._angle[head, oscillator])),
-                _on_circle(centre, radius, float(self._anchors[head, anchor])),
-            ))  # fmt: skip
-        painter.setPen(QPen(themes.with_alpha(self.theme.muted, 0.45), 1))
-        if lines:
-            painter.drawLines(*lines)
-        painter.setPen(Qt.PenStyle.NoPen)
-        for number, angle in enumerate(self._angle[head].tolist()):
-            painter.setBrush(self._colour(number))
-            painter.drawEllipse(_on_circle(centre, inner, angle), 3.4, 3.4)
+        angles, anchors, pairs = self._angle[head], self._anchors[head], self._lines[head]
+        x, y = centre.x() + inner * np.cos(angles), centre.y() - inner * np.sin(angles)
+        if len(pairs):
+            begin, end = pairs.T
+            to_x = centre.x() + radius * np.cos(anchors[end])
+            to_y = centre.y() - radius * np.sin(anchors[end])
+            ends = zip(x[begin].tolist(), y[begin].tolist(), to_x.tolist(), to_y.tolist(),
+                       strict=True)  # fmt: skip
+            painter.setPen(QColor(self.theme.line))
+            painter.drawLines(*(QLineF(*points) for points in ends))
+        if self._dots is None or self._dots.ratio != self.devicePixelRatioF():
+            tokens = [self._colour(number) for number in range(self._tokens)]
+            self._dots = Dots(tokens, (3.4,), self.devicePixelRatioF())
+        self._dots.draw(painter, x, y, np.arange(self._tokens))
         # The order parameter is how long the mean arrow of the drives is.
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(QColor(self.theme.cleaned), 2.0))
-        mean = np.exp(1j * self._angle[head]).mean()
+        mean = np.exp(1j * angles).mean()
         length = float(self._order[head]) * inner
         painter.drawLine(centre, _on_circle(centre, length, float(np.angle(mean))))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.setPen(QColor(self.theme.muted))
         box = QRectF(centre.x() - 80, centre.y() + radius + 3, 160, 1.3 * self._line())
         painter.drawText(
             box, Qt.AlignmentFlag.AlignHCenter, f"order {float(self._order[head]):.2f}"
         )
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        super().set_theme(theme)
+        self._dots = None
 
 
 def _on_circle(centre: QPointF, radius: float, angle: float) -> QPointF:
