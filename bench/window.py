@@ -40,7 +40,6 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
     window = Window(application)
     window.resize(1280, 800)
     window.show()
-    window.session.start()
     window.set_all_views(what == "all")
 
     def run(until: float) -> None:
@@ -130,6 +129,7 @@ def _outside(what: str, seconds: float) -> dict[str, Any]:
             **os.environ, **sound, **display, "RESONANCE_CONFIG": str(Path(folder) / "config.toml"),
             "RESONANCE_WORDS": str(Path(folder) / "words"),
         }  # fmt: skip
+        (Path(folder) / "config.toml").write_text("[window]\nlistening = true\nwelcomed = true\n")
         done = subprocess.run(
             [sys.executable, "-m", "bench.window", "--inside", what, "--seconds", str(seconds)],
             env=environment, capture_output=True, text=True, timeout=seconds + 120, check=False,

@@ -74,6 +74,7 @@ class Window(QMainWindow):
             self.session.start()  # first of all: it loads while the window is made
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
+        self._settled = self._warm = False
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
         self._build()
@@ -284,12 +285,18 @@ class Window(QMainWindow):
                 self.shortcuts[name] = shortcut
 
     def _begin(self) -> None:
-        """What may take a moment, once the window stands."""
+        """What may take a moment, once the window stands; an engine that loads goes first."""
+        if self._settled or (self.session.engine and self.session.state == words.LOADING):
+            return
+        self._settled = True
         aside(load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
-        aside(_warm_up, lambda _: None, lambda _: None)
+        aside(_warm_up, self._on_warm, self._on_warm)
         self.sound.watch()
         if self.sound.commands() or any(f.text() for f in self.sound.fields.values()):
             self.sound.apply_actions()
+
+    def _on_warm(self, _: Any) -> None:
+        self._warm = True
 
     def _on_words(self, custom: Any) -> None:
         if custom:
@@ -307,7 +314,7 @@ class Window(QMainWindow):
         if self.frames % TEXT_EACH == 0:
             self.status.show_health()
         board = self.session.board
-        if board is None:
+        if board is None or not self._warm:
             return
         player = self.session.player
         self.feed.facts = (
@@ -474,6 +481,7 @@ class Window(QMainWindow):
 
     def _on_state(self, state: str, sentence: str) -> None:
         self._show_page()
+        self._begin()
         if state == words.NO_DEVICE:
             self.banner.say(sentence, "device", ("Choose a device", self._choose_device))
         elif state == words.STOPPED and sentence != "not listening":
@@ -578,7 +586,7 @@ def _load_kept() -> tuple[Kept, str]:
 
 
 def _warm_up() -> None:
-    """Load what listens to the sound while the engine starts, so that the first frame is quick."""
+    """Load what listens to the sound, so that the first frame is quick."""
     import numpy as np
 
     from dsp.bank import broad_bank
