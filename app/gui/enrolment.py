@@ -270,7 +270,7 @@ class TeachWord(QDialog):
                 enrolment.save(learnt, paths)
                 return learnt
 
-        aside(work, partial(self._on_learnt, takes), self._on_failed)
+        aside(self, work, partial(self._on_learnt, takes), self._on_failed)
 
     def _on_learnt(self, takes: list[Take], learnt: CustomWord) -> None:
         self._busy = False

@@ -83,8 +83,8 @@ class Feed:
             rows[name] = ring.since(self._read[name])
             if len(rows[name]):
                 self._read[name] = int(rows[name]["number"][-1]) + 1
-        first = self.column
         columns = self._listen(board)
+        first = self.column
         self.column += len(columns.heard)
         return Frame(
             board, self._bank, fresh, columns=columns, first_column=first, origin=self._origin,

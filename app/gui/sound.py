@@ -112,7 +112,7 @@ class SoundPanel(Scrolled):
                 devices.refresh()
             return devices.list_devices()
 
-        aside(look, self._show_devices, self._no_devices)
+        aside(self, look, self._show_devices, self._no_devices)
 
     def _no_devices(self, error: Exception) -> None:
         self._show_devices([])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from PyQt6 import sip
 from PyQt6.QtCore import QObject, QRunnable, Qt, QThreadPool, pyqtSignal
 from PyQt6.QtWidgets import (
     QFrame,
@@ -147,15 +148,22 @@ class _Task(QRunnable):
 
 
 def aside(
-    work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]
+    owner: QObject,
+    work: Callable[[], Any],
+    done: Callable[[Any], None],
+    failed: Callable[[Exception], None],
 ) -> None:
-    """Do ``work`` in another thread; its result, or its error, is told in this one."""
+    """Do ``work`` in another thread; its result, or its error, is told in this one.
+
+    Nothing is told any more once ``owner`` is gone.
+    """
     told = _Told()
     _asked.add(told)
 
     def end(call: Callable[[Any], None], value: Any) -> None:
         _asked.discard(told)
-        call(value)
+        if not sip.isdeleted(owner):
+            call(value)
 
     told.done.connect(lambda value: end(done, value))
     told.failed.connect(lambda error: end(failed, error))

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QPoint, Qt, QTimer
+from PyQt6.QtCore import QPoint, Qt, QThreadPool, QTimer
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShortcut
 from PyQt6.QtWidgets import (
     QApplication,
@@ -48,6 +48,8 @@ from app.spotter import KeywordEvent
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
+#: How long closing waits for what was begun aside, ms.
+CLOSE_MS = 3000
 #: Step of the keys that change the limit, dB.
 LIMIT_STEP_DB = 3
 #: What a preset is exchanged for.
@@ -260,7 +262,7 @@ class Window(QMainWindow):
         session.source_changed.connect(self._on_source)
         hints = self._application.styleHints()
         assert hints
-        hints.colorSchemeChanged.connect(lambda _: self._dress())
+        hints.colorSchemeChanged.connect(self._on_scheme)
 
     def _add_keys(self) -> None:
         actions: dict[str, Callable[[], Any]] = {
@@ -289,8 +291,8 @@ class Window(QMainWindow):
         if self._settled or (self.session.engine and self.session.state == words.LOADING):
             return
         self._settled = True
-        aside(load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
-        aside(_warm_up, self._on_warm, self._on_warm)
+        aside(self, load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
+        aside(self, _warm_up, self._on_warm, self._on_warm)
         self.sound.watch()
         if self.sound.commands() or any(f.text() for f in self.sound.fields.values()):
             self.sound.apply_actions()
@@ -534,6 +536,9 @@ class Window(QMainWindow):
     def _toggle_theme(self) -> None:
         self._choose_theme("light" if self.theme is themes.DARK else "dark")
 
+    def _on_scheme(self, _: Any) -> None:
+        self._dress()
+
     def _dress(self) -> None:
         self.theme = self._wanted_theme()
         themes.apply(self._application, self.theme)
@@ -574,6 +579,9 @@ class Window(QMainWindow):
         self.sound.close_watch()
         self.cleaner.close()
         self.session.close()
+        pool = QThreadPool.globalInstance()
+        if pool:
+            pool.waitForDone(CLOSE_MS)
         super().closeEvent(event)
 
 
