@@ -205,10 +205,11 @@ def health(board: Board, delay: float | None) -> str:
     if len(rows) < 2:
         return ""
     last = rows[-1]
-    parts = [] if delay is None else [f"delay {1000 * delay:.0f} ms"]
-    parts.append(f"load {100 * load(rows):.0f} %")
+    parts = []
+    if delay is not None:
+        parts = [f"delay {1000 * delay:.0f} ms", f"load {100 * load(rows):.0f} %"]
     lost, late, dry = lost_blocks(last), int(last["late_blocks"]), int(last["dry_blocks"])
-    parts.append("no dropouts" if not lost + late else f"{lost} dropouts, {late} late blocks")
-    if dry:
-        parts.append(f"{dry} blocks uncleaned")
+    troubles = [(lost, "dropout"), (late, "late block"), (dry, "uncleaned block")]
+    said = [f"{count} {what}{'s' * (count > 1)}" for count, what in troubles if count]
+    parts += said or ["no dropouts"]
     return " · ".join(parts)

@@ -23,7 +23,7 @@ from app import devices, pulse
 from app.devices import Device
 from app.errors import UserError
 from app.gui.session import Session
-from app.gui.widgets import Choice, Scrolled, aside, button, label, row
+from app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
 
 #: Right end of the slider for the limit, dB; beyond it there is none.
 MOST_DB = 40
@@ -38,7 +38,6 @@ class SoundPanel(Scrolled):
 
     teach_wanted = pyqtSignal()
     theme_chosen = pyqtSignal(str)
-    devices_changed = pyqtSignal()  #: told by the sound server, from its thread
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -55,7 +54,6 @@ class SoundPanel(Scrolled):
         self.column.addStretch(1)
         session.changed.connect(self.show_settings)
         session.words_changed.connect(self._show_words)
-        self.devices_changed.connect(self.look_for_devices)
         self._watch: pulse.Watch | None = None
         self.show_settings()
 
@@ -89,7 +87,13 @@ class SoundPanel(Scrolled):
         """Look now, and whenever the sound server tells of changes."""
         self.look_for_devices()
         if self._watch is None:
-            self._watch = pulse.Watch(self.devices_changed.emit)
+            # The thread may tell a last time after the panel is gone: this lives as long as it.
+            bell = Bell()
+            bell.rung.connect(self._on_bell)
+            self._watch = pulse.Watch(lambda: bell.rung.emit())
+
+    def _on_bell(self) -> None:
+        self.look_for_devices()
 
     def close_watch(self) -> None:
         """Look no longer."""
@@ -419,12 +423,12 @@ def _slider(name: str, low: int, high: int) -> QSlider:
 def _empty(layout: QVBoxLayout | QGridLayout) -> None:
     while layout.count():
         item = layout.takeAt(0)
-        assert item
+        assert item is not None  # an empty layout is false
         inner, widget = item.layout(), item.widget()
-        if isinstance(inner, QVBoxLayout | QGridLayout) or inner is not None:
-            while inner.count():
-                part = inner.takeAt(0)
-                if part and (child := part.widget()):
-                    child.deleteLater()
+        while inner is not None and inner.count():
+            part = inner.takeAt(0)
+            child = part.widget() if part is not None else None
+            if child is not None:
+                child.deleteLater()
         if widget:
             widget.deleteLater()

@@ -128,6 +128,12 @@ class Scrolled(QScrollArea):
             self.setMinimumWidth(min(inner.minimumSizeHint().width() + 12, 520))
 
 
+class Bell(QObject):
+    """Lets another thread tell that something has happened."""
+
+    rung = pyqtSignal()
+
+
 class _Told(QObject):
     done = pyqtSignal(object)
     failed = pyqtSignal(object)

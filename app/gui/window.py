@@ -377,7 +377,7 @@ class Window(QMainWindow):
         else:
             for view, frame in self._cards.items():
                 layout = frame.layout()
-                assert layout
+                assert layout is not None  # an empty layout is false
                 layout.addWidget(view)
             while self._grid_layout.count():
                 item = self._grid_layout.takeAt(0)

@@ -188,7 +188,7 @@ class FilePlayer:
         facts = board_facts(pipeline, self.settings.kept_s)
         if self.board is None or self.board.facts != facts:
             self.board = Board(facts)
-        return Processor(pipeline, self.board)
+        return Processor(pipeline, self.board, clock=_no_time)
 
     def _make_pipeline(self) -> Pipeline:
         wanted = self.settings
@@ -226,6 +226,11 @@ class FilePlayer:
 
     def _tell(self, kind: str, text: str, **facts: Any) -> None:
         self._messages.put(Message(kind, text, facts))
+
+
+def _no_time() -> float:
+    """For a file nothing is ever too late: all of it is cleaned."""
+    return 0.0
 
 
 class _Loudspeaker:

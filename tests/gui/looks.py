@@ -24,10 +24,9 @@ def cut_texts(top):
     for widget in top.findChildren(QWidget):
         if not widget.isVisibleTo(top) or widget.width() == 0:
             continue
-        if isinstance(widget, QLabel) and widget.text() and _cuts_label(widget):
-            found.append(widget.text())
-        elif isinstance(widget, QAbstractButton) and widget.text() and _cuts_button(widget):
-            found.append(widget.text())
+        if isinstance(widget, QLabel | QAbstractButton) and widget.text():
+            if (_cuts_label if isinstance(widget, QLabel) else _cuts_button)(widget):
+                found.append(widget.text())
         elif isinstance(widget, QTabBar):
             found += [
                 widget.tabText(number)

@@ -209,7 +209,7 @@ class Synchronisation(View):
             to_y = centre.y() - radius * np.sin(anchors[end])
             ends = zip(x[begin].tolist(), y[begin].tolist(), to_x.tolist(), to_y.tolist(),
                        strict=True)  # fmt: skip
-            painter.setPen(QColor(self.theme.line))
+            painter.setPen(themes.with_alpha(self.theme.muted, 0.6))
             painter.drawLines(*(QLineF(*points) for points in ends))
         if self._dots is None or self._dots.ratio != self.devicePixelRatioF():
             tokens = [self._colour(number) for number in range(self._tokens)]
