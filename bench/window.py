@@ -144,7 +144,8 @@ def _outside(what: str, seconds: float) -> dict[str, Any]:
 @click.option("--inside", "what", hidden=True, help="Measure in this process.")
 @click.option("--seconds", default=60.0, help="Of each run.")
 @click.option("--rounds", default=3, help="Of each kind.")
-def main(what: str | None, seconds: float, rounds: int) -> None:
+@click.option("--soak", "minutes", default=30.0, help="Minutes that it stays open at the end.")
+def main(what: str | None, seconds: float, rounds: int, minutes: float) -> None:
     """Frames per second, load, dropouts with and without the window, start, memory."""
     if what:
         click.echo(json.dumps(inside(what, seconds)))
@@ -154,7 +155,9 @@ def main(what: str | None, seconds: float, rounds: int) -> None:
         for kind, found in runs.items():
             found.append(_outside(kind, seconds))
             print(kind, json.dumps(found[-1]), flush=True)
-    write_section("window", _report(runs, seconds))
+    soak = _outside("all", 60 * minutes) if minutes else None
+    print("soak", json.dumps(soak), flush=True)
+    write_section("window", _report(runs, seconds, soak))
 
 
 _NAMES = {
@@ -163,12 +166,13 @@ _NAMES = {
 }  # fmt: skip
 
 
-def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
+def _report(
+    runs: dict[str, list[dict[str, Any]]], seconds: float, soak: dict[str, Any] | None
+) -> str:
     rows = []
     for kind, found in runs.items():
         slowest = [min(run["fps"].values()) for run in found if "fps" in run]
         shares = [100 * run["cpu"] for run in found if "cpu" in run]
-        growth = [run["memory_mb"][-1] - run["memory_mb"][0] for run in found if "cpu" in run]
         rows.append((
             _NAMES[kind],
             _spread(slowest, ".0f"), _spread(shares, ".0f"),
@@ -176,10 +180,9 @@ def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
             str(sum(run["xruns"] for run in found)),
             str(sum(run["late_blocks"] for run in found)),
             str(sum(run["blocks"] for run in found)),
-            _spread(growth, ".1f"),
         ))  # fmt: skip
     header = ("window", "frames/s of the slowest view", "share of a core / %",
-              "start to listening / s", "lost", "late", "blocks", "memory grown / MB")  # fmt: skip
+              "start to listening / s", "lost", "late", "blocks")  # fmt: skip
     count, cores = len(runs["all"]), psutil.cpu_count()
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     command = f"python -m bench.window --seconds {seconds:g} --rounds {count}"
@@ -188,7 +191,23 @@ def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
         "process on a sound server without hardware, the demo recording in its microphone. "
         f"{count} runs of {seconds:g} s each, median (lowest–highest) (`{command}`). {cores} "
         f"cores, shared with other work: load averages at the end {load}. Shares are of the "
-        f"window's own process.\n\n{table(header, rows)}"
+        f"window's own process.\n\n{table(header, rows)}{_soaked(soak)}"
+    )
+
+
+def _soaked(run: dict[str, Any] | None) -> str:
+    """How it was after a long time."""
+    if run is None:
+        return ""
+    memory = run["memory_mb"]
+    minutes = 10 * (len(memory) - 1) / 60
+    # Caches fill in the first minute.
+    grown = memory[-1] - memory[min(6, len(memory) - 1)]
+    return (
+        f"\n\nOpen for {minutes:.0f} minutes with all views: {memory[-1]:.0f} MB of its own "
+        f"({grown:+.1f} MB since the first minute), {min(run['fps'].values()):.0f} frames/s, "
+        f"{100 * run['cpu']:.0f} % of a core, {run['xruns']} of {run['blocks']} blocks lost, "
+        f"{run['late_blocks']} late."
     )
 
 

@@ -77,6 +77,8 @@ class TopBar(QWidget):
             words.LOADING: self.theme.text,
         }  # fmt: skip
         colour = colours.get(session.state, self.theme.warning)
+        if session.player:
+            sign, colour = "▶", self.theme.good
         self.sign.setText(f"<span style='color:{colour}; font-size:17pt'>{sign}</span>")
         self.state.setText(f"Playing {session.player.path.name}" if session.player else word)
         self.devices.setText(self._where())
@@ -184,16 +186,16 @@ class StatusLine(QWidget):
         """Latency, load and what was lost."""
         session = self.session
         board = session.board
-        if board is None or (session.state != words.LISTENING and not session.player):
+        if board is None or session.player or session.state != words.LISTENING:
             self.health.setText("")
             return
         self.health.setText(health(board, delay_s(session)))
 
 
 def delay_s(session: Session) -> float | None:
-    """From the microphone to the output, or None for a file."""
+    """From the microphone to the output, or None before that is known."""
     facts = session.facts
-    if session.player or not facts:
+    if not facts:
         return None
     own = facts["latency_samples"] / facts["samplerate"]
     return float(sum(facts["device_latency_s"]) + facts["bridge_s"] + own)

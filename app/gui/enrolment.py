@@ -163,6 +163,7 @@ class TeachWord(QDialog):
         if self.session.player:
             self.session.end_playing()
         self.show()
+        self.activateWindow()
         self.name.setFocus()
 
     # Takes.

@@ -79,7 +79,7 @@ def lookup(colours: tuple[str, ...], count: int = 256) -> NDArray[np.uint32]:
         np.interp(at, np.arange(len(points)), points[:, channel]).round().astype(np.uint32)
         for channel in range(3)
     )
-    return 0xFF000000 | red << 16 | green << 8 | blue
+    return np.asarray(0xFF000000 | red << 16 | green << 8 | blue, dtype=np.uint32)
 
 
 def amplitude_map(theme: Theme) -> NDArray[np.uint32]:
@@ -160,6 +160,8 @@ def _style(theme: Theme) -> str:
     QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent};
         border-color: {t.accent}; font-weight: 600; padding: 8px 18px; }}
     QPushButton[role="primary"]:focus {{ border: 2px solid {t.text}; padding: 7px 17px; }}
+    QPushButton[role="primary"]:disabled {{ background: {t.raised}; color: {t.muted};
+        border-color: {t.line}; }}
     QPushButton[role="record"]:checked {{ background: {t.error}; border-color: {t.error};
         color: {t.ground}; }}
     QPushButton[segment="left"] {{ border-top-right-radius: 0; border-bottom-right-radius: 0; }}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from PyQt6 import sip
@@ -54,7 +55,7 @@ class Choice(QWidget):
         row.setSpacing(0)
         self._buttons: dict[str, QPushButton] = {}
         for number, (value, text, hint) in enumerate(options):
-            made = button(text, lambda value=value: self._on_clicked(value), hint)
+            made = button(text, partial(self._on_clicked, value), hint)
             made.setCheckable(True)
             made.setAutoExclusive(True)
             made.setAccessibleName(f"{name}: {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +50,10 @@ class Dots:
         left = np.asarray(colours) * size
         top = np.broadcast_to(np.asarray(radii) * size, left.shape)
         make = QPainter.PixmapFragment.create
-        painter.drawPixmapFragments(
-            [
-                make(QPointF(px, py), QRectF(sx, sy, size, size), scale, scale)
-                for px, py, sx, sy in zip(
-                    x.tolist(), y.tolist(), left.tolist(), top.tolist(), strict=True
-                )
-            ],
-            self._sheet,
-        )
+        fragments: Any = [
+            make(QPointF(px, py), QRectF(sx, sy, size, size), scale, scale)
+            for px, py, sx, sy in zip(
+                x.tolist(), y.tolist(), left.tolist(), top.tolist(), strict=True
+            )
+        ]
+        painter.drawPixmapFragments(fragments, self._sheet)
