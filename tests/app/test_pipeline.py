@@ -193,9 +193,9 @@ def test_silence_costs_no_more_than_speech(denoiser, spotter, demo):
     times = []
     out = np.empty(block, np.float32)
     for start in range(0, len(sound) - block, block):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         pipeline.process(sound[start : start + block], out)
-        times.append(time.perf_counter() - begin)
+        times.append(time.thread_time() - begin)
     half = len(times) // 2
     speech, silence = np.median(times[:half]), np.median(times[half:])
     assert silence < 1.5 * speech

@@ -1,0 +1,77 @@
+"""``resonance live`` as a process, and what it says."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import soundfile
+
+from assets import DEMO
+
+
+class Live:
+    """``resonance live --json`` and what it has said."""
+
+    def __init__(self, server, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "live", "--json", *map(str, arguments)],
+            env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.said, self.times = [], []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        with self.process.stdout as lines:
+            for line in lines:
+                self.said.append(json.loads(line))
+                self.times.append(time.monotonic())
+
+    def states(self):
+        return [line["state"] for line in self.said if "state" in line]
+
+    def wait_for(self, matches, seconds=15.0, since=0):
+        """The first line from ``since`` on that matches, and when it came."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for line, at in list(zip(self.said, self.times, strict=False))[since:]:
+                if matches(line):
+                    return line, at
+            time.sleep(0.02)
+        raise AssertionError(f"not within {seconds} s; said: {self.said}")
+
+    def wait_listening(self, seconds=15.0, since=0):
+        return self.wait_for(lambda line: line.get("state") == "listening", seconds, since)
+
+    def engine_pid(self):
+        children = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return int(children.stdout.split()[0])
+
+    def end(self):
+        """Ctrl-C, as a person would; the summary."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(15)
+        self._reader.join()
+        complaints = self.process.stderr.read()
+        self.process.stderr.close()
+        assert self.process.returncode == 0, complaints
+        assert "Traceback" not in complaints
+        return self.said[-1]["summary"]
+
+
+def hears(server, seconds=1.5):
+    """Whether a voice in the microphone comes out of the loudspeaker now."""
+    voice, samplerate = soundfile.read(DEMO.with_name("demo-clean.flac"), dtype="float32")
+    loud = int(np.argmax(np.abs(voice)))
+    word = voice[max(0, loud - samplerate // 2) :][: samplerate // 2 + samplerate // 4]
+    word = np.tile(word / np.abs(word).max() / 2, 4)
+    with server.recording() as found, server.playing(word, samplerate):
+        time.sleep(seconds)
+    return len(found[0]) > 0 and np.abs(found[0]).max() > 0.1
