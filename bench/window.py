@@ -144,20 +144,21 @@ def _outside(what: str, seconds: float) -> dict[str, Any]:
 @click.option("--inside", "what", hidden=True, help="Measure in this process.")
 @click.option("--seconds", default=60.0, help="Of each run.")
 @click.option("--rounds", default=3, help="Of each kind.")
-@click.option("--soak", "minutes", default=30.0, help="Minutes that it stays open at the end.")
-def main(what: str | None, seconds: float, rounds: int, minutes: float) -> None:
-    """Frames per second, load, dropouts with and without the window, start, memory."""
+@click.option("--soak", "minutes", type=float, help="Instead, stay open for so many minutes.")
+def main(what: str | None, seconds: float, rounds: int, minutes: float | None) -> None:
+    """Frames per second, load, dropouts with and without the window, start; or memory over time."""
     if what:
         click.echo(json.dumps(inside(what, seconds)))
+        return
+    if minutes:
+        write_section("window-soak", _soaked(_outside("all", 60 * minutes), minutes))
         return
     runs: dict[str, list[dict[str, Any]]] = {"none": [], "one": [], "all": []}
     for _ in range(rounds):
         for kind, found in runs.items():
             found.append(_outside(kind, seconds))
             print(kind, json.dumps(found[-1]), flush=True)
-    soak = _outside("all", 60 * minutes) if minutes else None
-    print("soak", json.dumps(soak), flush=True)
-    write_section("window", _report(runs, seconds, soak))
+    write_section("window", _report(runs, seconds))
 
 
 _NAMES = {
@@ -166,9 +167,7 @@ _NAMES = {
 }  # fmt: skip
 
 
-def _report(
-    runs: dict[str, list[dict[str, Any]]], seconds: float, soak: dict[str, Any] | None
-) -> str:
+def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
     rows = []
     for kind, found in runs.items():
         slowest = [min(run["fps"].values()) for run in found if "fps" in run]
@@ -191,23 +190,22 @@ def _report(
         "process on a sound server without hardware, the demo recording in its microphone. "
         f"{count} runs of {seconds:g} s each, median (lowest–highest) (`{command}`). {cores} "
         f"cores, shared with other work: load averages at the end {load}. Shares are of the "
-        f"window's own process.\n\n{table(header, rows)}{_soaked(soak)}"
+        f"window's own process.\n\n{table(header, rows)}"
     )
 
 
-def _soaked(run: dict[str, Any] | None) -> str:
+def _soaked(run: dict[str, Any], minutes: float) -> str:
     """How it was after a long time."""
-    if run is None:
-        return ""
     memory = run["memory_mb"]
-    minutes = 10 * (len(memory) - 1) / 60
-    # Caches fill in the first minute.
-    grown = memory[-1] - memory[min(6, len(memory) - 1)]
+    marks = [memory[round(share * (len(memory) - 1))] for share in (0.05, 0.25, 0.5, 0.75, 1.0)]
+    said = ", ".join(f"{mb:.1f}" for mb in marks)
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return (
-        f"\n\nOpen for {minutes:.0f} minutes with all views: {memory[-1]:.0f} MB of its own "
-        f"({grown:+.1f} MB since the first minute), {min(run['fps'].values()):.0f} frames/s, "
-        f"{100 * run['cpu']:.0f} % of a core, {run['xruns']} of {run['blocks']} blocks lost, "
-        f"{run['late_blocks']} late."
+        f"Left open for {minutes:g} minutes with all views (`python -m bench.window --soak "
+        f"{minutes:g}`, load averages at the end {load}): memory of the window's own process "
+        f"after 5, 25, 50, 75 and 100 % of the time {said} MB; {min(run['fps'].values()):.0f} "
+        f"frames/s, {100 * run['cpu']:.0f} % of a core; of {run['blocks']} blocks {run['xruns']} "
+        f"lost, {run['late_blocks']} late."
     )
 
 
