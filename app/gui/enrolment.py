@@ -23,8 +23,10 @@ from app.live import settings as words
 from app.sessions import Float32Array, SpotterModel
 from app.spotter import KeywordEvent
 
-#: How long a take is listened to, s, and how many are enough.
-TAKE_S, ENOUGH = 2.0, 3
+#: How long a word is waited for at most, s; silence that ends a take, s.
+TAKE_S, AFTER_S = 4.0, 0.4
+#: How many takes are enough.
+ENOUGH = 3
 #: The most useful number of takes.
 MOST = 5
 #: Around the word, s; how far below its loudest moment it begins and ends, dB.
@@ -54,6 +56,19 @@ def trimmed(sound: Float32Array, samplerate: float) -> Float32Array:
     if loud[-1] >= len(frames) - 1:
         raise UserError("The word was cut off at the end. Begin right after pressing Record.")
     return sound[max(0, start) : min(len(sound), stop)]
+
+
+def has_ended(sound: Float32Array, samplerate: float) -> bool:
+    """Whether a word was said in ``sound [samples]`` and is over."""
+    after = round(AFTER_S * samplerate)
+    if len(sound) <= 2 * after:
+        return False
+    try:
+        word = trimmed(sound, samplerate)
+    except UserError:
+        return False
+    loudest = float(np.abs(word).max())
+    return bool(np.abs(sound[-after:]).max() < loudest * 10 ** (-BELOW_DB / 20))
 
 
 class Take(QFrame):
@@ -174,8 +189,8 @@ class TeachWord(QDialog):
         if board is None or self.session.state != words.LISTENING or self._since:
             return
         self._since = (board, board.sound.count)
-        self.record.setText("Say it now…")
-        self.record.setEnabled(False)
+        self.record.setText("Say it now…")  # and keeps the focus, for the next take
+        self._complained = False
 
     def _tick(self) -> None:
         board = self.session.board
@@ -192,10 +207,11 @@ class TeachWord(QDialog):
         samplerate = float(board.facts["samplerate"])
         if began_on is not board:
             self._end_take()
-        elif board.sound.count - first >= TAKE_S * samplerate:
-            _, sound = board.sound.since(first)
-            self._end_take()
-            self.add_take(sound[:, 0], samplerate)
+        else:
+            sound = board.sound.since(first)[1][:, 0]
+            if has_ended(sound, samplerate) or len(sound) >= TAKE_S * samplerate:
+                self._end_take()
+                self.add_take(sound, samplerate)
 
     def _end_take(self) -> None:
         self._since = None
@@ -227,7 +243,7 @@ class TeachWord(QDialog):
     def _show_step(self) -> None:
         """Say what comes next."""
         count, listening = len(self.takes), self.session.state == words.LISTENING
-        self.record.setEnabled(listening and self._since is None and count < MOST)
+        self.record.setEnabled(listening and count < MOST)
         self.learn.setEnabled(count >= ENOUGH and bool(self.name.text().strip()) and not self._busy)
         if self.learnt or self._busy or self._since or self._complained:
             return

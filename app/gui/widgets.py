@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -146,12 +147,13 @@ class _Task(QRunnable):
         self._work, self._told = work, told
 
     def run(self) -> None:
+        tell, found = self._told.done, None
         try:
             found = self._work()
         except Exception as error:  # told to whoever asked
-            self._told.failed.emit(error)
-        else:
-            self._told.done.emit(found)
+            tell, found = self._told.failed, error
+        with suppress(RuntimeError):  # the application has ended meanwhile
+            tell.emit(found)
 
 
 def aside(

@@ -159,3 +159,20 @@ def say(word, voice, path):
     subprocess.run(["espeak-ng", "-v", voice, "-w", path, word], check=True)
     sound, samplerate = soundfile.read(path)
     return sound, samplerate
+
+
+def test_a_take_ends_when_the_word_is_over(tmp_path):
+    from app.gui.enrolment import TAKE_S, has_ended, trimmed
+
+    word, rate = say("marvin", "en-us", tmp_path / "word.wav")
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(round(TAKE_S * rate))
+    sound = noise.copy()
+    sound[rate : rate + len(word)] += 0.5 * word
+    sound = sound.astype(np.float32)
+    ends = [stop for stop in range(0, len(sound), rate // 20) if has_ended(sound[:stop], rate)]
+    spoken = np.flatnonzero(np.abs(word) > 0.05)
+    assert ends[0] > rate + spoken[-1]
+    assert ends[0] < rate + len(word) + 0.6 * rate
+    kept = trimmed(sound[: ends[0]], rate)
+    assert abs(len(kept) - np.ptp(spoken)) < 0.45 * rate
+    assert not has_ended(noise.astype(np.float32), rate)

@@ -228,7 +228,7 @@ class Levels(View):
             painter.fillRect(
                 QRectF(bar.right() - 8, bar.top(), 8, bar.height()), QColor(self.theme.error)
             )
-        self._number(painter, bar, "clips" if meter.clipped else f"{max(meter.db, -99):.0f} dB")
+        self._number(painter, bar, _in_words(meter))
 
     def _number(self, painter: QPainter, bar: QRectF, text: str) -> None:
         line = self.fontMetrics().height()
@@ -250,6 +250,12 @@ class Levels(View):
         noise = f"noise {self.noise_db:.0f} dBFS" if self.noise_db > FLOOR_DB else "no noise"
         box = QRectF(left + 20, centre_y - line, self.width() - left - 20, 2 * line)
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, f"{voice} · {noise}")
+
+
+def _in_words(meter: Meter) -> str:
+    if meter.clipped:
+        return "clips"
+    return f"{meter.db:.0f} dB" if meter.db > -100 else "silent"
 
 
 _LABELS = ("heard", "played", "taken away")

@@ -393,6 +393,7 @@ class Resonogram(View):
         self._marks = []
         for picture in self._pictures:
             picture.marks = []
+            picture.scroll.fill(int(themes.amplitude_map(self.theme)[0]))
         self._facts = {}
 
     def set_scale(self, name: str) -> None:
@@ -518,6 +519,7 @@ class Resonogram(View):
         self._plots[1].setLabel("bottom", "seconds before now", color=theme.muted)
         for picture in self._pictures:
             picture.theme = theme
+            picture.scroll.fill(int(themes.amplitude_map(theme)[0]))
         self._rewrite()
 
 

@@ -26,6 +26,10 @@ class Scroll:
             self._pixels.data, length, rows, 4 * length, QImage.Format.Format_RGB32  # type: ignore[call-overload]
         )  # fmt: skip
 
+    def fill(self, pixel: int) -> None:
+        """Make all of it one colour."""
+        self._pixels[:] = pixel
+
     def write(self, places: NDArray[np.intp], pixels: Pixels) -> None:
         """Replace columns by ``pixels [rows, columns]`` (0xffRRGGBB); place = number % length."""
         self._pixels[:, places] = pixels

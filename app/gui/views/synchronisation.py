@@ -48,6 +48,7 @@ class Synchronisation(View):
         super().__init__(theme)
         self.words: list[str] = []
         self._heads = self._tokens = 0
+        self._begun = False
         self._angle = self._goal = self._pull = np.zeros((0, 0))
         self._scores = np.zeros(0)
         self._dots: Dots | None = None
@@ -74,7 +75,7 @@ class Synchronisation(View):
             self._angle = travelled(self._angle, self._goal, self._pull / typical / SLOWER)
 
     def _begin(self, frame: Frame) -> None:
-        facts = frame.board.facts
+        facts, self._begun = frame.board.facts, True
         self.words = list(facts["words"])
         self._thresholds = np.array(facts["thresholds"], float)
         self._scores = np.zeros(len(self.words))
@@ -175,7 +176,9 @@ class Synchronisation(View):
             painter.drawLine(QPointF(x, bar.top() - 2), QPointF(x, bar.bottom() + 2))
         if not self.words:
             painter.setPen(QColor(self.theme.muted))
-            text = "Keywords are not listened for. Switch them on under Sound."
+            text = "Nothing is heard yet."
+            if self._begun:
+                text = "Keywords are not listened for. Switch them on under Sound."
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(QRectF(self.rect()).adjusted(20, 20, -20, -20), flags, text)
 
