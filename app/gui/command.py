@@ -20,6 +20,7 @@ def gui(files: tuple[Path, ...]) -> None:
         from PyQt6.QtCore import QTimer
         from PyQt6.QtWidgets import QApplication
 
+        from app.gui.widgets import wait_for_asides
         from app.gui.window import Window
     except ImportError as error:
         raise UserError(
@@ -39,3 +40,4 @@ def gui(files: tuple[Path, ...]) -> None:
     awake.timeout.connect(lambda: None)
     awake.start(200)
     application.exec()
+    wait_for_asides()

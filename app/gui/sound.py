@@ -90,7 +90,7 @@ class SoundPanel(Scrolled):
             # The thread may tell a last time after the panel is gone: this lives as long as it.
             bell = Bell()
             bell.rung.connect(self._on_bell)
-            self._watch = pulse.Watch(lambda: bell.rung.emit())
+            self._watch = pulse.Watch(bell.ring)
 
     def _on_bell(self) -> None:
         self.look_for_devices()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from PyQt6 import sip
-from PyQt6.QtCore import QObject, QRunnable, Qt, QThreadPool, pyqtSignal
+from PyQt6.QtCore import QObject, Qt, pyqtSignal
 from PyQt6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -135,25 +136,15 @@ class Bell(QObject):
 
     rung = pyqtSignal()
 
+    def ring(self) -> None:
+        """Tell; nothing happens once the application has ended."""
+        with suppress(RuntimeError):
+            self.rung.emit()
+
 
 class _Told(QObject):
     done = pyqtSignal(object)
     failed = pyqtSignal(object)
-
-
-class _Task(QRunnable):
-    def __init__(self, work: Callable[[], Any], told: _Told) -> None:
-        super().__init__()
-        self._work, self._told = work, told
-
-    def run(self) -> None:
-        tell, found = self._told.done, None
-        try:
-            found = self._work()
-        except Exception as error:  # told to whoever asked
-            tell, found = self._told.failed, error
-        with suppress(RuntimeError):  # the application has ended meanwhile
-            tell.emit(found)
 
 
 def aside(
@@ -174,11 +165,26 @@ def aside(
         if not sip.isdeleted(owner):
             call(value)
 
+    def run() -> None:
+        try:
+            found = work()
+        except Exception as error:  # told to whoever asked
+            told.failed.emit(error)
+        else:
+            told.done.emit(found)
+
     told.done.connect(lambda value: end(done, value))
     told.failed.connect(lambda error: end(failed, error))
-    pool = QThreadPool.globalInstance()
-    assert pool
-    pool.start(_Task(work, told))
+    _threads[:] = [thread for thread in _threads if thread.is_alive()]
+    _threads.append(threading.Thread(target=run, name="aside"))
+    _threads[-1].start()
+
+
+def wait_for_asides() -> None:
+    """Wait until all that was begun aside has ended; before the application is taken apart."""
+    for thread in _threads:
+        thread.join()
 
 
 _asked: set[_Told] = set()
+_threads: list[threading.Thread] = []

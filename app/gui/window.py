@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QPoint, Qt, QThreadPool, QTimer
+from PyQt6.QtCore import QPoint, Qt, QTimer
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShortcut
 from PyQt6.QtWidgets import (
     QApplication,
@@ -48,8 +48,6 @@ from app.spotter import KeywordEvent
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
-#: How long closing waits for what was begun aside, ms.
-CLOSE_MS = 3000
 #: Step of the keys that change the limit, dB.
 LIMIT_STEP_DB = 3
 #: What a preset is exchanged for.
@@ -579,9 +577,6 @@ class Window(QMainWindow):
         self.sound.close_watch()
         self.cleaner.close()
         self.session.close()
-        pool = QThreadPool.globalInstance()
-        if pool:
-            pool.waitForDone(CLOSE_MS)
         super().closeEvent(event)
 
 
