@@ -29,7 +29,9 @@ class Columns:
 
     heard: Float32Array  #: power [hops, oscillators]
     played: Float32Array  #: power [hops, oscillators]
-    phase: Float32Array  #: of the sound as it came [hops, oscillators], rad
+    #: Of the sound as it came, against each oscillator's own f0 [hops, oscillators], −π … π:
+    #: it stands still where an oscillator is locked to the sound.
+    phase: Float32Array
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Feed:
         kept = round(CATCH_UP_S * facts["samplerate"])
         self._next = max(0, board.sound.count - kept, board.sound.count - len(board.sound))
         self._origin = self.column - round(self._next / facts["samplerate"] / self._hop_s)
+        self._turns = self._bank.f0_hz * self._hop_s  # of an oscillator left alone, in a hop
+        self._hops = 0
         self._late = np.zeros(0, np.float32)
 
     def _listen(self, board: Board) -> Columns:
@@ -123,7 +127,11 @@ class Feed:
             powers.append(found)
             phases.append(angles)
         count = min(len(powers[0]), len(powers[1]))
-        return Columns(powers[0][:count], powers[1][:count], phases[0][:count])
+        hops = self._hops + np.arange(count)[:, None]
+        turns = phases[0][:count] / (2 * np.pi) - hops * self._turns
+        self._hops += count
+        phase = (2 * np.pi * (turns - np.round(turns))).astype(np.float32)
+        return Columns(powers[0][:count], powers[1][:count], phase)
 
     def _delayed(self, heard: Float32Array) -> Float32Array:
         """What came in as long ago as the pipeline looks ahead."""

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import QPoint, Qt, QTimer
-from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShortcut
+from PyQt6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
+    QResizeEvent,
+    QShortcut,
+)
 from PyQt6.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -48,6 +56,8 @@ from app.spotter import KeywordEvent
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
+#: Lowest window with levels, and lowest at all, pixels.
+LEVELS_FROM, LOWEST = 580, 440
 #: Step of the keys that change the limit, dB.
 LIMIT_STEP_DB = 3
 #: What a preset is exchanged for.
@@ -77,6 +87,7 @@ class Window(QMainWindow):
         self._settled = self._warm = False
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
+        self.setMinimumHeight(LOWEST)
         self._build()
         self._connect()
         self._add_keys()
@@ -174,9 +185,9 @@ class Window(QMainWindow):
         self.all.setCheckable(True)
         column.addLayout(row(self.freeze, self.scale, self.below, 1, self.all))
         column.addWidget(self.resonogram, 1)
-        levels = card(self.levels)
-        levels.setFixedHeight(max(150, 9 * self.fontMetrics().height()))
-        column.addWidget(levels)
+        self._levels_card = card(self.levels)
+        self._levels_card.setFixedHeight(max(150, 9 * self.fontMetrics().height()))
+        column.addWidget(self._levels_card)
         return page
 
     def _make_welcome(self) -> QWidget:
@@ -545,6 +556,11 @@ class Window(QMainWindow):
             view.set_theme(self.theme)
 
     # Qt's own.
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """The resonogram needs the room more than the levels do."""
+        super().resizeEvent(event)
+        self._levels_card.setVisible(self.height() >= LEVELS_FROM)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Space, if nothing that has the focus wants it."""

@@ -227,13 +227,14 @@ class PhaseWheel(View):
         f0_hz, zeta = float(bank.f0_hz[number]), float(bank.damping_ratio[number])
         kind = "carries the sound" if self._carriers[number] else "resolves harmonics"
         gain = complex(self._gain[number])
-        gain_db = 20 * math.log10(max(abs(gain), 1e-3))
+        gain_db = round(20 * math.log10(max(abs(gain), 1e-3)), 1) + 0.0
+        turned = round(math.degrees(np.angle(gain))) + 0
         return (
             f"<b>f0 {f0_hz:.0f} Hz</b>, {kind}<br>"
             f"damping ζ {zeta:.4f} · Q {0.5 / zeta:.1f} · rings "
             f"{1000 * float(bank.ring_time_s[number]):.0f} ms<br>"
             f"now {self._db[number]:.0f} dBFS, {self._rate_hz[number]:+.1f} Hz off its f0 · "
-            f"gain {gain_db:+.1f} dB, {math.degrees(np.angle(gain)):+.0f}°"
+            f"gain {gain_db:+.1f} dB, {turned:+d}°"
         )
 
 

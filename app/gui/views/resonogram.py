@@ -489,7 +489,7 @@ class Resonogram(View):
         phase = (self._shown.phase[place, number] / 255.0 - 0.5) * 360.0
         self._say_pointed(
             f"{-at.x():.2f} s ago · {bank.f0_hz[number]:.0f} Hz · heard {heard:.0f} dB, "
-            f"played {played:.0f} dB · phase {phase:+.0f}° · damping ζ "
+            f"played {played:.0f} dB · phase {phase:+.0f}° against its f0 · ζ "
             f"{bank.damping_ratio[number]:.3f}"
         )
 
@@ -500,7 +500,7 @@ class Resonogram(View):
 
     def _say_what_is_shown(self) -> None:
         below = {
-            CLEANED: "played", DIFFERENCE: "taken away", PHASE: "phase of what was heard",
+            CLEANED: "played", DIFFERENCE: "taken away", PHASE: "phase against the own f0",
         }[self.below]  # fmt: skip
         still = " (frozen)" if self.frozen else ""
         self._pictures[0].caption, self._pictures[1].caption = f"heard{still}", below
