@@ -245,6 +245,15 @@ def raise_priority() -> bool:
     return True
 
 
+def may_be_realtime() -> bool:
+    """Whether :func:`raise_priority` would be granted; always where the system does it itself."""
+    if sys.platform != "linux":
+        return True
+    import resource
+
+    return os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_RTPRIO)[0] >= PRIORITY
+
+
 def _common(blocksize: int, processor: Processor) -> dict[str, Any]:
     return {
         "samplerate": processor.samplerate, "blocksize": blocksize, "channels": 1,
