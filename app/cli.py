@@ -220,9 +220,8 @@ def devices(as_json: bool) -> None:
         return
     table = Table("name", "host API", "in", "out", "Hz", "default", box=None)
     for d in found:
-        default = " ".join(
-            w for w, on in (("in", d.default_input), ("out", d.default_output)) if on
-        )
+        marks = (("in", d.default_input), ("out", d.default_output), ("loopback", d.loopback))
+        default = " ".join(mark for mark, on in marks if on)
         table.add_row(
             d.name, d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default
         )

@@ -6,13 +6,18 @@ import importlib.metadata
 import platform
 from typing import Any
 
-from app import __version__
+from app import __version__, config, pulse
 from app.devices import list_devices
+from app.enrolment import words_folder
 from app.errors import UserError
+from app.live.streams import may_be_realtime
 from app.sessions import read_card
 from assets import MODELS
 
-PACKAGES = ("numpy", "numba", "onnxruntime", "soundfile", "sounddevice", "matplotlib", "torch")
+PACKAGES = (
+    "numpy", "numba", "onnxruntime", "soundfile", "soxr", "sounddevice", "pulsectl", "PyQt6",
+    "matplotlib", "torch",
+)  # fmt: skip
 
 
 def collect() -> dict[str, Any]:
@@ -25,6 +30,10 @@ def collect() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "models": [_card(path) for path in sorted(MODELS.glob("*.json"))],
         "audio": _audio(),
+        "sound_server": _server(),
+        "realtime_priority": "granted" if may_be_realtime() else "not granted",
+        "settings": {"file": str(config.path()), "exists": config.path().exists()},
+        "words": str(words_folder()),
     }
 
 
@@ -41,6 +50,15 @@ def _card(path: Any) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         return {"file": path.name, "error": str(error)}
     return {name: card.get(name) for name in ("file", "kind", "bytes", "parameters", "sha256")}
+
+
+def _server() -> str:
+    try:
+        with pulse.connection() as server:
+            facts = server.server_info()
+            return f"{facts.server_name} {facts.server_version}"
+    except UserError as error:
+        return str(error)
 
 
 def _audio() -> dict[str, Any]:

@@ -137,8 +137,10 @@ class Watch:
         while not self._ended.is_set():
             with suppress(DeviceError), connection() as pulse:
                 self._changed()
-                self._listen(pulse)
-            self._changed()
+                try:
+                    self._listen(pulse)
+                finally:
+                    self._changed()
             self._ended.wait(LOOK_AGAIN_S)
 
     def _listen(self, pulse: Any) -> None:

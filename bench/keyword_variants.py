@@ -75,19 +75,19 @@ CONTROLS = (
     *_attentions(ON_OUR_FRAMES, PUBLISHED_SIZE, seeds=5),
 )
 EXPLORED = (
-    Variant("one layer", 2, {"layers": 1}),
-    Variant("three layers", 2, {"layers": 3}),
-    Variant("width 32", 2, {"width": 32}),
-    Variant("width 96", 2, {"width": 96}),
-    Variant("stem half as wide", 2, {"channels": (8, 12, 16)}),
     Variant("stem half as wide again", 2, {"channels": (24, 36, 48)}),
-    Variant("resonant stem", 2, {"stem": "resonance"}),
-    Variant("positions learned", 2, {"position": "learned"}),
     Variant("exponent 1", 2, {"exponent": 1}),
+    Variant("width 96", 2, {"width": 96}),
+    Variant("resonant stem", 2, {"stem": "resonance"}),
+    Variant("one layer", 2, {"layers": 1}),
+    Variant("anchors free", 2, {"normalise_anchors": False}),
     Variant("exponent 4", 2, {"exponent": 4}),
     Variant("coupling softplus", 2, {"coupling": "softplus"}),
-    Variant("anchors free", 2, {"normalise_anchors": False}),
     Variant("oscillators on the sphere of 8 dimensions", 2, {"d_osc": 8}),
+    Variant("positions learned", 2, {"position": "learned"}),
+    Variant("three layers", 2, {"layers": 3}),
+    Variant("width 32", 2, {"width": 32}),
+    Variant("stem half as wide", 2, {"channels": (8, 12, 16)}),
 )
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 FEWER = tuple(
@@ -170,11 +170,11 @@ def remaining(variants: Sequence[Variant], path: Path) -> Iterator[tuple[Variant
                 yield variant, seed
 
 
-def spread(results: Sequence[Result], score: str) -> str:
+def spread(results: Sequence[Result], score: str, digits: int = 1) -> str:
     """Mean ± deviation of a score."""
     found = [r[score] for r in results]
-    deviation = f" ± {np.std(found, ddof=1):.1f}" if len(found) > 1 else ""
-    return f"{np.mean(found):.1f}{deviation}"
+    deviation = f" ± {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else ""
+    return f"{np.mean(found):.{digits}f}{deviation}"
 
 
 def rows(names: Iterable[str], results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -234,15 +234,17 @@ def write(results: Sequence[Result]) -> None:
         EXPERIMENTS,
     )
     few = [
-        (name, str(own[0]["speakers"]), str(len(own)), *(spread(own, score) for score in SCORES))
+        (name.removesuffix(" of the speakers"), str(own[0]["speakers"]), str(len(own)),
+         *(spread(own, score) for score in SCORES), spread(own, "loss", 2))
         for name in (*(v.name for v in FEWER), SHIPPED)
         if (own := [r for r in results if r["variant"] == name])
-    ]
+    ]  # fmt: skip
     write_section(
         "keyword-speakers",
-        "### How many people it learned from\n\nThe shipped shape, trained on the words and speech "
-        f"of some of the speakers only, noise and synthetic voices being the same; {BUDGET}:\n\n"
-        + table(("speakers", "with words", *HEADER[2:]), few)
+        "### How many people it learned from\n\nThe shipped shape (last row: all), trained on the "
+        "words and speech of some of the speakers only, noise and synthetic voices being the same; "
+        f"{BUDGET}:\n\n"
+        + table(("speakers", "with words", *HEADER[2:], "loss in training"), few)
         + "\n\n![accuracy against speakers](keywords-data.png)",
         EXPERIMENTS,
     )

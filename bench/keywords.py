@@ -183,8 +183,8 @@ def draw_learning(runs: Sequence[Path], target: Path) -> None:
     figure.savefig(target, dpi=80)
 
 
-def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
-    """Table of other exports of the same weights."""
+def compare_bits(paths: Sequence[Path], corpus: Corpus) -> None:
+    """Write a table of other exports of the same weights."""
     examples, rows = corpus.dev(), []
     for path in paths:
         model = SpotterModel(path)
@@ -194,7 +194,11 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
         rows.append((str(card["bits"]), f"{card['bytes'] / 1000:.0f}", f"{found['all']:.2f}",
                      f"{found['ten']:.2f}", f"{median_us:.0f}"))  # fmt: skip
     header = ("bits per weight", "kB", "12 labels", "ten words", "step / µs")
-    return f"\n\n### Fewer bits\n\n{table(header, rows)}"
+    write_section(
+        "keyword-bits",
+        "### The spotter in fewer bits\n\nThe same weights, dev clips right, percent "
+        f"(`python -m bench.keywords --data DIR --bits FILE …`):\n\n{table(header, rows)}",
+    )
 
 
 @click.command(context_settings={"show_default": True})
@@ -204,7 +208,7 @@ def fewer_bits(paths: Sequence[Path], corpus: Corpus) -> str:
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
               help="Folder for decoded audio.")  # fmt: skip
 @click.option("--bits", "exports", type=click.Path(exists=True, path_type=Path), multiple=True,
-              help="Exports of the same weights with other --bits.")  # fmt: skip
+              help="Only compare these exports of the same weights with other --bits.")  # fmt: skip
 @click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
               help="Folder of a training run, to draw how it learned; in order.")  # fmt: skip
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path),
@@ -215,8 +219,12 @@ def main(
 ) -> None:  # fmt: skip
     """Measure the shipped spotter and write the tables into docs/benchmarks.md."""
     torch.set_num_threads(1)
+    corpus = Corpus(find_recordings(data), work)
+    if exports:
+        compare_bits(exports, corpus)
+        return
     model = SpotterModel(model_path) if model_path else SpotterModel()
-    listener, corpus = Listener(model), Corpus(find_recordings(data), work)
+    listener = Listener(model)
     clips: dict[str, dict[str, float]] = {}
     for name, snr_db in (("as recorded", None), (f"in noise at {NOISY_DB:g} dB", NOISY_DB)):
         examples = corpus.dev(snr_db)
@@ -259,8 +267,7 @@ def main(
         + table(
             ("SNR / dB", "before: 12 labels", "ten words", "after: 12 labels", "ten words"),
             before_and_after(listener, corpus),
-        )
-        + (fewer_bits(exports, corpus) if exports else ""),
+        ),
     )
 
 

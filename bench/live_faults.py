@@ -62,6 +62,7 @@ def microphone_suspended(server: SoundServer, live: Live) -> float:
     """No blocks come, and nobody says why."""
     server.pactl("suspend-source", "usb", "1")
     server.pactl("suspend-sink", "ci_mic", "1")
+    live.wait_for(lambda line: line.get("state") == "reconnecting")
     time.sleep(3)
     count = len(live.said)
     server.pactl("suspend-sink", "ci_mic", "0")

@@ -20,6 +20,7 @@ class Live:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "live", "--json", *map(str, arguments)],
             env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also in background
         )  # fmt: skip
         self.said, self.times = [], []
         self._reader = threading.Thread(target=self._read)

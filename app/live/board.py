@@ -46,6 +46,7 @@ COUNTERS = (
     "overloads",  # times the dry sound took over
     "dry_blocks",  # played dry because of that
     "howls",  # times feedback was stopped
+    "skipped_samples",  # dropped to catch up after a hold-up
     "bad_samples",  # not finite, heard as silence
 )  # fmt: skip
 

@@ -89,7 +89,8 @@ class Engine:
         self._pipeline: Pipeline | None = None  # the newest, perhaps not yet at work
         self._retry_at = 0.0
         self._patience_s = RETRY_S[0]
-        self._devices_changed = self._listened = self._stands_in = False
+        self._devices_changed = self._stands_in = False
+        self._announced = self._listened = False  # of this stream, of any
         self._applied = settings
         self._first_count = 0
         self._said = ""
@@ -217,8 +218,7 @@ class Engine:
         pipeline = self._make_pipeline(self._processor.samplerate)
         if board_facts(pipeline, self.settings.kept_s) == self.board.facts:
             self._processor.exchange(pipeline)
-            if self._stream:
-                self._say_listening()
+            self._announced = False
             return
         self._close_stream()
         self._processor = self._with_board(pipeline)
@@ -291,8 +291,7 @@ class Engine:
             return
         self._stream, self._route = stream, route
         self._first_count = processor.counters["blocks"]
-        self._listened = True
-        self._say_listening()
+        self._announced = False
         self._rest_if_unheard()
 
     def _find_route(self) -> Route:
@@ -373,8 +372,10 @@ class Engine:
             return "the audio device or the sound server went away"
         if silent_s > allowed:
             return f"no sound from the device for {silent_s:.1f} s"
-        if begun:
+        if begun and not self._announced:
             self._patience_s = RETRY_S[0]
+            self._announced = self._listened = True
+            self._say_listening()
         return ""
 
     def _lose(self, reason: str) -> None:
@@ -427,7 +428,7 @@ class Engine:
             "device_latency_s": list(stream.latency_s),
             "latency_samples": pipeline.latency_samples,
             "bridge_s": stream.bridge_s,
-            "virtual_mic": self._mic.label if self._mic.exists else "",
+            "virtual_mic": self._mic.label if self._mic.exists else _loopback(route),
             "virtual_speaker": self._speaker.label if self._speaker.exists else "",
         }
         self._say(words.LISTENING, f"listening: {_between(route)}", **facts)
@@ -465,6 +466,11 @@ _WARNINGS = {
     "headphones, or --virtual-mic",
     "ring_empty": "the devices' clocks or timing differ much: a moment of sound is missing",
 }
+
+
+def _loopback(route: Route) -> str:
+    """The output's name, if other programs can choose it as a microphone."""
+    return route.output.name if route.output.loopback else ""
 
 
 def _between(route: Route) -> str:

