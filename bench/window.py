@@ -172,24 +172,27 @@ def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
     for kind, found in runs.items():
         slowest = [min(run["fps"].values()) for run in found if "fps" in run]
         shares = [100 * run["cpu"] for run in found if "cpu" in run]
+        frames = [1000 * run["cpu"] / min(run["fps"].values()) for run in found if "cpu" in run]
         rows.append((
             _NAMES[kind],
-            _spread(slowest, ".0f"), _spread(shares, ".0f"),
+            _spread(slowest, ".0f"), _spread(shares, ".0f"), _spread(frames, ".1f"),
             _spread([run["listening_s"] for run in found], ".1f"),
             str(sum(run["xruns"] for run in found)),
             str(sum(run["late_blocks"] for run in found)),
             str(sum(run["blocks"] for run in found)),
         ))  # fmt: skip
-    header = ("window", "frames/s of the slowest view", "share of a core / %",
+    header = ("window", "frames/s of the slowest view", "share of a core / %", "busy in a frame / ms",
               "start to listening / s", "lost", "late", "blocks")  # fmt: skip
     count, cores = len(runs["all"]), psutil.cpu_count()
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     command = f"python -m bench.window --seconds {seconds:g} --rounds {count}"
+    nice = os.nice(0)
+    first = f", everything that is measured at nice {nice}, before that work" if nice < 0 else ""
     return (
         "## The window\n\n1280 × 800 on a real X server without a screen, the engine in its own "
         "process on a sound server without hardware, the demo recording in its microphone. "
         f"{count} runs of {seconds:g} s each, median (lowest–highest) (`{command}`). {cores} "
-        f"cores, shared with other work: load averages at the end {load}. Shares are of the "
+        f"cores, shared with other work{first}: load averages at the end {load}. Shares are of the "
         f"window's own process.\n\n{table(header, rows)}"
     )
 

@@ -130,7 +130,7 @@ class TeachWord(QDialog):
         self.takes: list[Take] = []
         self.learnt: CustomWord | None = None
         self._since: tuple[Any, int] | None = None  # board and sample where a take began
-        self._began_listening = False
+        self._began_listening = self._busy = self._complained = False
         self._heard = 0
         self.setWindowTitle("Teach a word")
         self.setMinimumWidth(460)
@@ -238,8 +238,6 @@ class TeachWord(QDialog):
         take.deleteLater()
         self._show_step()
 
-    _complained = False
-
     def _show_step(self) -> None:
         """Say what comes next."""
         count, listening = len(self.takes), self.session.state == words.LISTENING
@@ -261,8 +259,6 @@ class TeachWord(QDialog):
         self.says.setText(text)
 
     # Learning.
-
-    _busy = False
 
     def begin_learning(self) -> None:
         """Learn the word from the takes, in another thread, and listen for it."""

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from PyQt6.QtCore import Qt, QUrl, pyqtSignal
 from PyQt6.QtGui import QDesktopServices
-from PyQt6.QtWidgets import QFileDialog, QFrame, QLabel, QProgressBar, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QLabel,
+    QProgressBar,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.audiofile import FORMATS
 from app.gui.cleaning import CANCELLED, DONE, FAILED, WAITING, WORKING, Cleaner, Job, free_target
@@ -184,8 +192,6 @@ class PlayerBar(QFrame):
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        from PyQt6.QtWidgets import QSlider
-
         self.session = session
         self.setProperty("card", True)
         self.pause = button("Pause", session.toggle, "Space")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from app.live import settings as words
 from app.live.board import Board
 from app.live.process import EngineProcess
 from app.live.recorder import Recorder, save_last
-from app.live.settings import Message
+from app.live.settings import EngineSettings, Message
 from app.spotter import KeywordEvent
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ class Session(QObject):
     def toggle(self) -> None:
         """Start or stop; play on or pause while a file is played."""
         if self.player:
-            self.player.pause(not self.player.paused or self.player.at_end)
-            if self.player.at_end:
-                self.player.pause(False)
+            self.player.pause(not self.player.paused and not self.player.at_end)
         elif self.engine:
             self.stop()
         else:
@@ -159,9 +158,7 @@ class Session(QObject):
 
     # Settings.
 
-    def _settings(self) -> Any:
-        from dataclasses import replace
-
+    def _settings(self) -> EngineSettings:
         settings = self.kept.engine_settings()
         return replace(settings, bypass=self.bypass, custom=self._usable_custom())
 
@@ -194,10 +191,8 @@ class Session(QObject):
     def set_custom(self, custom: Sequence[CustomWord]) -> None:
         """Listen for other custom words."""
         self.custom = tuple(custom)
-        known = {w.word for w in custom}
         self._change(custom=self._usable_custom())
         self.words_changed.emit()
-        self.known_words = known
 
     def _change(self, **changes: Any) -> None:
         for runs in (self.engine, self.player):
