@@ -163,13 +163,16 @@ def _summary(console: Console, totals: Totals, page: str | None, as_json: bool) 
     if as_json:
         click.echo(json.dumps({"summary": dataclasses.asdict(totals), "report": page}))
         return
-    speed = totals.seconds / totals.wall_s if totals.wall_s else 0.0
     failed = f", {totals.failed} failed" if totals.failed else ""
     skipped = f", {totals.skipped} done before" if totals.skipped else ""
+    speed = ""
+    if totals.seconds and totals.wall_s:
+        speed = (
+            f": {_clock(totals.seconds)} of sound in {_clock(totals.wall_s)}, "
+            f"{totals.seconds / totals.wall_s:.0f} × real time"
+        )
     console.print(
-        f"{totals.done} of {totals.files} files cleaned{skipped}{failed}: "
-        f"{_clock(totals.seconds)} of sound in {_clock(totals.wall_s)}, {speed:.0f} × real time",
-        markup=False,
+        f"{totals.done} of {totals.files} files cleaned{skipped}{failed}{speed}", markup=False
     )
     if page:
         console.print(f"report: {page}", markup=False)
