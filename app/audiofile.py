@@ -71,9 +71,7 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         yield file
 
 
-def blocks(
-    file: soundfile.SoundFile, path: Path, size: int = BLOCK
-) -> Iterator[Float32Array]:
+def blocks(file: soundfile.SoundFile, path: Path, size: int = BLOCK) -> Iterator[Float32Array]:
     """Blocks [samples, channels] of ``size`` samples until the file ends.
 
     Raises

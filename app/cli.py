@@ -159,23 +159,31 @@ def denoise(
 @main.command()
 @click.argument("inputs", nargs=-1, metavar="IN...")
 @click.option("-o", "--output", required=True, help="Folder for the outputs; may be s3://, gs:// …")
-@click.option("--list", "listed", type=click.File(encoding="utf-8"),
-              help="Take the inputs named in this file, one a line; - is stdin.")  # fmt: skip
-@click.option("--name", "template", default="{stem}{suffix}", metavar="TEMPLATE",
-              help="Outputs' names: {stem}, {suffix}, {name}, {preset}; '{stem}.flac' converts.")  # fmt: skip
+@click.option(
+    "--list", "listed", type=click.File(encoding="utf-8"),
+    help="Take the inputs named in this file, one a line; - is stdin.",
+)  # fmt: skip
+@click.option(
+    "--name", "template", default="{stem}{suffix}", metavar="TEMPLATE",
+    help="Outputs' names: {stem}, {suffix}, {name}, {preset}; '{stem}.flac' converts.",
+)  # fmt: skip
 @click.option("--preset", default="studio", metavar="NAME", help="Model to use, as in denoise.")
 @_LIMIT
-@click.option("--subtype", metavar="NAME",
-              help="PCM_16, PCM_24, FLOAT …; default: the input's own.")  # fmt: skip
-@click.option("--spot", is_flag=True,
-              help="Write keywords beside each output: JSON lines, SRT, Audacity labels.")  # fmt: skip
+@click.option(
+    "--subtype", metavar="NAME", help="PCM_16, PCM_24, FLOAT …; default: the input's own."
+)
+@click.option(
+    "--spot", is_flag=True,
+    help="Write keywords beside each output: JSON lines, SRT, Audacity labels.",
+)  # fmt: skip
 @_SENSITIVITY
 @click.option("--dnsmos", type=_FILES, help="Estimate opinions with this DNSMOS P.835 model.")
 @click.option("--processes", type=click.IntRange(1), help="Default: one for each processor.")
-@click.option("--ray", metavar="ADDRESS", help="Work on this Ray cluster; 'local' starts one here.")
+@click.option("--ray", metavar="ADDRESS", help="Work on a Ray cluster; 'local' starts one here.")
 @click.option("--resume", is_flag=True, help="Leave out what is done and unchanged.")
-@click.option("--manifest", type=_FILES,
-              help="Record of every file; default: in the outputs' folder.")  # fmt: skip
+@click.option(
+    "--manifest", type=_FILES, help="Record of every file; default: in the outputs' folder."
+)
 @click.option("--report/--no-report", default=True, help="Write an HTML page and JSON of it all.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @_JSON

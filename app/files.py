@@ -135,6 +135,7 @@ class FileRun:
         self._tell([replace(e, time_s=round(min(e.time_s, end), 3)) for e in late])
 
     def process(self, block: Float32Array, out: Float32Array | None) -> None:
+        """Hear a block; the cleaned one goes into ``out``."""
         start = time.perf_counter()
         heard = self.pipeline.process(block, out)
         self.busy_s += time.perf_counter() - start
@@ -150,6 +151,7 @@ class FileRun:
                 self.on_event(event)
 
     def result(self, reader: soundfile.SoundFile, source: Path) -> FileResult:
+        """What was done, once the file is at its end."""
         seconds = self.samples / reader.samplerate
         warnings = []
         if self.pipeline.bad_samples:

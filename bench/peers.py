@@ -122,7 +122,8 @@ def _package(name: str, package: str) -> Any:
         ) from error
 
 
-def _rnnoise() -> Callable[[Sound], Sound]:
+def rnnoise_step() -> Step:
+    """RNNoise, fresh, on frames of 480 samples at 48 kHz; its sound comes 960 samples late."""
     spec = importlib.util.find_spec("pyrnnoise")  # its Python part needs more than the library does
     if spec is None or spec.submodule_search_locations is None:
         raise click.ClickException("the comparison needs pyrnnoise: pip install '.[bench]'")
@@ -138,7 +139,11 @@ def _rnnoise() -> Callable[[Sound], Sound]:
         library.rnnoise_process_frame(state, buffer.ctypes.data, buffer.ctypes.data)
         return buffer / np.float32(32768)
 
-    return _framewise(step, 480, 960, samplerate=48000)
+    return step
+
+
+def _rnnoise() -> Callable[[Sound], Sound]:
+    return _framewise(rnnoise_step(), 480, 960, samplerate=48000)
 
 
 def _speex() -> Callable[[Sound], Sound]:

@@ -261,13 +261,14 @@ class BankStream:
 
     def _wing_gain(self, weights: NDArray[np.complex64]) -> Float32Array:
         """What the model does to the top of its band, at most 1: the wings do the same [..., 1]."""
-        return np.minimum(np.float32(1.0), self._top_response(weights) / self._top_of_a_wire)
+        louder = self._top_response(weights) / self._top_of_a_wire
+        return np.asarray(np.minimum(np.float32(1.0), louder))
 
     def _top_response(self, weights: NDArray[np.complex64]) -> Float32Array:
         """RMS response of the model's oscillators at the probed frequencies [..., 1]."""
         column = weights[..., None]
         response = (self._probe @ column + (self._probe_image @ column).conj())[..., 0]
-        return np.sqrt(np.mean(np.abs(response) ** 2, axis=-1, keepdims=True))
+        return np.asarray(np.sqrt(np.mean(np.abs(response) ** 2, axis=-1, keepdims=True)))
 
 
 def _turn_table(

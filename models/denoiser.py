@@ -250,6 +250,7 @@ class Denoiser(nn.Module):
         levels, after = self.floor.step(features[..., CONTRAST], states[0])
         x, new = self._inlet(features, levels), [after]
         for layer, state in zip(self.layers, states[1:], strict=True):
+            assert isinstance(layer, ResonantLayer)
             x, after = layer.step(x, state)
             new.append(after)
         return (*self._out(x, features, levels), new)

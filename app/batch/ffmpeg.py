@@ -12,10 +12,10 @@ from pathlib import Path
 from app.errors import AudioFileError
 
 #: Endings that are left to ffmpeg.
-ENDINGS = frozenset(
-    ".3gp .aac .ac3 .amr .ape .avi .dts .m4a .m4b .m4v .mka .mkv .mov .mp4 .mpeg .mpg .ts .tta "
-    ".webm .wma .wmv .wv".split()
-)
+ENDINGS = frozenset({
+    ".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".tta", ".webm", ".wma", ".wmv", ".wv",
+})  # fmt: skip
 #: Subtype of outputs whose sources have none that libsndfile knows.
 SUBTYPE = "PCM_24"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -103,7 +104,7 @@ class Manifest:
         if storage.is_remote(job.source):
             return True  # storages tell no reliable time; the size is as it was
         path = storage.local_path(job.source)
-        return path.stat().st_mtime_ns == modified_ns or _hash(path) == sha256
+        return bool(path.stat().st_mtime_ns == modified_ns or _hash(path) == sha256)
 
     def outcomes(self, sources: set[str] | None = None) -> Iterator[dict[str, Any]]:
         """The facts of files that are done or failed, in the order of their names."""
@@ -128,7 +129,5 @@ def _is_whole(target: str, output_bytes: int) -> bool:
 
 
 def _hash(path: Path) -> str:
-    import hashlib
-
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

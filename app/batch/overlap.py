@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -30,25 +30,8 @@ def read_ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
     """
     waiting: queue.Queue[Item | _End] = queue.Queue(DEPTH)
     enough = threading.Event()
-
-    def put(item: Item | _End) -> None:
-        while not enough.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def take() -> None:
-        try:
-            for item in items:
-                put(item)
-                if enough.is_set():
-                    return
-        except BaseException as error:  # raised again where the items are used
-            put(_End(error))
-        else:
-            put(_End())
+    thread = threading.Thread(target=_take, args=(items, waiting, enough), daemon=True)
+    thread.start()
 
     def given() -> Iterator[Item]:
         while not isinstance(item := waiting.get(), _End):
@@ -56,13 +39,31 @@ def read_ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
         if item.error:
             raise item.error
 
-    thread = threading.Thread(target=take, daemon=True)
-    thread.start()
     try:
         yield given()
     finally:
         enough.set()
         thread.join()
+
+
+def _take(
+    items: Iterator[Item], waiting: queue.Queue[Item | _End], enough: threading.Event
+) -> None:
+    def put(item: Item | _End) -> None:
+        while not enough.is_set():
+            with suppress(queue.Full):
+                waiting.put(item, timeout=0.1)
+                return
+
+    try:
+        for item in items:
+            put(item)
+            if enough.is_set():
+                return
+    except BaseException as error:  # raised again where the items are used
+        put(_End(error))
+    else:
+        put(_End())
 
 
 @contextmanager

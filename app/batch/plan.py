@@ -81,9 +81,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _remote(
-    address: str, endings: frozenset[str]
-) -> Iterator[tuple[str, PurePosixPath, int]]:
+def _remote(address: str, endings: frozenset[str]) -> Iterator[tuple[str, PurePosixPath, int]]:
     found = storage.listed(address)
     root = address.rstrip("/") + "/"
     for source, size in found:
@@ -137,7 +135,9 @@ def _target(source: str, below: PurePosixPath, output: str, template: str, prese
         named = template.format(stem=stem, suffix=suffix, name=stem + suffix, preset=preset)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         fields = " ".join(f"{{{field}}}" for field in FIELDS)
-        raise UserError(f"the name {template!r} cannot be filled in; it may hold {fields}") from error
+        raise UserError(
+            f"the name {template!r} cannot be filled in; it may hold {fields}"
+        ) from error
     place = PurePosixPath(below, named)
     if place.is_absolute() or ".." in place.parts or not place.name:
         raise UserError(f"the name {template!r} leads out of the folder {output}")

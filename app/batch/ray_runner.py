@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import socket
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -23,9 +24,7 @@ def _ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise UserError(
-            "--ray needs Ray; in the source folder: pip install '.[ray]'"
-        ) from None
+        raise UserError("--ray needs Ray; in the source folder: pip install '.[ray]'") from None
 
 
 def connect(address: str) -> None:
@@ -41,12 +40,24 @@ def connect(address: str) -> None:
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address != "local":
+        _check_there(address)
         options["address"] = address
     else:
         options["include_dashboard"] = False
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(f"no Ray cluster at {address!r}: {error}") from error
+
+
+def _check_there(address: str) -> None:
+    """Ray would wait for minutes for a head that is not there."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except OSError as error:
         raise UserError(f"no Ray cluster at {address!r}: {error}") from error
 
 

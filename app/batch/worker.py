@@ -168,7 +168,8 @@ def _readable(source: Path) -> Iterator[tuple[Path, str | None]]:
 
 
 def _through(
-    source: Path, target: Path, settings: Settings, subtype: str | None, outcome: Outcome, tell: Tell
+    source: Path, target: Path, settings: Settings, subtype: str | None, outcome: Outcome,
+    tell: Tell,
 ) -> None:  # fmt: skip
     with ExitStack() as stack:
         reader = stack.enter_context(open_audio(source))
@@ -217,6 +218,6 @@ class _Measures:
 def readable_endings() -> frozenset[str]:
     """Endings of the files that are taken from folders."""
     known = {f".{name.lower()}" for name in soundfile.available_formats()}
-    more = ".wav .wave .aif .aifc .oga .opus .snd .sph .wv1 .8svx .sf .nist"
+    more = ".wav .wave .aif .aifc .oga .opus .snd .sph .8svx .sf"
     found = (known | set(more.split())) - {".raw", ".mat4", ".mat5"}
     return frozenset(found | (ffmpeg.ENDINGS if ffmpeg.is_installed() else frozenset()))
