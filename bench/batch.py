@@ -31,8 +31,10 @@ from bench.report import table, write_section
 
 Sound = NDArray[np.float32]
 
-ROUNDS = 7
+ROUNDS = 5
 MINUTE = 60
+#: Length of the sound for the throughput of one core.
+SPEED_S = 20.0
 COMMAND = [sys.executable, "-m", "app.cli", "batch"]
 
 
@@ -94,7 +96,7 @@ def speed(folder: Path) -> None:
     rows = []
     with one_core():
         for samplerate in (16000, 48000):
-            sound = speech(samplerate)
+            sound = speech(samplerate, SPEED_S)
             source = folder / f"{samplerate}.wav"
             soundfile.write(source, sound, samplerate)
             work: dict[str, Callable[[], object]] = {}
@@ -106,11 +108,13 @@ def speed(folder: Path) -> None:
                 )
             for name, run in (work | peers(samplerate, sound)).items():
                 wall, cpu = best(run)
-                rows.append((f"{samplerate}", name, f"{MINUTE / wall:.1f}", f"{MINUTE / cpu:.1f}"))
+                rows.append(
+                    (f"{samplerate}", name, f"{SPEED_S / wall:.1f}", f"{SPEED_S / cpu:.1f}")
+                )
     header = ("Hz", "system", "× real time, wall", "× real time, processor time")
     write_section(
         "batch-speed",
-        "## Batch\n\nA minute of speech on one core, one thread each, best of "
+        f"## Batch\n\n{SPEED_S:g} s of speech on one core, one thread each, best of "
         f"{ROUNDS} rounds; the machine was shared, so processor time stands beside wall time "
         f"(`python -m bench.batch speed`):\n\n{table(header, rows)}",
     )
@@ -130,12 +134,12 @@ def copies(folder: Path, count: int, seconds: float, samplerate: int = 16000) ->
 
 def _pool_rate(jobs: list[Job], processes: int) -> float:
     """Seconds of sound a second, once every worker is warm."""
-    begin, heard, outcomes = None, 0.0, 0
-    for outcome in pool.clean_all(jobs, Settings("live"), processes, lambda *_: None):
-        outcomes += 1
+    begin, heard = None, 0.0
+    outcomes = pool.clean_all(jobs, Settings("live"), processes, lambda *_: None)
+    for count, outcome in enumerate(outcomes, 1):
         if begin is not None:
             heard += outcome.seconds
-        if outcomes == processes:
+        if count == processes:
             begin = time.perf_counter()
     assert begin is not None
     return heard / (time.perf_counter() - begin)
@@ -182,7 +186,8 @@ def memory(folder: Path) -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         peak, seconds, busy, cpu, error = json.loads(done.stdout)
-        assert error is None and seconds == minutes * MINUTE, (error, seconds)
+        assert error is None, error
+        assert seconds == minutes * MINUTE
         peaks.append(peak / 1e6)
         rows.append((name, f"{peak / 1e6:.0f}", f"{seconds / busy:.0f}", f"{seconds / cpu:.0f}"))
     write_section(
@@ -190,9 +195,7 @@ def memory(folder: Path) -> None:
         "### Memory\n\nPeak memory of the process for one file, 16 kHz, `live`, with levels and "
         f"pictures; the largest differs from the smallest by {max(peaks) - min(peaks):.0f} MB "
         "(`python -m bench.batch memory`):\n\n"
-        + table(
-            ("file", "peak / MB", "× real time, wall", "× real time, processor time"), rows
-        ),
+        + table(("file", "peak / MB", "× real time, wall", "× real time, processor time"), rows),
     )
 
 

@@ -67,9 +67,11 @@ def test_keywords_lie_beside_each_file(tmp_path, demo):
     events = [json.loads(line) for line in beside.read_text().splitlines()]
     assert [e["keyword"] for e in events] == ["no", "left"]
     srt = (tmp_path / "out" / "in.flac.srt").read_text()
-    assert srt.startswith("1\n00:00:03,") and "\nno\n" in srt
+    assert srt.startswith("1\n00:00:03,")
+    assert "\nno\n" in srt
     start, end, word = (tmp_path / "out" / "in.flac.labels.txt").read_text().split("\n")[1].split()
-    assert word == "left" and float(start) < float(end) == events[1]["time_s"]
+    assert word == "left"
+    assert float(start) < float(end) == events[1]["time_s"]
 
 
 def test_resume_does_only_what_changed(folder, tmp_path):
