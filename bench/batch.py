@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -22,7 +23,9 @@ import soxr
 from numpy.typing import NDArray
 
 from app.batch import pool, ray_runner
+from app.batch.manifest import Manifest
 from app.batch.pipeline import BLOCK_S, StretchPipeline
+from app.batch.plan import plan
 from app.batch.settings import Job, Settings
 from app.batch.worker import Outcome, clean_file, denoiser
 from assets import DEMO
@@ -309,7 +312,42 @@ def ray(folder: Path) -> None:
     )
 
 
-PARTS = {part.__name__: part for part in (speed, scaling, memory, kills, damage, ray)}
+def driver(folder: Path) -> None:
+    """What the driver does for each file, sound left out."""
+    count = 20_000
+    for number in range(count):
+        path = folder / "in" / f"{number % 100}" / f"{number:05}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    facts = clean_file(copies(folder / "one", 1, 10.0)[0], Settings("live"))
+    begin = time.process_time()
+    jobs = plan([str(folder / "in")], str(folder / "out"))
+    planned = time.process_time() - begin
+    size = len(json.dumps(dataclasses.asdict(facts)))
+    with Manifest(folder / "manifest.sqlite") as manifest:
+        begin = time.process_time()
+        manifest.begin(jobs, "key")
+        for job in jobs:
+            manifest.record(dataclasses.replace(facts, source=job.source, target=job.target), "key")
+        recorded = time.process_time() - begin
+    rows = [
+        ("find it and name its output", f"{1e6 * planned / count:.0f} µs"),
+        ("record it twice: waiting, done", f"{1e6 * recorded / count:.0f} µs"),
+        ("its outcome, pictures and all", f"{size / 1000:.1f} kB"),
+        ("its row in the manifest", f"{_size(folder / 'manifest.sqlite') / count / 1000:.1f} kB"),
+    ]
+    write_section(
+        "batch-driver",
+        f"### The driver\n\nProcessor time and space for each of {count} files "
+        f"(`python -m bench.batch driver`):\n\n" + table(("for a file", "takes"), rows),
+    )
+
+
+def _size(base: Path) -> int:
+    return sum(path.stat().st_size for path in base.parent.glob(f"{base.name}*"))
+
+
+PARTS = {part.__name__: part for part in (speed, scaling, memory, kills, damage, ray, driver)}
 
 
 @click.command()

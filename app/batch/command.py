@@ -108,7 +108,7 @@ def run(
         return True
     if ray:
         ray_runner.connect(ray)
-    screen = Screen(console, batch.waiting())
+    screen = Screen(console, batch.left)
 
     def heard(outcome: Outcome) -> None:
         screen.outcome(outcome)
@@ -147,7 +147,7 @@ def _manifest(output: str) -> Path:
 
 def _show_plan(batch: Batch, as_json: bool) -> None:
     resumed = batch.resume and batch.manifest.exists()
-    left = {job.source for job in (batch.waiting() if resumed else batch.jobs)}
+    left = {job.source for job in (batch.left if resumed else batch.jobs)}
     for job in batch.jobs:
         todo = job.source in left
         if as_json:

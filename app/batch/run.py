@@ -7,7 +7,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,12 @@ class Batch:
     jobs: Sequence[Job]
     settings: Settings
     manifest: Path
-    processes: int = field(default_factory=lambda: processors())
+    processes: int = 1
     ray: str | None = None
     resume: bool = False
 
-    def waiting(self) -> list[Job]:
+    @cached_property
+    def left(self) -> list[Job]:
         """The files that are left to do."""
         if not self.resume:
             return list(self.jobs)
@@ -80,11 +82,10 @@ class Batch:
         What is done stays done and recorded, however this ends.
         """
         key, begin = self.settings.key(), time.monotonic()
-        left = self.waiting()
-        totals = Totals(len(self.jobs), skipped=len(self.jobs) - len(left))
+        totals = Totals(len(self.jobs), skipped=len(self.jobs) - len(self.left))
         with Manifest(self.manifest) as manifest:
-            manifest.begin(left, key)
-            for outcome in self._outcomes(left, progress):
+            manifest.begin(self.left, key)
+            for outcome in self._outcomes(self.left, progress):
                 manifest.record(outcome, key)
                 totals.count(outcome)
                 on_outcome(outcome)
@@ -100,7 +101,11 @@ class Batch:
         return ray_runner.clean_all(jobs, self.settings)
 
     def _report(self, manifest: Manifest, totals: Totals, page: str) -> None:
-        facts = list(manifest.outcomes({job.source for job in self.jobs}))
+        facts = []
+        for file in manifest.outcomes({job.source for job in self.jobs}):
+            if len(facts) >= report.MOST_PICTURES:
+                file["picture"] = None  # a million of them would fill the memory
+            facts.append(file)
         content: dict[str, Any] = {
             "totals": dataclasses.asdict(totals), "settings": dataclasses.asdict(self.settings),
             "files": facts,

@@ -45,7 +45,8 @@ class Settings:
         except (OSError, ValueError):
             DenoiserModel.preset(self.preset)  # says what is wrong
             raise UserError(f"the card of preset {self.preset} cannot be read") from None
-        facts = json.dumps([asdict(self), models, __version__], sort_keys=True)
+        shaping = {**asdict(self), "pictures": None}  # those only go into the report
+        facts = json.dumps([shaping, models, __version__], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
