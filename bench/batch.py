@@ -178,10 +178,10 @@ print(json.dumps([peak * 1024, outcome.seconds, outcome.busy_s, outcome.cpu_s, o
 
 def memory(folder: Path) -> None:
     """Peak memory for a minute, an hour and ten hours."""
-    rows, minute, peaks = [], speech(16000), []
+    rows, minute, peaks = [], speech(8000), []
     for name, minutes in (("1 minute", 1), ("1 hour", 60), ("10 hours", 600)):
         path = folder / f"{minutes}.wav"
-        with soundfile.SoundFile(path, "w", 16000, 1, "PCM_16") as file:
+        with soundfile.SoundFile(path, "w", 8000, 1, "PCM_16") as file:
             for _ in range(minutes):
                 file.write(minute)
         done = subprocess.run(
@@ -195,7 +195,7 @@ def memory(folder: Path) -> None:
         rows.append((name, f"{peak / 1e6:.0f}", f"{seconds / busy:.0f}", f"{seconds / cpu:.0f}"))
     write_section(
         "batch-memory",
-        "### Memory\n\nPeak memory of the process for one file, 16 kHz, `live`, with levels and "
+        "### Memory\n\nPeak memory of the process for one file, 8 kHz, `live`, with levels and "
         f"pictures; the largest differs from the smallest by {max(peaks) - min(peaks):.0f} MB "
         "(`python -m bench.batch memory`):\n\n"
         + table(("file", "peak / MB", "× real time, wall", "× real time, processor time"), rows),

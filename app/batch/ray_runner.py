@@ -80,7 +80,9 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
             running[task.remote(job, shared)] = job
         if not running:
             return
-        ready, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
+        # Many at once on a large cluster: each wait looks at all that run.
+        count = max(1, len(running) // 8)
+        ready, _ = ray.wait(list(running), num_returns=count, timeout=1.0)
         for reference in ready:
             job = running.pop(reference)
             try:
