@@ -34,10 +34,10 @@ from bench.report import table, write_section
 
 Sound = NDArray[np.float32]
 
-ROUNDS = 5
+ROUNDS = 15
 MINUTE = 60
 #: Length of the sound for the throughput of one core.
-SPEED_S = 20.0
+SPEED_S = 10.24
 COMMAND = [sys.executable, "-m", "app.cli", "batch"]
 
 
