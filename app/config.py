@@ -129,7 +129,7 @@ def _example(option: click.Option) -> str:
     if option.multiple:
         return "[]"
     if option.is_flag:
-        return "false"
+        return str(bool(default)).lower()
     if isinstance(default, int | float):
         return f"{default:g}"
     return f'"{default}"' if isinstance(default, str) else '""'
