@@ -82,6 +82,7 @@ class Watch:
         lost = lost_blocks(counters) - lost_blocks(self.first_second)
         return [
             f"{1000 * self.block_s:g}", f"{counters['blocks']:,}", f"{lost}",
+            f"{1000 * counters['skipped_samples'] / 48000:.0f}",
             f"{counters['late_blocks']}", f"{counters['dry_blocks']}",
             f"{p50:.2f} / {p99:.2f} / {p999:.2f} / {busy.max():.2f}",
             f"{self.memory_mib[min(1, len(self.memory_mib) - 1)]:.1f} → {self.memory_mib[-1]:.1f}",
@@ -91,7 +92,7 @@ class Watch:
 @click.command()
 @click.option("--minutes", default=60.0, show_default=True)
 def main(minutes: float) -> None:
-    """Run both engines for so long; write the section "live-soak" of docs/benchmarks.md."""
+    """Run both engines for so long; write a section of docs/benchmarks.md."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         server = SoundServer(Path(folder))
         server.start()
@@ -114,11 +115,12 @@ def main(minutes: float) -> None:
         busy = psutil.cpu_percent()
         rows = [watch.row() for watch in watches]
         troubles = sorted({t for watch in watches for t in watch.troubles})
-    header = ("block / ms", "blocks", "lost after the first second", "late", "uncleaned",
+    header = ("block / ms", "blocks", "lost after the first second", "dropped to catch up / ms",
+              "late", "uncleaned",
               "block time / ms: median / 99 % / 99.9 % / longest", "memory / MiB")  # fmt: skip
     told = "; ".join(troubles) or "nothing"
     write_section(
-        "live-soak",
+        f"live-soak-{minutes:g}",  # an hour and a short run may stand side by side
         f"## Live: {minutes:g} minutes\n\nBoth block lengths at once at 48 kHz, denoising and "
         "spotting, on null sinks of one PulseAudio server with real-time priority; the two cores "
         f"were busy by {busy:.0f} %, other programs included (`python -m bench.live_soak`). Memory "
