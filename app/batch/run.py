@@ -101,7 +101,7 @@ class Batch:
         return ray_runner.clean_all(jobs, self.settings)
 
     def _report(self, manifest: Manifest, totals: Totals, page: str) -> None:
-        facts = []
+        facts: list[dict[str, Any]] = []
         for file in manifest.outcomes({job.source for job in self.jobs}):
             if len(facts) >= report.MOST_PICTURES:
                 file["picture"] = None  # a million of them would fill the memory
