@@ -159,7 +159,7 @@ def scaling(folder: Path) -> None:
     rows = [(str(n), f"{max(r):.1f}", ", ".join(f"{x:.0f}" for x in r)) for n, r in rates.items()]
     write_section(
         "batch-scaling",
-        f"### Processes\n\n10 files of 15 s, 16 kHz, `live`, file to file, on two shared cores: two "
+        f"### Processes\n\n10 files of 15 s, 16 kHz, `live`, file to file, two shared cores: two "
         f"processes do {two / one:.2f} × the work of one; best of four runs in turns "
         f"(`python -m bench.batch scaling`):\n\n"
         + table(("processes", "× real time", "each run"), rows),
