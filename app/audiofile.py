@@ -29,7 +29,7 @@ _WAV_LIMIT = 4_000_000_000
 #: What libsndfile notes when a header's size is wrong: the size promised, then the real one.
 _MISMATCH = re.compile(r"(\d+) \(should be (\d+)\)")
 #: libsndfile's word for "I cannot tell how long this is".
-_UNKNOWN_LENGTH = 1 << 62
+UNKNOWN_LENGTH = 1 << 62
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -94,7 +94,7 @@ def blocks(file: soundfile.SoundFile, path: Path, size: int = BLOCK) -> Iterator
 
 def truncation(file: soundfile.SoundFile, heard: int) -> str | None:
     """What a header promises beyond the samples that were heard, or None."""
-    if heard < file.frames < _UNKNOWN_LENGTH:
+    if heard < file.frames < UNKNOWN_LENGTH:
         return f"its header promises {file.frames} samples, {heard} are there"
     for promised, there in _MISMATCH.findall(file.extra_info):
         if int(promised) > int(there):

@@ -150,7 +150,7 @@ def _pool_rate(jobs: list[Job], processes: int) -> float:
 
 def scaling(folder: Path) -> None:
     """One process and two."""
-    jobs = copies(folder, 16, MINUTE)
+    jobs = copies(folder, 10, 15.0)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(4):  # in turns, since others' load comes and goes
         for processes, found in rates.items():
@@ -159,7 +159,7 @@ def scaling(folder: Path) -> None:
     rows = [(str(n), f"{max(r):.1f}", ", ".join(f"{x:.0f}" for x in r)) for n, r in rates.items()]
     write_section(
         "batch-scaling",
-        f"### Processes\n\n16 files of a minute, 16 kHz, `live`, file to file, on two cores: two "
+        f"### Processes\n\n10 files of 15 s, 16 kHz, `live`, file to file, two shared cores: two "
         f"processes do {two / one:.2f} × the work of one; best of four runs in turns "
         f"(`python -m bench.batch scaling`):\n\n"
         + table(("processes", "× real time", "each run"), rows),

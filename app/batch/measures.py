@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from app.audiofile import UNKNOWN_LENGTH
 from app.errors import UserError
 from app.figure import RANGE_DB
 from app.sessions import DenoiserModel, Float32Array
@@ -73,15 +74,17 @@ class Levels:
 class SmallResonogram:
     """How loud the carrying oscillators ring at moments spread over the file, before and after.
 
-    The moments start a hop apart; whenever there are too many, every other one is given up.
+    Whenever there are too many, every other one is given up. The length [samples] that a file
+    promises only says how far apart they are to begin with.
     """
 
-    def __init__(self, model: DenoiserModel, samplerate: float) -> None:
+    def __init__(self, model: DenoiserModel, samplerate: float, length: int = 0) -> None:
         carriers = np.flatnonzero(model.carriers)[::2]
         bank = OscillatorBank(model.bank.f0_hz[carriers], model.bank.damping_ratio[carriers])
         self._bank = BankStream(bank, samplerate, model.hop_s)
         self._hop = self._bank.samples_left
-        self._stride = 1
+        promised = length if length < UNKNOWN_LENGTH else 0
+        self._stride = max(1, promised // (self._hop * COLUMNS))
         self._columns: list[Float32Array] = []
         self._next = self._position = 0
 

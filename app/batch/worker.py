@@ -175,7 +175,7 @@ def _through(
         reader = stack.enter_context(open_audio(source))
         rate, channels = reader.samplerate, reader.channels
         run = FileRun(make_pipeline(settings, rate, channels), tell)
-        measures = _Measures(settings, rate)
+        measures = _Measures(settings, rate, reader.frames)
         aside = stack.enter_context(written_aside(target, reader, subtype))
         size = max(1, min(round(BLOCK_S * rate), MOST_SAMPLES // channels))
         sound = stack.enter_context(read_ahead(blocks(reader, source, size)))
@@ -195,11 +195,11 @@ def _through(
 class _Measures:
     """Everything that is measured, before and after."""
 
-    def __init__(self, settings: Settings, samplerate: int) -> None:
+    def __init__(self, settings: Settings, samplerate: int, length: int) -> None:
         self.before, self.after = Levels(samplerate), Levels(samplerate)
-        self.picture = (
-            SmallResonogram(denoiser(settings.preset), samplerate) if settings.pictures else None
-        )
+        self.picture = None
+        if settings.pictures:
+            self.picture = SmallResonogram(denoiser(settings.preset), samplerate, length)
         self.opinions = Opinions(Path(settings.dnsmos), samplerate) if settings.dnsmos else None
 
     def hear(self, before: Any, after: Any) -> None:
