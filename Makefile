@@ -1,14 +1,18 @@
 # make run   clean the demo recording, spot its keywords, draw its oscillators
+# make gui   the window
 # make test  lint, types and every test
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint demo clean
+.PHONY: run gui test lint demo clean
 
 run: $(VENV)/.run
 	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png
+
+gui: $(VENV)/.gui
+	$(BIN)/resonance gui
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest
@@ -26,6 +30,12 @@ $(VENV)/.run: pyproject.toml constraints.txt system-packages.sh
 	./system-packages.sh run
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[figures]'
+	touch $@
+
+$(VENV)/.gui: pyproject.toml constraints.txt system-packages.sh
+	./system-packages.sh gui
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[actions,gui]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt system-packages.sh

@@ -3,12 +3,13 @@
 # as root on Debian and its kin it installs them.
 set -eu
 
+run="libportaudio2 libpulse0"
+gui="$run libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 libxcb-cursor0
+     libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0"
 case "${1:-run}" in
-run) packages="libportaudio2 libpulse0" ;;
-test) packages="libportaudio2 libpulse0 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng
-                mosquitto" ;;
-gui) packages="libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 libxcb-cursor0
-               libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0" ;;
+run) packages="$run" ;;
+test) packages="$gui libasound2-plugins pulseaudio pulseaudio-utils espeak-ng mosquitto xvfb" ;;
+gui) packages="$gui libasound2-plugins" ;;
 *) echo "usage: $0 run|test|gui" >&2; exit 2 ;;
 esac
 python3 -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"

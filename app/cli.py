@@ -29,6 +29,7 @@ from rich.table import Table
 from app import __version__, config
 from app.audiofile import FORMATS
 from app.errors import UserError
+from app.gui.command import gui
 from app.live.command import live
 from app.options import (
     EXIT_FAILED,
@@ -335,6 +336,7 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
 
 
 main.add_command(live)
+main.add_command(gui)
 _programs(
     "train",
     {"denoiser": "models.train_denoiser", "keywords": "models.train_keywords"},

@@ -263,9 +263,12 @@ class SpotterState:
         outputs = self._step.outputs
         self.logits = outputs["logits"][0]
         self.embedding = outputs["embedding"][0]
-        self.settled, self.anchors = outputs["settled"][0], outputs["anchors"]
+        self.settled = outputs["settled"][0]
         self.order, self.pull = outputs["order"][0], outputs["pull"][0]
         self.attention = outputs["attention"][0]
+        self.step(np.zeros((model.step_frames, model.bands), np.float32))
+        self.anchors = outputs["anchors"].copy()  # the same at every step
+        self.reset()
 
     def reset(self) -> None:
         """Nothing heard."""

@@ -9,6 +9,8 @@ import tempfile
 os.environ["RESONANCE_WORDS"] = os.path.join(tempfile.gettempdir(), "resonance-tests-without-words")
 # One thread each: torch and numba share two cores with the audio server.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Windows open where nobody sees them.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
 import numpy as np

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,11 @@ from app.devices import Route, find_route, refresh
 from app.errors import DeviceError, StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
-from app.live.processor import Processor
-from app.live.settings import EngineSettings, Message
+from app.live.processor import Processor, board_facts
+from app.live.settings import EngineSettings, Message, check, known
 from app.live.streams import Stream, open_stream
 from app.live.virtual_devices import VirtualMic, VirtualSpeaker
-from app.pipeline import SAMPLERATES, Pipeline
+from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, SpotterModel
 
 #: How often the engine looks after itself, s.
@@ -216,7 +216,7 @@ class Engine:
         assert self._processor
         assert self.board is not None
         pipeline = self._make_pipeline(self._processor.samplerate)
-        if self._facts(pipeline) == self.board.facts:
+        if board_facts(pipeline, self.settings.kept_s) == self.board.facts:
             self._processor.exchange(pipeline)
             self._announced = False
             return
@@ -235,7 +235,7 @@ class Engine:
 
     def _with_board(self, pipeline: Pipeline) -> Processor:
         """A processor that goes on counting where the last one ended."""
-        facts = self._facts(pipeline)
+        facts = board_facts(pipeline, self.settings.kept_s)
         if self.board is None or self.board.facts != facts:
             before = self.board
             self.board = Board(facts, new_path() if self._shared else None)
@@ -263,26 +263,6 @@ class Engine:
         pipeline.reset()
         self._pipeline = pipeline
         return pipeline
-
-    def _facts(self, pipeline: Pipeline) -> dict[str, Any]:
-        """What viewers need to know, and what decides the board's layout."""
-        denoiser, spotter = pipeline.denoiser, pipeline.spotter
-        assert denoiser
-        heads, tokens, d_osc = spotter.state.settled.shape if spotter else (0, 0, 0)
-        return {
-            "samplerate": pipeline.samplerate,
-            "oscillators": len(denoiser.bank),
-            "f0_hz": [round(float(f0), 3) for f0 in denoiser.bank.f0_hz],
-            "damping_ratio": [round(float(z), 6) for z in denoiser.bank.damping_ratio],
-            "carriers": [bool(carries) for carries in denoiser.carriers],
-            "hop_s": denoiser.hop_s,
-            "words": spotter.words if spotter else [],
-            "thresholds": [round(float(t), 4) for t in spotter.thresholds] if spotter else [],
-            "heads": heads, "tokens": tokens, "d_osc": d_osc,
-            "anchors": spotter.state.anchors.round(5).tolist() if spotter else [],
-            "step_s": spotter.model.step_s if spotter else 0.0,
-            "kept_s": self.settings.kept_s,
-        }  # fmt: skip
 
     def _guards_feedback(self) -> bool:
         """Only a loudspeaker in the microphone's room can howl."""
@@ -486,36 +466,6 @@ _WARNINGS = {
     "headphones, or --virtual-mic",
     "ring_empty": "the devices' clocks or timing differ much: a moment of sound is missing",
 }
-
-
-def check(settings: EngineSettings) -> None:
-    """Raise UserError if a setting makes no sense, whatever devices there are."""
-    if settings.direction not in ("in", "out"):
-        raise UserError(f"direction {settings.direction!r} must be in or out")
-    if settings.direction == "out" and settings.virtual_mic:
-        raise UserError("a virtual microphone carries what goes in; with direction out, leave it")
-    if settings.virtual_mic and settings.output_name:
-        raise UserError("the virtual microphone is the output: leave the output device out")
-    if not 0.001 <= settings.block_s <= 0.2:
-        raise UserError(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
-    if (
-        settings.samplerate is not None
-        and not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]
-    ):
-        raise UserError(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
-    if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
-        raise UserError(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
-
-
-def known(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes; UserError if one is of no setting that can change."""
-    names = {field.name for field in fields(EngineSettings)} - {"kept_s"}
-    for name in changes:
-        if name not in names:
-            raise UserError(
-                f"no setting {name!r} can change; there are: {', '.join(sorted(names))}"
-            )
-    return changes
 
 
 def _loopback(route: Route) -> str:

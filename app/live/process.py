@@ -13,14 +13,15 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.errors import StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board
-from app.live.engine import Engine, check, known
-from app.live.settings import EngineSettings, Message
-from app.live.streams import raise_priority
+from app.live.settings import EngineSettings, Message, check, known
+
+if TYPE_CHECKING:
+    from app.live.engine import Engine
 
 #: A thread waits at most this long for another one to let go of the interpreter, s.
 SWITCH_S = 0.0005
@@ -176,6 +177,9 @@ def _serve(settings: EngineSettings, pipe: Connection, owner: int) -> None:
         with telling, suppress(OSError):
             pipe.send(message)
 
+    # Here alone, so that whoever holds the other end starts sooner.
+    from app.live.engine import Engine
+
     engine = Engine(settings, tell=tell, shared=True, owner=owner, warmed=_settle)
     signal.signal(signal.SIGTERM, lambda *_: engine.finish())
     threading.Thread(target=_obey, args=(engine, pipe), daemon=True).start()
@@ -202,6 +206,8 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+    from app.live.streams import raise_priority
+
     raise_priority()
 
 

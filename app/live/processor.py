@@ -251,6 +251,27 @@ class Processor:
         ring.commit()
 
 
+def board_facts(pipeline: Pipeline, kept_s: float) -> dict[str, Any]:
+    """What viewers need to know, and what decides the board's layout."""
+    denoiser, spotter = pipeline.denoiser, pipeline.spotter
+    assert denoiser
+    heads, tokens, d_osc = spotter.state.settled.shape if spotter else (0, 0, 0)
+    return {
+        "samplerate": pipeline.samplerate,
+        "oscillators": len(denoiser.bank),
+        "f0_hz": [round(float(f0), 3) for f0 in denoiser.bank.f0_hz],
+        "damping_ratio": [round(float(z), 6) for z in denoiser.bank.damping_ratio],
+        "carriers": [bool(carries) for carries in denoiser.carriers],
+        "hop_s": denoiser.hop_s,
+        "words": spotter.words if spotter else [],
+        "thresholds": [round(float(t), 4) for t in spotter.thresholds] if spotter else [],
+        "heads": heads, "tokens": tokens, "d_osc": d_osc,
+        "anchors": spotter.state.anchors.round(5).tolist() if spotter else [],
+        "step_s": spotter.model.step_s if spotter else 0.0,
+        "kept_s": kept_s,
+    }  # fmt: skip
+
+
 class _Rest:
     """A pause that doubles when it is needed again soon after; all in seconds of sound."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from app.custom_words import CustomWord
+from app.errors import UserError
 from app.spotter import Sensitivity
 
 #: States of an engine.
@@ -58,3 +59,33 @@ class Message:
     kind: str
     text: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check(settings: EngineSettings) -> None:
+    """Raise UserError if a setting makes no sense, whatever devices there are."""
+    if settings.direction not in ("in", "out"):
+        raise UserError(f"direction {settings.direction!r} must be in or out")
+    if settings.direction == "out" and settings.virtual_mic:
+        raise UserError("a virtual microphone carries what goes in; with direction out, leave it")
+    if settings.virtual_mic and settings.output_name:
+        raise UserError("the virtual microphone is the output: leave the output device out")
+    if not 0.001 <= settings.block_s <= 0.2:
+        raise UserError(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
+    if settings.samplerate is not None:
+        from app.pipeline import SAMPLERATES  # which takes a while
+
+        if not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]:
+            raise UserError(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
+    if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
+        raise UserError(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
+
+
+def known(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes; UserError if one is of no setting that can change."""
+    names = {field.name for field in fields(EngineSettings)} - {"kept_s"}
+    for name in changes:
+        if name not in names:
+            raise UserError(
+                f"no setting {name!r} can change; there are: {', '.join(sorted(names))}"
+            )
+    return changes

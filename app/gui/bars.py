@@ -1,0 +1,217 @@
+"""The bar on top, what goes wrong below it, and the line at the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from app.gui.session import Session
+from app.gui.theme import Theme
+from app.gui.widgets import Choice, button, label, row
+from app.live import settings as words
+from app.live.board import Board
+from app.live.terminal import load, lost_blocks
+
+#: A sign and a word for every state, so that nobody depends on colours.
+STATES = {
+    words.LOADING: ("◐", "Loading"),
+    words.LISTENING: ("●", "Listening"),
+    words.RECONNECTING: ("↻", "Reconnecting"),
+    words.NO_DEVICE: ("▲", "No device"),
+    words.STOPPED: ("○", "Off"),
+}
+
+
+class TopBar(QWidget):
+    """State, devices, cleaned or original, recording, on and off."""
+
+    menu_wanted = pyqtSignal()
+
+    def __init__(self, session: Session, theme: Theme) -> None:
+        super().__init__()
+        self.session, self.theme = session, theme
+        self.sign, self.state, self.devices = QLabel(), QLabel(), QLabel()
+        self.state.setProperty("role", "state")
+        self.devices.setProperty("role", "muted")
+        self.state.setAccessibleName("State")
+        for text in (self.state, self.devices):
+            text.setMinimumWidth(40)
+            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.side = Choice("Sound", (
+            ("cleaned", "Cleaned", "What is played is cleaned. Key B"),
+            ("original", "Original", "What is played is the sound as it came. Key B"),
+        ))  # fmt: skip
+        self.side.chosen.connect(lambda side: session.set_bypass(side == "original"))
+        self.record = button("Record", session.toggle_recording, "Key R", "record")
+        self.record.setCheckable(True)
+        self.last = button("Save last 30 s", session.save_last, "Key S")
+        self.power = button("Start listening", session.toggle, "Space", "primary")
+        self.menu = button("☰", self.menu_wanted.emit, "Menu")
+        self.menu.setAccessibleName("Menu")
+        texts = QVBoxLayout()
+        texts.setSpacing(0)
+        texts.addWidget(self.state)
+        texts.addWidget(self.devices)
+        bar = QHBoxLayout(self)
+        bar.setContentsMargins(0, 0, 0, 0)
+        bar.setSpacing(8)
+        bar.addWidget(self.sign)
+        bar.addLayout(texts, 1)
+        for widget in (self.side, self.record, self.last, self.power, self.menu):
+            bar.addWidget(widget)
+        session.state_changed.connect(lambda *_: self.show_state())
+        session.changed.connect(self.show_state)
+        session.source_changed.connect(self.show_state)
+        session.recording_changed.connect(self._show_recording)
+        self.show_state()
+
+    def show_state(self) -> None:
+        """Say how it stands."""
+        session = self.session
+        sign, word = STATES[session.state]
+        colours = {
+            words.LISTENING: self.theme.good, words.STOPPED: self.theme.muted,
+            words.LOADING: self.theme.text,
+        }  # fmt: skip
+        colour = colours.get(session.state, self.theme.warning)
+        if session.player:
+            sign, colour = "▶", self.theme.good
+        self.sign.setText(f"<span style='color:{colour}; font-size:17pt'>{sign}</span>")
+        self.state.setText(f"Playing {session.player.path.name}" if session.player else word)
+        self.devices.setText(self._where())
+        self.devices.setToolTip(self.devices.text())
+        self.power.setText("Stop" if session.listening else "Start listening")
+        self.power.setVisible(session.player is None)
+        self.side.set_value("original" if session.bypass else "cleaned")
+        self.side.setEnabled(session.source is not None)
+        self.record.setEnabled(session.listening)
+        self.last.setEnabled(session.source is not None)
+
+    def _where(self) -> str:
+        session, facts = self.session, self.session.facts
+        if session.player:
+            return "a file, through the same cleaning"
+        if session.state != words.LISTENING or not facts:
+            return session.sentence
+        output = facts.get("virtual_mic") or facts["output"]
+        return f"{facts['input']} → {output}"
+
+    def _show_recording(self, on: bool) -> None:
+        self.record.setChecked(on)
+        self.record.setText("Stop recording" if on else "Record")
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self.theme = theme
+        self.show_state()
+
+
+class Banner(QFrame):
+    """One sentence about what went wrong, with one thing to do about it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("banner", True)
+        self.setAccessibleName("Message")
+        self._text = label("")
+        self.action = button("", self._act)
+        self.dismiss = button("✕", self.hide, "Dismiss")
+        self.dismiss.setAccessibleName("Dismiss the message")
+        self._do: Callable[[], Any] | None = None
+        layout = row(self._text, self.action, self.dismiss)
+        layout.setContentsMargins(14, 8, 8, 8)
+        self.setLayout(layout)
+        layout.setStretch(0, 1)
+        self.about = ""
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """The sentence."""
+        return self._text.text()
+
+    def say(self, text: str, about: str, action: tuple[str, Callable[[], Any]] | None) -> None:
+        """Show a sentence; ``action`` is what the button says and does."""
+        self.about = about
+        sentence = text[:1].upper() + text[1:]
+        self._text.setText(sentence if sentence.endswith((".", "?", "!")) else f"{sentence}.")
+        self._text.setAccessibleName(sentence)
+        self.action.setVisible(action is not None)
+        if action:
+            self.action.setText(action[0])
+            self._do = action[1]
+        self.show()
+
+    def settle(self, *abouts: str) -> None:
+        """Go away if it is about one of these, which is well again."""
+        if self.about in abouts:
+            self.hide()
+
+    def _act(self) -> None:
+        self.hide()
+        if self._do:
+            self._do()
+
+
+class StatusLine(QWidget):
+    """What happened last, and how the engine is."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.news = QLabel("Press ? for all keys.")
+        self.news.setProperty("role", "muted")
+        self.news.setAccessibleName("What happened last")
+        self.news.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.health = QLabel()
+        self.health.setProperty("role", "muted")
+        self.health.setAccessibleName("Health of the engine")
+        self.health.setToolTip(
+            "Delay from microphone to output; share of one core; blocks lost or late"
+        )
+        layout = row(self.news, self.health)
+        layout.setContentsMargins(2, 0, 2, 0)
+        layout.setStretch(0, 1)
+        self.setLayout(layout)
+
+    def say(self, text: str) -> None:
+        """Something that happened."""
+        self.news.setText(text)
+        self.news.setToolTip(text)
+
+    def show_health(self) -> None:
+        """Latency, load and what was lost."""
+        session = self.session
+        board = session.board
+        if board is None or session.player or session.state != words.LISTENING:
+            self.health.setText("")
+            return
+        self.health.setText(health(board, delay_s(session)))
+
+
+def delay_s(session: Session) -> float | None:
+    """From the microphone to the output, or None before that is known."""
+    facts = session.facts
+    if not facts:
+        return None
+    own = facts["latency_samples"] / facts["samplerate"]
+    return float(sum(facts["device_latency_s"]) + facts["bridge_s"] + own)
+
+
+def health(board: Board, delay: float | None) -> str:
+    """How the engine is, in a few words."""
+    rows = board.blocks.since()
+    if len(rows) < 2:
+        return ""
+    last = rows[-1]
+    parts = []
+    if delay is not None:
+        parts = [f"delay {1000 * delay:.0f} ms", f"load {100 * load(rows):.0f} %"]
+    lost, late, dry = lost_blocks(last), int(last["late_blocks"]), int(last["dry_blocks"])
+    troubles = [(lost, "dropout"), (late, "late block"), (dry, "uncleaned block")]
+    said = [f"{count} {what}{'s' * (count > 1)}" for count, what in troubles if count]
+    parts += said or ["no dropouts"]
+    return " · ".join(parts)

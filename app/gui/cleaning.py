@@ -1,0 +1,188 @@
+"""Cleaning files one after the other, in a process of its own that gives way to live sound."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from app.errors import UserError
+
+#: States of a job.
+WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
+#: How much the process gives way to others (nice).
+GIVES_WAY = 10
+#: How long closing may take, s.
+CLOSE_S = 3.0
+
+
+@dataclass
+class Job:
+    """A file to be cleaned."""
+
+    source: Path
+    target: Path
+    preset: str
+    limit_db: float | None
+    state: str = WAITING
+    share: float = 0.0  #: done so far, 0 … 1
+    text: str = ""  #: how it went
+    warnings: list[str] = field(default_factory=list)
+
+
+class Cleaner:
+    """A queue of jobs; needs :meth:`tick` a few times a second."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self._context = multiprocessing.get_context("spawn")
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._working: Job | None = None
+
+    def add(self, job: Job) -> None:
+        """Put a job at the end."""
+        self.jobs.append(job)
+
+    def cancel(self, job: Job) -> None:
+        """Do not do it, or stop doing it; nothing half done is left."""
+        if job is self._working and self._pipe:
+            with suppress(OSError):
+                self._pipe.send("cancel")
+        elif job.state == WAITING:
+            job.state, job.text = CANCELLED, "cancelled"
+
+    def retry(self, job: Job) -> None:
+        """Do it again, after what waits already."""
+        job.state, job.share, job.text = WAITING, 0.0, ""
+        self.jobs.remove(job)
+        self.jobs.append(job)
+
+    def remove(self, job: Job) -> None:
+        """Forget one that is not at work."""
+        if job is not self._working:
+            self.jobs.remove(job)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done or waits for it."""
+        return any(job.state in (WAITING, WORKING) for job in self.jobs)
+
+    def tick(self) -> bool:
+        """Hear from the process, give it the next job; whether anything has changed."""
+        changed = self._hear()
+        if self._working and not self._process.is_alive() and not self._hear():
+            self._working.state, self._working.text = FAILED, "the program that cleans files ended"
+            self._working = self._pipe = None
+            changed = True
+        if self._working is None:
+            job = next((job for job in self.jobs if job.state == WAITING), None)
+            if job:
+                self._begin(job)
+                changed = True
+        return changed
+
+    def _begin(self, job: Job) -> None:
+        if self._pipe is None or not self._process.is_alive():
+            self._pipe, theirs = self._context.Pipe()
+            self._process = self._context.Process(
+                target=_serve, args=(theirs,), name="cleaning", daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        job.state, self._working = WORKING, job
+        self._pipe.send((job.source, job.target, job.preset, job.limit_db))
+
+    def _hear(self) -> bool:
+        changed = False
+        with suppress(EOFError, OSError):
+            while self._pipe and self._working and self._pipe.poll():
+                state, share, text, warnings = self._pipe.recv()
+                job = self._working
+                job.state, job.share, job.text, job.warnings = state, share, text, warnings
+                changed = True
+                if state != WORKING:
+                    self._working = None
+        return changed
+
+    def close(self) -> None:
+        """Stop what is being done, and end."""
+        if self._process is None:
+            return
+        if self._pipe:
+            with suppress(OSError):
+                self._pipe.send("cancel")
+            self._pipe.close()
+        self._process.join(CLOSE_S)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(CLOSE_S)
+
+
+class _CancelledError(Exception):
+    """Somebody does not want it any more."""
+
+
+def _serve(pipe: Connection) -> None:
+    """What the process does: jobs, until the other end of the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(GIVES_WAY)
+    models: dict[str, Any] = {}
+    with suppress(EOFError, OSError, BrokenPipeError):
+        while True:
+            job = pipe.recv()
+            if job != "cancel":  # that came too late
+                _do(pipe, models, *job)
+
+
+def _do(
+    pipe: Connection, models: dict[str, Any], source: Path, target: Path, preset: str,
+    limit_db: float | None,
+) -> None:  # fmt: skip
+    from app.audiofile import open_audio
+    from app.files import denoise_file
+    from app.pipeline import Pipeline
+    from app.sessions import DenoiserModel
+
+    try:
+        if preset not in models:
+            models[preset] = DenoiserModel.preset(preset)
+        with open_audio(source) as opened:
+            total_s = max(opened.frames / opened.samplerate, 1e-6)
+        make = partial(Pipeline, denoiser=models[preset], limit_db=limit_db)
+        result = denoise_file(source, target, make, progress=_progress(pipe, total_s))
+        text = f"{result.seconds:.0f} s cleaned"
+        pipe.send((DONE, 1.0, text, result.warnings))
+    except UserError as error:
+        pipe.send((FAILED, 0.0, str(error), []))
+    except _CancelledError:
+        pipe.send((CANCELLED, 0.0, "cancelled", []))
+    except Exception as error:  # the next file gets its chance
+        pipe.send((FAILED, 0.0, f"{source.name} failed: {error!r}", []))
+
+
+def _progress(pipe: Connection, total_s: float) -> Callable[[float], None]:
+    def tell(seconds: float) -> None:
+        if pipe.poll() and pipe.recv() == "cancel":
+            raise _CancelledError
+        pipe.send((WORKING, min(1.0, seconds / total_s), "", []))
+
+    return tell
+
+
+def free_target(source: Path, folder: Path | None) -> Path:
+    """``NAME-clean`` beside the file or in a folder; never the name of a file that exists."""
+    from app.audiofile import FORMATS
+
+    where = folder or source.parent
+    ending = source.suffix if source.suffix.lower() in FORMATS else ".wav"
+    names = (f"{source.stem}-clean{end}{ending}" for end in ("", *(f" {n}" for n in range(2, 999))))
+    return next(where / name for name in names if not (where / name).exists())

@@ -1,0 +1,330 @@
+"""Teaching a word: record it a few times, look at each take, test it at once."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PyQt6.QtCore import QRectF, QTimer
+from PyQt6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
+from PyQt6.QtWidgets import QDialog, QFrame, QLineEdit, QProgressBar, QVBoxLayout, QWidget
+
+from app.custom_words import CustomWord
+from app.errors import UserError
+from app.gui.session import Session
+from app.gui.theme import Theme
+from app.gui.widgets import Scrolled, aside, button, label, row
+from app.live import settings as words
+from app.sessions import Float32Array, SpotterModel
+from app.spotter import KeywordEvent
+
+#: How long a word is waited for at most, s; silence that ends a take, s.
+TAKE_S, AFTER_S = 4.0, 0.4
+#: How many takes are enough.
+ENOUGH = 3
+#: The most useful number of takes.
+MOST = 5
+#: Around the word, s; how far below its loudest moment it begins and ends, dB.
+AROUND_S, BELOW_DB = 0.12, 26.0
+#: A take's loudest moment must stand out of its quietest by this, dB.
+LEAST_CONTRAST_DB = 10.0
+_FRAME_S = 0.02
+
+
+def trimmed(sound: Float32Array, samplerate: float) -> Float32Array:
+    """The word alone, out of a longer take [samples].
+
+    Raises
+    ------
+    UserError
+        If nothing stands out, or it fills the whole take.
+    """
+    frame = round(_FRAME_S * samplerate)
+    frames = sound[: len(sound) // frame * frame].reshape(-1, frame)
+    db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
+    loudest, quietest = float(db.max()), float(np.percentile(db, 10))
+    if loudest < -60 or loudest - quietest < LEAST_CONTRAST_DB:
+        raise UserError("No word stood out. Speak nearer to the microphone, or where it is calmer.")
+    loud = np.flatnonzero(db > max(loudest - BELOW_DB, quietest + 0.35 * (loudest - quietest)))
+    around = round(AROUND_S * samplerate)
+    start, stop = loud[0] * frame - around, (loud[-1] + 1) * frame + around
+    if loud[-1] >= len(frames) - 1:
+        raise UserError("The word was cut off at the end. Begin right after pressing Record.")
+    return sound[max(0, start) : min(len(sound), stop)]
+
+
+def has_ended(sound: Float32Array, samplerate: float) -> bool:
+    """Whether a word was said in ``sound [samples]`` and is over."""
+    after = round(AFTER_S * samplerate)
+    if len(sound) <= 2 * after:
+        return False
+    try:
+        word = trimmed(sound, samplerate)
+    except UserError:
+        return False
+    loudest = float(np.abs(word).max())
+    return bool(np.abs(sound[-after:]).max() < loudest * 10 ** (-BELOW_DB / 20))
+
+
+class Take(QFrame):
+    """One recording of the word: its waveform, what can be said about it, and a way to drop it."""
+
+    def __init__(self, sound: Float32Array, samplerate: float, theme: Theme) -> None:
+        super().__init__()
+        self.sound, self.samplerate = sound, samplerate
+        self.setProperty("card", True)
+        seconds = len(sound) / samplerate
+        peak = 20 * np.log10(max(float(np.abs(sound).max()), 1e-6))
+        self.text = label(f"{seconds:.1f} s, peak {peak:.0f} dBFS", "muted")
+        self.drop = button("Drop", lambda: None, "Forget this take")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.addWidget(_Wave(sound, theme))
+        column.addLayout(row(self.text, self.drop))
+
+    def judge(self, likeness: float) -> None:
+        """Say how like the others it is."""
+        from app.enrolment import LEAST_LIKE
+
+        doubtful = likeness < LEAST_LIKE
+        said = "unlike the others: drop it and record another" if doubtful else "like the others"
+        self.text.setText(f"{len(self.sound) / self.samplerate:.1f} s, {said} ({likeness:.2f})")
+
+
+class _Wave(QWidget):
+    def __init__(self, sound: Float32Array, theme: Theme) -> None:
+        super().__init__()
+        self._sound, self._theme = sound, theme
+        self.setFixedHeight(44)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
+        painter = QPainter(self)
+        low, high = envelope(self._sound, self.width())
+        middle, half = self.height() / 2, self.height() / 2
+        size = max(float(np.abs(self._sound).max()), 1e-3)
+        for x, (down, up) in enumerate(zip(low / size, high / size, strict=True)):
+            top = middle - up * half
+            painter.fillRect(
+                QRectF(x, top, 1, max(1.0, (up - down) * half)), QColor(self._theme.heard)
+            )
+
+
+def envelope(sound: Float32Array, columns: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lowest and highest of ``sound`` in each of so many stretches."""
+    edges = np.linspace(0, len(sound), columns + 1).astype(int)[:-1]
+    edges = np.minimum(edges, len(sound) - 1)
+    return np.minimum.reduceat(sound, edges), np.maximum.reduceat(sound, edges)
+
+
+class TeachWord(QDialog):
+    """The three steps: name it, say it, try it."""
+
+    def __init__(self, session: Session, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self._theme = session, theme
+        self.takes: list[Take] = []
+        self.learnt: CustomWord | None = None
+        self._since: tuple[Any, int] | None = None  # board and sample where a take began
+        self._began_listening = False
+        self._heard = 0
+        self.setWindowTitle("Teach a word")
+        self.setMinimumWidth(460)
+        self.resize(520, 680)
+        self._build()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(50)
+        session.keyword_heard.connect(self._on_keyword)
+        self._show_step()
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 18, 20, 18)
+        column.setSpacing(10)
+        column.addWidget(label("Teach a word", "title"))
+        self.name = QLineEdit()
+        self.name.setPlaceholderText("The word, such as marvin")
+        self.name.setAccessibleName("The word")
+        self.name.textChanged.connect(lambda _: self._show_step())
+        column.addWidget(self.name)
+        self.says = label("")
+        column.addWidget(self.says)
+        self.record = button("Record", self.begin_take, "Key R", "primary")
+        self.record.setShortcut("R")
+        self.level = QProgressBar()
+        self.level.setRange(0, 100)
+        self.level.setAccessibleName("Level of the microphone")
+        column.addLayout(row(self.record, self.level))
+        self._takes = Scrolled()
+        self._takes.column.addStretch(1)
+        column.addWidget(self._takes, 1)
+        self.outcome = label("", "heading")
+        column.addWidget(self.outcome)
+        self.learn = button("Learn it", self.begin_learning, "Needs three takes", "primary")
+        self.leave = button("Close", self.close)
+        column.addLayout(row(self.leave, 1, self.learn))
+        self.name.returnPressed.connect(self.record.setFocus)
+
+    def open_for(self) -> None:
+        """Show it; the microphone is needed now."""
+        if not self.session.engine:
+            self._began_listening = True
+            self.session.start()
+        if self.session.player:
+            self.session.end_playing()
+        self.show()
+        self.activateWindow()
+        self.name.setFocus()
+
+    # Takes.
+
+    def begin_take(self) -> None:
+        """Listen for the word from now on."""
+        board = self.session.board
+        if board is None or self.session.state != words.LISTENING or self._since:
+            return
+        self._since = (board, board.sound.count)
+        self.record.setText("Say it now…")  # and keeps the focus, for the next take
+        self._complained = False
+
+    def _tick(self) -> None:
+        board = self.session.board
+        if board is None:
+            return
+        rows = board.blocks.since(board.blocks.count - 5)
+        if len(rows):
+            power = float(rows["heard_power"].max())
+            self.level.setValue(int(np.clip((10 * np.log10(power + 1e-9) + 66) / 66 * 100, 0, 100)))
+        if self._since is None:
+            self._show_step()
+            return
+        began_on, first = self._since
+        samplerate = float(board.facts["samplerate"])
+        if began_on is not board:
+            self._end_take()
+        else:
+            sound = board.sound.since(first)[1][:, 0]
+            if has_ended(sound, samplerate) or len(sound) >= TAKE_S * samplerate:
+                self._end_take()
+                self.add_take(sound, samplerate)
+
+    def _end_take(self) -> None:
+        self._since = None
+        self.record.setText("Record")
+        self._show_step()
+
+    def add_take(self, sound: Float32Array, samplerate: float) -> None:
+        """Keep the word out of ``sound [samples]``, if there is one."""
+        try:
+            word = trimmed(np.ascontiguousarray(sound), samplerate)
+        except UserError as error:
+            self.says.setText(str(error))
+            self._complained = True
+            return
+        self._complained = False
+        take = Take(word, samplerate, self._theme)
+        take.drop.clicked.connect(partial(self._drop, take))
+        self.takes.append(take)
+        self._takes.column.insertWidget(self._takes.column.count() - 1, take)
+        self._show_step()
+
+    def _drop(self, take: Take) -> None:
+        self.takes.remove(take)
+        take.deleteLater()
+        self._show_step()
+
+    _complained = False
+
+    def _show_step(self) -> None:
+        """Say what comes next."""
+        count, listening = len(self.takes), self.session.state == words.LISTENING
+        self.record.setEnabled(listening and count < MOST)
+        self.learn.setEnabled(count >= ENOUGH and bool(self.name.text().strip()) and not self._busy)
+        if self.learnt or self._busy or self._since or self._complained:
+            return
+        if not listening:
+            text = f"Waiting for the microphone: {self.session.sentence}."
+        elif not self.name.text().strip():
+            text = "Type the word. Then you say it three times."
+        elif count < ENOUGH:
+            word = self.name.text().strip()
+            text = f"Press Record, then say “{word}”. Take {count + 1} of {ENOUGH}."
+        elif count < MOST:
+            text = "Enough to learn it. Two more takes, said differently, make it surer."
+        else:
+            text = "That is plenty. Learn it now."
+        self.says.setText(text)
+
+    # Learning.
+
+    _busy = False
+
+    def begin_learning(self) -> None:
+        """Learn the word from the takes, in another thread, and listen for it."""
+        word = self.name.text().strip()
+        takes = list(self.takes)
+        rate = self.session.kept.false_accepts
+        self._busy = True
+        self._complained = False
+        self.learn.setEnabled(False)
+        self.says.setText("Learning…")
+
+        def work() -> CustomWord:
+            from app import enrolment  # which takes a while to load
+
+            with tempfile.TemporaryDirectory() as folder:
+                paths = []
+                for number, take in enumerate(takes):
+                    path = Path(folder) / f"take {number + 1}.wav"
+                    soundfile.write(path, take.sound, round(take.samplerate), subtype="FLOAT")
+                    paths.append(path)
+                learnt = enrolment.learn(word, paths, SpotterModel(), rate)
+                enrolment.save(learnt, paths)
+                return learnt
+
+        aside(self, work, partial(self._on_learnt, takes), self._on_failed)
+
+    def _on_learnt(self, takes: list[Take], learnt: CustomWord) -> None:
+        self._busy = False
+        self.learnt = learnt
+        for take, likeness in zip(takes, learnt.agreement, strict=True):
+            take.judge(likeness)
+        others = [w for w in self.session.custom if w.word != learnt.word]
+        self._heard = 0
+        self.session.keep(spot=True)
+        self.session.set_custom([*others, learnt])
+        self.says.setText(f"Try it: say “{learnt.word}”.")
+        self.outcome.setText("Not heard yet")
+        self.learn.setText("Learn again")
+        self.learn.setEnabled(True)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._busy = False
+        self._complained = True
+        self.says.setText(f"{error}.".replace("..", "."))
+        self._show_step()
+
+    def _on_keyword(self, event: KeywordEvent) -> None:
+        if self.learnt and event.keyword == self.learnt.word:
+            self._heard += 1
+            times = "once" if self._heard == 1 else f"{self._heard} times"
+            self.outcome.setText(f"✓ Heard {times}, likeness {event.score:.2f}")
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Leave the microphone as it was found, unless a word was learnt."""
+        self._timer.stop()
+        if self._began_listening and not self.learnt:
+            self.session.stop()
+        super().closeEvent(event)
+
+
+def load_words() -> list[CustomWord]:
+    """All custom words there are, learnt again if another spotter came since."""
+    from app import enrolment
+
+    return enrolment.load_all(SpotterModel())

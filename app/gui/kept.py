@@ -1,0 +1,102 @@
+"""What the window remembers from one day to the next, in the file of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from app import config
+from app.errors import UserError
+from app.live.settings import EngineSettings
+from app.spotter import Sensitivity
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Plain values; those that nobody has chosen are as here."""
+
+    input: str = ""  #: device by name; empty: the system's default
+    output: str = ""
+    virtual_mic: bool = False
+    preset: str = "live"
+    limit_db: float = -1.0  #: below 0: no limit
+    block_ms: float = 10.0
+    spot: bool = True
+    false_accepts: float = 1.0  #: per hour, for every word
+    false_accepts_of: Mapping[str, float] = field(default_factory=dict)  #: for some words
+    theme: str = "system"
+    listening: bool = False  #: start listening when the window opens
+    welcomed: bool = False
+    folder: str = ""  #: where recordings go; empty: the folder for music, or home
+    record: str = "clean"
+    clean_to: str = ""  #: where cleaned files go; empty: beside the file
+    run: list[str] = field(default_factory=list)  #: programs, WORD=COMMAND or COMMAND
+    events: str = ""
+    websocket: str = ""
+    token: str = ""
+    osc: str = ""
+    mqtt: str = ""
+    frequency_scale: str = "ear"
+    width: int = 1280
+    height: int = 800
+    tab: int = 0
+
+    @classmethod
+    def load(cls) -> Kept:
+        """From the file of settings; what makes no sense there is left out.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read.
+        """
+        content = config.window()
+        known = {f.name: f for f in fields(cls)}
+        usual = cls()
+        sound = {
+            name: value
+            for name, value in content.items()
+            if name in known and _alike(value, getattr(usual, name))
+        }
+        return cls(**sound)
+
+    def save(self) -> None:
+        """Into the file of settings, as far as it differs from what is usual."""
+        usual = asdict(Kept())
+        config.keep_window({k: v for k, v in asdict(self).items() if v != usual[k]})
+
+    def engine_settings(self) -> EngineSettings:
+        """What an engine is to do; custom words are added by whoever knows them."""
+        return EngineSettings(
+            input_name=self.input or None,
+            output_name=None if self.virtual_mic else self.output or None,
+            virtual_mic=self.virtual_mic, preset=self.preset, block_s=self.block_ms / 1000,
+            limit_db=None if self.limit_db < 0 else self.limit_db, spot=self.spot,
+            sensitivity=Sensitivity(self.false_accepts, dict(self.false_accepts_of)),
+        )  # fmt: skip
+
+    def with_(self, **changes: Any) -> Kept:
+        """A copy with other values."""
+        return replace(self, **changes)
+
+
+def _alike(value: Any, usual: Any) -> bool:
+    if isinstance(usual, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(usual, Mapping):
+        return isinstance(value, Mapping)
+    return type(value) is type(usual) or (isinstance(usual, list) and isinstance(value, list))
+
+
+def music_folder() -> Path:
+    """Where recordings go if nobody says otherwise."""
+    import platformdirs
+
+    with suppress(OSError, UserError):
+        folder = platformdirs.user_music_path()
+        if folder.is_dir():
+            return folder
+    return Path.home()

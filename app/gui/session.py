@@ -1,0 +1,345 @@
+"""What the window works on: the engine, a file that is played, recordings, actions, settings."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PyQt6.QtCore import QObject, pyqtSignal
+
+from app.actions import Worker, makers, start_all
+from app.custom_words import CustomWord
+from app.errors import UserError
+from app.gui.kept import Kept, music_folder
+from app.live import settings as words
+from app.live.board import Board
+from app.live.process import EngineProcess
+from app.live.recorder import Recorder, save_last
+from app.live.settings import Message
+from app.spotter import KeywordEvent
+
+if TYPE_CHECKING:
+    from app.live.player import FilePlayer
+
+#: Sound that one key saves, s.
+SAVED_S = 30.0
+
+
+class Session(QObject):
+    """Everything but the picture; needs :meth:`tick` a few times a second.
+
+    Parameters
+    ----------
+    kept
+        Settings to begin with.
+    """
+
+    state_changed = pyqtSignal(str, str)  #: state and sentence
+    keyword_heard = pyqtSignal(object)  #: KeywordEvent
+    warned = pyqtSignal(str, str)  #: sentence, and what it is about
+    noted = pyqtSignal(str)  #: a sentence that asks for nothing
+    source_changed = pyqtSignal()  #: a file instead of the microphone, or the other way round
+    changed = pyqtSignal()  #: some setting
+    recording_changed = pyqtSignal(bool)
+    words_changed = pyqtSignal()  #: custom words
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self.kept = kept
+        self.custom: tuple[CustomWord, ...] = ()
+        self.engine: EngineProcess | None = None
+        self.player: FilePlayer | None = None
+        self.recorder: Recorder | None = None
+        self.bypass = False
+        self.state, self.sentence = words.STOPPED, "not listening"
+        self.facts: dict[str, Any] = {}  #: of the last "listening"
+        self.restarts = 0
+        self._workers: list[Worker] = []
+        self._told: list[tuple[str, str]] = []  # from other threads
+        self._closing: list[threading.Thread] = []
+
+    # Sources.
+
+    @property
+    def source(self) -> EngineProcess | FilePlayer | None:
+        """What is shown: the file that is played, or else the engine."""
+        return self.player or self.engine
+
+    @property
+    def board(self) -> Board | None:
+        """What to look at now."""
+        return self.source.board if self.source else None
+
+    @property
+    def listening(self) -> bool:
+        """Whether the engine is meant to run."""
+        return self.engine is not None
+
+    def start(self) -> None:
+        """Listen to the microphone."""
+        if self.engine:
+            return
+        settings = self._settings()
+        try:
+            engine = EngineProcess(settings)
+            engine.start()
+        except (UserError, OSError) as error:
+            self.warned.emit(str(error), "settings")
+            return
+        self.engine = engine
+        self._become(words.LOADING, "loading models and opening devices")
+        self.keep(listening=True, welcomed=True)
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        if not self.engine:
+            return
+        self.end_recording()
+        engine, self.engine = self.engine, None
+        thread = threading.Thread(target=engine.close, name="closing engine")
+        thread.start()  # may take a moment
+        self._closing.append(thread)
+        self.facts = {}
+        self._become(words.STOPPED, "not listening")
+        self.keep(listening=False)
+
+    def toggle(self) -> None:
+        """Start or stop; play on or pause while a file is played."""
+        if self.player:
+            self.player.pause(not self.player.paused or self.player.at_end)
+            if self.player.at_end:
+                self.player.pause(False)
+        elif self.engine:
+            self.stop()
+        else:
+            self.start()
+
+    def play(self, path: Path) -> None:
+        """Play a file through the pipeline.
+
+        Raises
+        ------
+        UserError
+            If it cannot be read.
+        """
+        from app.live.player import FilePlayer
+
+        player = FilePlayer(path, self._settings())
+        self.end_playing()
+        self.player = player
+        player.start()
+        self.keep(welcomed=True)
+        self.source_changed.emit()
+
+    def end_playing(self) -> None:
+        """Back to the microphone."""
+        if self.player:
+            player, self.player = self.player, None
+            player.close()
+            self.source_changed.emit()
+
+    def close(self) -> None:
+        """End everything and wait for that."""
+        self.end_recording()
+        self.end_playing()
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+        if self.engine:
+            self.engine.close()
+            self.engine = None
+        for thread in self._closing:
+            thread.join()
+        self._save()
+
+    # Settings.
+
+    def _settings(self) -> Any:
+        from dataclasses import replace
+
+        settings = self.kept.engine_settings()
+        return replace(settings, bypass=self.bypass, custom=self._usable_custom())
+
+    def _usable_custom(self) -> tuple[CustomWord, ...]:
+        return self.custom if self.kept.spot else ()
+
+    def keep(self, **changes: Any) -> None:
+        """Remember values, and let whoever runs follow them."""
+        before, self.kept = self.kept, self.kept.with_(**changes)
+        if self.kept == before:
+            return
+        old, new = before.engine_settings(), self.kept.engine_settings()
+        altered = {
+            name: getattr(new, name)
+            for name in new.__dataclass_fields__
+            if getattr(new, name) != getattr(old, name)
+        }
+        if "spot" in altered:
+            altered["custom"] = self._usable_custom()
+        if altered:
+            self._change(**altered)
+        self.changed.emit()
+
+    def set_bypass(self, bypass: bool) -> None:
+        """The sound as it came, or cleaned; never remembered."""
+        self.bypass = bypass
+        self._change(bypass=bypass)
+        self.changed.emit()
+
+    def set_custom(self, custom: Sequence[CustomWord]) -> None:
+        """Listen for other custom words."""
+        self.custom = tuple(custom)
+        known = {w.word for w in custom}
+        self._change(custom=self._usable_custom())
+        self.words_changed.emit()
+        self.known_words = known
+
+    def _change(self, **changes: Any) -> None:
+        for runs in (self.engine, self.player):
+            if runs:
+                try:
+                    runs.change(**changes)
+                except UserError as error:
+                    self.warned.emit(str(error), "settings")
+
+    def _save(self) -> None:
+        with suppress(UserError):
+            self.kept.save()
+
+    # Actions.
+
+    def start_actions(self) -> str:
+        """Begin what keywords set off, in place of what did so before; returns where clients go.
+
+        Raises
+        ------
+        UserError
+            If one of them cannot be made.
+        """
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+        kept = self.kept
+        if kept.websocket and not kept.token:
+            self.keep(token=secrets.token_urlsafe(16))
+            kept = self.kept
+        asked = makers(
+            self.words(), events=Path(kept.events) if kept.events else None, commands=kept.run,
+            websocket=kept.websocket or None, token=kept.token, osc=kept.osc or None,
+            mqtt=kept.mqtt or None,
+        )  # fmt: skip
+        self._workers = start_all(asked, lambda text: self._told.append((text, "actions")))
+        return f"?token={kept.token}" if kept.websocket else ""
+
+    def words(self) -> list[str]:
+        """All that are listened for, by the board or as shipped."""
+        from app.sessions import SpotterModel
+
+        if self.board and self.board.facts["words"]:
+            return list(self.board.facts["words"])
+        return [*SpotterModel().words, *(word.word for word in self.custom)]
+
+    # Recording.
+
+    @property
+    def folder(self) -> Path:
+        """Where recordings go."""
+        return Path(self.kept.folder) if self.kept.folder else music_folder()
+
+    def toggle_recording(self) -> None:
+        """Begin to record, or end it."""
+        if self.recorder:
+            self.end_recording()
+            return
+        if not self.engine or not self.engine.board:
+            self.noted.emit("Nothing is heard yet: start listening before recording.")
+            return
+        path = self._new_name("recording")
+        try:
+            self.recorder = Recorder(
+                self.engine, path, self.kept.record,
+                lambda text: self._told.append((text, "recording")),
+            )  # fmt: skip
+        except (UserError, OSError) as error:
+            self.warned.emit(str(error), "recording")
+            return
+        self.noted.emit(f"Recording to {path}")
+        self.recording_changed.emit(True)
+
+    def end_recording(self) -> None:
+        """Write what is left."""
+        if self.recorder:
+            recorder, self.recorder = self.recorder, None
+            recorder.close()
+            self.noted.emit(f"Recorded {recorder.path}")
+            self.recording_changed.emit(False)
+
+    def save_last(self) -> None:
+        """Save the last 30 s that were heard."""
+        if not self.board:
+            self.noted.emit("Nothing is heard yet, so there is nothing to save.")
+            return
+        path = self._new_name("last 30 s")
+        try:
+            seconds = save_last(self.board, path, SAVED_S, self.kept.record)
+        except (UserError, OSError) as error:
+            self.warned.emit(str(error), "recording")
+            return
+        self.noted.emit(f"Saved {seconds:.0f} s to {path}")
+
+    def _new_name(self, what: str) -> Path:
+        stamp = time.strftime("%Y-%m-%d %H.%M.%S")
+        names = (f"{stamp} {what}{end}.flac" for end in ("", *(f" {n}" for n in range(2, 1000))))
+        return next(self.folder / name for name in names if not (self.folder / name).exists())
+
+    # What is told.
+
+    def tick(self) -> None:
+        """Pass on what engine, player and actions have told."""
+        while self._told:
+            self.warned.emit(*self._told.pop(0))
+        self._closing = [thread for thread in self._closing if thread.is_alive()]
+        if self.engine:
+            for message in self.engine.messages():
+                self._on_message(message)
+        if self.player:
+            for message in self.player.messages():
+                self._on_player_message(message)
+
+    def _on_message(self, message: Message) -> None:
+        facts = dict(message.facts)
+        if message.kind == words.STATE:
+            self.restarts += bool(facts.get("died"))
+            if facts["state"] == words.LISTENING:
+                self.facts = facts
+            if facts["state"] == words.STOPPED and self.engine:
+                self.engine.close()
+                self.engine = None
+            self._become(facts["state"], message.text)
+        elif message.kind == words.KEYWORD:
+            event = KeywordEvent(**facts)
+            for worker in self._workers:
+                worker.put(event)
+            if not self.player:
+                self.keyword_heard.emit(event)
+        else:
+            self.warned.emit(message.text, str(facts.get("about", message.kind)))
+
+    def _on_player_message(self, message: Message) -> None:
+        facts = dict(message.facts)
+        if message.kind == words.KEYWORD:
+            self.keyword_heard.emit(KeywordEvent(**facts))
+        elif message.kind == words.NOTE:
+            self.noted.emit(message.text)
+        elif facts.get("failed"):
+            self.end_playing()
+            self.warned.emit(message.text, "file")
+
+    def _become(self, state: str, sentence: str) -> None:
+        self.state, self.sentence = state, sentence
+        self.state_changed.emit(state, sentence)

@@ -1,0 +1,39 @@
+"""A board as an engine leaves it after the demo recording: for views without a device.
+
+``python -m app.gui.snapshot snapshot.npz``, then
+``python -m app.gui.views.resonogram snapshot.npz``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from app.live.board import Board
+from app.live.processor import Processor, board_facts
+from app.pipeline import Pipeline
+from app.sessions import DenoiserModel, SpotterModel
+from assets import DEMO
+
+#: A moment of the demo recording in which somebody speaks, s.
+END_S = 8.3
+
+
+def demo_board(end_s: float = END_S, preset: str = "live") -> Board:
+    """The board after the first ``end_s`` of the demo recording."""
+    sound, samplerate = soundfile.read(DEMO, dtype="float32")
+    pipeline = Pipeline(samplerate, denoiser=DenoiserModel.preset(preset), spotter=SpotterModel())
+    board = Board(board_facts(pipeline, kept_s=30.0))
+    processor = Processor(pipeline, board, clock=lambda: 0.0)  # never too late
+    block = round(0.01 * samplerate)
+    played = np.empty(block, np.float32)
+    for start in range(0, round(end_s * samplerate) - block, block):
+        processor.process(sound[start : start + block], played)
+    return board
+
+
+if __name__ == "__main__":
+    demo_board().save(Path(sys.argv[1]))

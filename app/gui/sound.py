@@ -1,0 +1,434 @@
+"""The panel for sound: devices, cleaning, keywords, what they set off, recordings."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+
+from PyQt6.QtCore import QSignalBlocker, Qt, pyqtSignal
+from PyQt6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import devices, pulse
+from app.devices import Device
+from app.errors import UserError
+from app.gui.session import Session
+from app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
+
+#: Right end of the slider for the limit, dB; beyond it there is none.
+MOST_DB = 40
+#: Ends of the sliders for false alarms per hour, and their steps.
+RATES = (0.1, 10.0)
+RATE_STEPS = 40
+DEFAULT = "System's default"
+
+
+class SoundPanel(Scrolled):
+    """Everything that can be chosen, most needed first."""
+
+    teach_wanted = pyqtSignal()
+    theme_chosen = pyqtSignal(str)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setAccessibleName("Sound settings")
+        self._list: list[Device] = []
+        self._looking = False
+        self._add_devices()
+        self._add_cleaning()
+        self._add_keywords()
+        self._add_actions()
+        self._add_recording()
+        self._add_looks()
+        self.column.addStretch(1)
+        session.changed.connect(self.show_settings)
+        session.words_changed.connect(self._show_words)
+        self._watch: pulse.Watch | None = None
+        self.show_settings()
+
+    # Devices.
+
+    def _add_devices(self) -> None:
+        self.column.addWidget(label("Devices", "heading"))
+        self.input, self.output = QComboBox(), QComboBox()
+        for box, name in ((self.input, "Microphone"), (self.output, "Plays into")):
+            box.setAccessibleName(name)
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(12)
+            self.column.addWidget(QLabel(name))
+            self.column.addWidget(box)
+        self.input.activated.connect(lambda _: self._choose_device("input", self.input))
+        self.output.activated.connect(lambda _: self._choose_device("output", self.output))
+        self.virtual_mic = QCheckBox("Be a microphone for other programs")
+        self.virtual_mic.setToolTip(
+            "Calls and recorders can then choose the microphone “Resonance”. Key M"
+        )
+        self.virtual_mic.clicked.connect(lambda on: self.session.keep(virtual_mic=on))
+        self.refresh = button("Look for devices", self.look_for_devices_again, "Key F5")
+        self.column.addWidget(self.virtual_mic)
+        self._virtual_text = label("", "muted")
+        self.column.addWidget(self._virtual_text)
+        self.column.addLayout(row(self.refresh, 1))
+
+    def watch(self) -> None:
+        """Look now, and whenever the sound server tells of changes."""
+        self.look_for_devices()
+        if self._watch is None:
+            # The thread may tell a last time after the panel is gone: this lives as long as it.
+            bell = Bell()
+            bell.rung.connect(self._on_bell)
+            self._watch = pulse.Watch(bell.ring)
+
+    def _on_bell(self) -> None:
+        self.look_for_devices()
+
+    def close_watch(self) -> None:
+        """Look no longer."""
+        if self._watch:
+            self._watch.close()
+
+    def look_for_devices_again(self) -> None:
+        """Also for those that PortAudio did not know at its start."""
+        self.look_for_devices(anew=self.session.player is None)
+
+    def look_for_devices(self, anew: bool = False) -> None:
+        """Ask which devices there are, without waiting for the answer."""
+        if self._looking:
+            return
+        self._looking = True
+        self.refresh.setEnabled(False)
+
+        def look() -> list[Device]:
+            if anew:
+                devices.refresh()
+            return devices.list_devices()
+
+        aside(self, look, self._show_devices, self._no_devices)
+
+    def _no_devices(self, error: Exception) -> None:
+        self._show_devices([])
+        self.session.warned.emit(str(error), "devices")
+
+    def _show_devices(self, found: list[Device]) -> None:
+        self._looking = False
+        self.refresh.setEnabled(True)
+        self._list = found
+        for box, kind, chosen in (
+            (self.input, "input", self.session.kept.input),
+            (self.output, "output", self.session.kept.output),
+        ):
+            names = _names(found, kind)
+            with QSignalBlocker(box):
+                box.clear()
+                box.addItem(DEFAULT, "")
+                for name in names:
+                    box.addItem(name, name)
+                if chosen and chosen not in names:
+                    box.addItem(f"{chosen} (not there)", chosen)
+                box.setCurrentIndex(max(0, box.findData(chosen)))
+        self.show_settings()
+
+    def _choose_device(self, kind: str, box: QComboBox) -> None:
+        self.session.keep(**{kind: box.currentData()})
+
+    # Cleaning.
+
+    def _add_cleaning(self) -> None:
+        self.column.addWidget(label("Cleaning", "heading"))
+        self.preset = Choice("Preset", (
+            ("live", "Live", "No delay at all"),
+            ("studio", "Studio", "Cleans deeper, hears 20 ms ahead"),
+        ))  # fmt: skip
+        self.preset.chosen.connect(lambda name: self.session.keep(preset=name))
+        self._preset_text = label("", "muted")
+        self.column.addLayout(row(self.preset, 1))
+        self.column.addWidget(self._preset_text)
+        self._limit_text = label("")
+        self.limit = _slider("Largest attenuation in dB", 0, MOST_DB + 1)
+        self.limit.valueChanged.connect(self._choose_limit)
+        self.column.addWidget(self._limit_text)
+        self.column.addWidget(self.limit)
+
+    def _choose_limit(self, db: int) -> None:
+        self.session.keep(limit_db=-1.0 if db > MOST_DB else float(db))
+
+    # Keywords.
+
+    def _add_keywords(self) -> None:
+        self.column.addWidget(label("Keywords", "heading"))
+        self.spot = QCheckBox("Listen for keywords")
+        self.spot.clicked.connect(lambda on: self.session.keep(spot=on))
+        self.column.addWidget(self.spot)
+        self._rate_text = label("")
+        self.rate = _slider("False alarms per hour", 0, RATE_STEPS)
+        self.rate.valueChanged.connect(self._choose_rate)
+        self.column.addWidget(self._rate_text)
+        self.column.addWidget(self.rate)
+        self.each = button("Word by word…", self._toggle_each, "Another sensitivity for one word")
+        self.each.setCheckable(True)
+        self.teach = button("Teach a word…", self.teach_wanted.emit, "Key E")
+        self.column.addLayout(row(self.teach, self.each, 1))
+        self._each = QWidget()
+        self._each_grid = QGridLayout(self._each)
+        self._each_grid.setContentsMargins(0, 0, 0, 0)
+        self._each.hide()
+        self.column.addWidget(self._each)
+        self._custom = QWidget()
+        self._custom_column = QVBoxLayout(self._custom)
+        self._custom_column.setContentsMargins(0, 0, 0, 0)
+        self.column.addWidget(self._custom)
+        self._show_words()
+
+    def _choose_rate(self, step: int) -> None:
+        self.session.keep(false_accepts=rate_of(step))
+
+    def _toggle_each(self) -> None:
+        shown = self.each.isChecked()
+        if shown:
+            self._fill_each()
+        self._each.setVisible(shown)
+
+    def _fill_each(self) -> None:
+        _empty(self._each_grid)
+        kept = self.session.kept
+        for number, word in enumerate(self.session.words()):
+            slider = _slider(f"False alarms per hour of {word}", 0, RATE_STEPS)
+            with QSignalBlocker(slider):
+                slider.setValue(step_of(kept.false_accepts_of.get(word, kept.false_accepts)))
+            said = QLabel(_rate_words(kept.false_accepts_of.get(word, kept.false_accepts)))
+            slider.valueChanged.connect(partial(self._choose_rate_of, word, said))
+            for column, widget in enumerate((QLabel(word), slider, said)):
+                self._each_grid.addWidget(widget, number, column)
+
+    def _choose_rate_of(self, word: str, said: QLabel, step: int) -> None:
+        rate = rate_of(step)
+        said.setText(_rate_words(rate))
+        self.session.keep(false_accepts_of={**self.session.kept.false_accepts_of, word: rate})
+
+    def _show_words(self) -> None:
+        _empty(self._custom_column)
+        for learnt in self.session.custom:
+            name = label(f"“{learnt.word}”, your own word")
+            forget = button("Forget", partial(self.forget, learnt.word),
+                            f"Delete “{learnt.word}” and its recordings")  # fmt: skip
+            self._custom_column.addLayout(row(name, forget))
+        if self.each.isChecked():
+            self._fill_each()
+
+    def forget(self, word: str) -> None:
+        """Delete a custom word."""
+        from app import enrolment
+
+        try:
+            enrolment.forget(word)
+        except UserError as error:
+            self.session.warned.emit(str(error), "words")
+        rates = {w: r for w, r in self.session.kept.false_accepts_of.items() if w != word}
+        self.session.keep(false_accepts_of=rates)
+        self.session.set_custom([w for w in self.session.custom if w.word != word])
+
+    # Actions.
+
+    def _add_actions(self) -> None:
+        self.column.addWidget(label("When a word is heard", "heading"))
+        self._commands = QWidget()
+        self._commands_column = QVBoxLayout(self._commands)
+        self._commands_column.setContentsMargins(0, 0, 0, 0)
+        self.column.addWidget(self._commands)
+        for text in self.session.kept.run:
+            self.add_command(text)
+        add = button("Add a program…", self.add_command, "Start a program for a word")
+        self.column.addLayout(row(add, 1))
+        kept = self.session.kept
+        self.fields = {}
+        for name, text, hint in (
+            ("events", "Write to file", "words.jsonl"), ("websocket", "WebSocket", "8765"),
+            ("osc", "OSC", "9000 or HOST:9000"), ("mqtt", "MQTT", "mqtt://broker/home"),
+        ):  # fmt: skip
+            field = QLineEdit(getattr(kept, name))
+            field.setPlaceholderText(hint)
+            field.setAccessibleName(text)
+            field.setClearButtonEnabled(True)
+            self.fields[name] = field
+            self.column.addWidget(QLabel(text))
+            self.column.addWidget(field)
+        self.apply = button("Use these actions", self.apply_actions)
+        self._actions_text = label("", "muted")
+        self.column.addLayout(row(self.apply, 1))
+        self.column.addWidget(self._actions_text)
+
+    def add_command(self, text: str = "") -> None:
+        """A row for a program; ``text`` as on the command line, ``[WORD=]COMMAND``."""
+        word, equals, command = text.partition("=")
+        if not equals:
+            word, command = "", text
+        which, program = QComboBox(), QLineEdit(command)
+        which.setAccessibleName("Word that starts the program")
+        which.addItem("any word", "")
+        for known in self.session.words():
+            which.addItem(known, known)
+        which.setCurrentIndex(max(0, which.findData(word)))
+        program.setPlaceholderText("notify-send heard")
+        program.setAccessibleName("Program to start")
+        line = QWidget()
+        remove = button("✕", line.deleteLater, "Remove this program")
+        remove.setAccessibleName("Remove this program")
+        inner = row(which, program, remove)
+        inner.setContentsMargins(0, 0, 0, 0)
+        line.setLayout(inner)
+        self._commands_column.addWidget(line)
+
+    def commands(self) -> list[str]:
+        """As on the command line."""
+        found = []
+        for number in range(self._commands_column.count()):
+            item = self._commands_column.itemAt(number)
+            line = item.widget() if item else None
+            if line is None:
+                continue
+            which, program = line.findChild(QComboBox), line.findChild(QLineEdit)
+            if which and program and program.text().strip():
+                word, text = which.currentData(), program.text().strip()
+                found.append(f"{word}={text}" if word else text)
+        return found
+
+    def apply_actions(self) -> None:
+        """From now on these."""
+        values = {name: field.text().strip() for name, field in self.fields.items()}
+        self.session.keep(run=self.commands(), **values)
+        try:
+            where = self.session.start_actions()
+        except UserError as error:
+            self._actions_text.setText(str(error))
+            return
+        self._actions_text.setText(f"In use. WebSocket clients add {where}" if where else "In use.")
+
+    # Recordings and looks.
+
+    def _add_recording(self) -> None:
+        self.column.addWidget(label("Recordings", "heading"))
+        self.record = Choice("What is recorded", (
+            ("clean", "Cleaned", "What is played"), ("raw", "As it came", "What is heard"),
+            ("both", "Both", "As it came left, cleaned right"),
+        ))  # fmt: skip
+        self.record.chosen.connect(lambda what: self.session.keep(record=what))
+        self.column.addLayout(row(self.record, 1))
+        self._folder = label("", "muted")
+        self.column.addWidget(self._folder)
+        self.column.addLayout(row(button("Choose folder…", self._choose_folder), 1))
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder for recordings", str(self.session.folder)
+        )
+        if folder:
+            self.session.keep(folder=str(Path(folder)))
+
+    def _add_looks(self) -> None:
+        self.column.addWidget(label("Looks", "heading"))
+        self.theme = Choice("Theme", (
+            ("system", "As the system", ""), ("dark", "Dark", ""), ("light", "Light", ""),
+        ))  # fmt: skip
+        self.theme.chosen.connect(self.theme_chosen.emit)
+        self.column.addLayout(row(self.theme, 1))
+
+    # All.
+
+    def show_settings(self) -> None:
+        """Say what is chosen; also after a key or a message has changed it."""
+        kept = self.session.kept
+        possible = any(d.server_name for d in self._list) or not self._list
+        with QSignalBlocker(self.virtual_mic), QSignalBlocker(self.spot):
+            self.virtual_mic.setChecked(kept.virtual_mic)
+            self.spot.setChecked(kept.spot)
+        self.virtual_mic.setEnabled(possible or kept.virtual_mic)
+        self.output.setEnabled(not kept.virtual_mic)
+        self._virtual_text.setText(_virtual_words(kept.virtual_mic, possible))
+        self.preset.set_value(kept.preset)
+        self._preset_text.setText(
+            "Cleans deeper, because it hears 20 ms ahead."
+            if kept.preset == "studio"
+            else "Without any delay of its own."
+        )
+        no_limit = kept.limit_db < 0
+        self._limit_text.setText(
+            "Takes away as much as it can"
+            if no_limit
+            else f"Takes away at most {kept.limit_db:.0f} dB"
+        )
+        with QSignalBlocker(self.limit), QSignalBlocker(self.rate):
+            self.limit.setValue(MOST_DB + 1 if no_limit else round(kept.limit_db))
+            self.rate.setValue(step_of(kept.false_accepts))
+        self._rate_text.setText(f"False alarms: {_rate_words(kept.false_accepts)}")
+        for widget in (self.rate, self.each):
+            widget.setEnabled(kept.spot)
+        self.record.set_value(kept.record)
+        self.theme.set_value(kept.theme)
+        self._folder.setText(f"Go to {self.session.folder}")
+
+
+def rate_of(step: int) -> float:
+    """False alarms per hour at a step of the slider."""
+    low, high = (math.log(rate) for rate in RATES)
+    return round(math.exp(low + (high - low) * step / RATE_STEPS), 2)
+
+
+def step_of(rate: float) -> int:
+    """The slider's step that is nearest."""
+    low, high = (math.log(r) for r in RATES)
+    return round(RATE_STEPS * (math.log(max(rate, RATES[0])) - low) / (high - low))
+
+
+def _rate_words(rate: float) -> str:
+    if rate < 1:
+        return f"one in {1 / rate:.0f} hours"
+    return "one an hour" if rate < 1.05 else f"{rate:.1f} an hour"
+
+
+def _virtual_words(on: bool, possible: bool) -> str:
+    if on:
+        return "Choose “Resonance microphone” in your call. You do not hear yourself."
+    if possible:
+        return "Off: you hear the cleaned sound yourself. Use headphones."
+    return "Needs PulseAudio or PipeWire; elsewhere choose a loopback device such as BlackHole."
+
+
+def _names(found: list[Device], kind: str) -> list[str]:
+    """Names to choose from: the sound server's own if it has any, else all of PortAudio's."""
+    usable = [d for d in found if (d.inputs if kind == "input" else d.outputs)]
+    served = [d for d in usable if d.server_name]
+    return list(dict.fromkeys(d.name for d in served or usable))
+
+
+def _slider(name: str, low: int, high: int) -> QSlider:
+    made = QSlider(Qt.Orientation.Horizontal)
+    made.setRange(low, high)
+    made.setAccessibleName(name)
+    return made
+
+
+def _empty(layout: QVBoxLayout | QGridLayout) -> None:
+    while layout.count():
+        item = layout.takeAt(0)
+        assert item is not None  # an empty layout is false
+        inner, widget = item.layout(), item.widget()
+        while inner is not None and inner.count():
+            part = inner.takeAt(0)
+            child = part.widget() if part is not None else None
+            if child is not None:
+                child.deleteLater()
+        if widget:
+            widget.deleteLater()

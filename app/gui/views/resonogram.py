@@ -1,0 +1,552 @@
+"""The resonogram: how loud every oscillator rings over time, as heard above, as played below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
+from PyQt6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PyQt6.QtWidgets import QLabel, QVBoxLayout
+
+from app.gui import theme as themes
+from app.gui.frames import Frame
+from app.gui.theme import Theme
+from app.gui.views.scroll import Scroll
+from app.gui.views.view import View, run_alone
+from dsp.bank import OscillatorBank
+
+#: Hops that are kept: 32 s.
+KEPT = 4000
+#: Rows of a picture: the levels between oscillators are interpolated.
+ROWS = 256
+#: Levels are kept as whole numbers: 0 is the first of these, 255 the second, dBFS.
+FLOOR_DB, TOP_DB = -96.0, 0.0
+#: What the colours span, dBFS.
+SHOWN_DB = (-78.0, -18.0)
+#: What the colours of a difference span, dB.
+SHOWN_DIFFERENCE_DB = 40.0
+#: Frequencies that axes name, Hz.
+NAMED_HZ = (50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 7000)
+
+#: Room below each picture, pixels.
+_BELOW = (6, 34)
+
+#: Scales of the frequency axis, and what the lower picture shows.
+EAR, LINEAR = "ear", "linear"
+CLEANED, DIFFERENCE, PHASE = "cleaned", "difference", "phase"
+
+Bytes = NDArray[np.uint8]
+
+
+class History:
+    """The last hops of all oscillators, as small whole numbers [hops, oscillators]."""
+
+    def __init__(self, oscillators: int) -> None:
+        self.heard, self.played, self.phase = (
+            np.zeros((KEPT, oscillators), np.uint8) for _ in range(3)
+        )
+        self.end = 0  #: number of the column after the newest
+
+    def add(self, frame: Frame) -> NDArray[np.intp]:
+        """Take a frame's columns in; returns the places that changed."""
+        columns = frame.columns
+        skipped = np.arange(max(self.end, frame.first_column - KEPT), frame.first_column) % KEPT
+        self.heard[skipped] = self.played[skipped] = self.phase[skipped] = 0
+        last = min(KEPT, len(columns.heard))
+        places = np.arange(frame.last_column - last, frame.last_column) % KEPT
+        if last:
+            self.heard[places] = _levels(columns.heard[-last:])
+            self.played[places] = _levels(columns.played[-last:])
+            turns = columns.phase[-last:] / (2 * np.pi) + 0.5
+            self.phase[places] = np.clip(255.0 * turns, 0, 255).astype(np.uint8)
+        self.end = frame.last_column
+        return np.concatenate([skipped, places])
+
+    def copy(self) -> History:
+        """As it is now."""
+        other = History(self.heard.shape[1])
+        other.heard[:], other.played[:], other.phase[:] = self.heard, self.played, self.phase
+        other.end = self.end
+        return other
+
+
+def _levels(power: NDArray[np.float32]) -> Bytes:
+    db = 10.0 * np.log10(power + 1e-12)
+    scaled = (db - FLOOR_DB) * (255.0 / (TOP_DB - FLOOR_DB))
+    return np.asarray(np.clip(scaled, 0, 255).astype(np.uint8))
+
+
+def level_db(level: int) -> float:
+    """Level in dBFS of a kept number."""
+    return FLOOR_DB + level * (TOP_DB - FLOOR_DB) / 255.0
+
+
+class Scale:
+    """Which oscillators a picture shows, in which order, and where a frequency lies in it."""
+
+    def __init__(self, bank: OscillatorBank, carriers: NDArray[np.bool_], name: str) -> None:
+        wanted = carriers if name == EAR or carriers.all() else ~carriers
+        order = np.argsort(bank.f0_hz[wanted])
+        self.oscillators = np.flatnonzero(wanted)[order]
+        self.f0_hz = bank.f0_hz[self.oscillators]
+        places = np.linspace(len(self.oscillators) - 1, 0, ROWS)  # the highest stands on top
+        self._below = np.minimum(places.astype(int), len(self.oscillators) - 2)
+        self._share = (places - self._below).astype(np.float32)[:, None]
+        self._nearest = np.round(places).astype(int)
+
+    def spread(self, values: Bytes) -> NDArray[np.float32]:
+        """Rows [ROWS, hops] of levels [hops, oscillators]."""
+        mine = values[:, self.oscillators].T.astype(np.float32)
+        low = mine[self._below]
+        return np.asarray(low + self._share * (mine[self._below + 1] - low))
+
+    def nearest(self, values: Bytes) -> Bytes:
+        """Rows [ROWS, hops], nothing between two oscillators: for phases."""
+        return np.asarray(values[:, self.oscillators].T[self._nearest])
+
+    def place(self, hz: float) -> float:
+        """Height of a frequency in the picture, 0 … 1."""
+        at = np.interp(hz, self.f0_hz, np.arange(len(self.f0_hz)))
+        return float(at / (len(self.f0_hz) - 1))
+
+    def oscillator(self, place: float) -> int:
+        """Number of the oscillator at a height of 0 … 1."""
+        at = round(np.clip(place, 0.0, 1.0) * (len(self.oscillators) - 1))
+        return int(self.oscillators[at])
+
+
+class Picture(pg.GraphicsObject):  # type: ignore[misc]
+    """A history as an image that scrolls; pixels are written in place, a column per hop.
+
+    Its x axis is in seconds, 0 being now; its y axis goes from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scroll = Scroll(ROWS, KEPT)
+        self.end, self.hop_s, self.paints = 0, 0.008, 0
+        self.marks: list[tuple[float, str]] = []  #: column and word
+        self.theme = themes.DARK
+        self.caption = ""
+
+    def boundingRect(self) -> QRectF:  # noqa: N802 (Qt's name)
+        """All that is kept."""
+        return QRectF(-KEPT * self.hop_s, 0.0, KEPT * self.hop_s, 1.0)
+
+    def paint(self, painter: QPainter, *_: Any) -> None:
+        """Draw the part that can be seen, in one or two pieces, without smoothing."""
+        self.paints += 1
+        seen = self.viewRect().intersected(self.boundingRect())
+        if seen.isEmpty():
+            return
+        transform = painter.transform()
+        painter.save()
+        painter.resetTransform()
+        self.scroll.draw(
+            painter, transform.mapRect(seen), self.end,
+            (seen.left() / self.hop_s, seen.right() / self.hop_s),
+            ((1.0 - seen.bottom()) * ROWS, seen.height() * ROWS),
+        )  # fmt: skip
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._draw_marks(painter, transform, seen)
+        corner = transform.map(QPointF(seen.left(), seen.top()))
+        self._label(painter, QPointF(corner.x() + 8, corner.y() - 30), self.caption,
+                    self.theme.surface, self.theme.text)  # fmt: skip
+        painter.restore()
+
+    def _draw_marks(self, painter: QPainter, transform: Any, seen: QRectF) -> None:
+        """A line and the word for each keyword that can be seen."""
+        for column, word in self.marks:
+            at_s = (column - self.end) * self.hop_s
+            if not seen.left() <= at_s <= seen.right():
+                continue
+            above = transform.map(QPointF(at_s, seen.bottom()))
+            painter.setPen(themes.with_alpha(self.theme.text, 0.55))
+            painter.drawLine(above, transform.map(QPointF(at_s, seen.top())))
+            half = QFontMetricsF(painter.font()).horizontalAdvance(word) / 2 + 8
+            right = transform.map(QPointF(seen.right(), 0.0)).x() - 2 * half
+            corner = QPointF(max(0.0, min(above.x() - half, right)), above.y() + 6)
+            self._label(painter, corner, word, self.theme.text, self.theme.ground)
+
+    @staticmethod
+    def _label(painter: QPainter, corner: QPointF, text: str, ground: str, ink: str) -> None:
+        metrics = QFontMetricsF(painter.font())
+        box = QRectF(corner.x(), corner.y(), metrics.horizontalAdvance(text) + 16, 24.0)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(ground))
+        painter.drawRoundedRect(box, 12.0, 12.0)
+        painter.setPen(QColor(ink))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+
+class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
+    """Names frequencies where the scale has them."""
+
+    def __init__(self) -> None:
+        super().__init__("left")
+        self.scale_of_view: Scale | None = None
+        self.setWidth(52)
+
+    def tickValues(self, minimum: float, maximum: float, size: float) -> list[Any]:  # noqa: N802
+        """Those that fit, the coarsest first."""
+        if self.scale_of_view is None:
+            return []
+        found: list[float] = []
+        gap = 20.0 / max(size, 1.0) * (maximum - minimum)
+        for hz in (1000, 200, 4000, 500, 2000, 100, *NAMED_HZ):
+            place = self.scale_of_view.place(hz)
+            low, high = self.scale_of_view.f0_hz[[0, -1]]
+            apart = all(abs(place - other) >= gap for other in found)
+            if low <= hz <= high and minimum <= place <= maximum and apart:
+                found.append(place)
+        return [(1.0, sorted(found))]
+
+    def tickStrings(self, values: list[float], *_: Any) -> list[str]:  # noqa: N802 (pyqtgraph's)
+        """In Hz."""
+        assert self.scale_of_view
+        count = len(self.scale_of_view.f0_hz)
+        at = np.array(values) * (count - 1)
+        return [
+            f"{round(hz / 10) * 10:d}" if hz >= 95 else f"{hz:.0f}"
+            for hz in np.interp(at, np.arange(count), self.scale_of_view.f0_hz)
+        ]
+
+
+class Resonogram(View):
+    """Both pictures, with freeze, zoom, pan and a read-out under the pointer."""
+
+    title = "Resonogram"
+    description = (
+        "Loudness of every oscillator over the last seconds: the sound as it came above, "
+        "the cleaned sound below. Keys: F freezes, D shows what was taken away, L changes the "
+        "frequency scale, plus and minus zoom, arrows move, Home returns to now."
+    )
+    #: The read-out under the pointer changed.
+    pointed = pyqtSignal(str)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__(theme)
+        self.frozen = False
+        self.scale_name, self.below, self.upper_phase = EAR, CLEANED, False
+        self._history: History | None = None
+        self._shown: History | None = None  # the history, or a copy of it while frozen
+        self._scale: Scale | None = None
+        self._facts: dict[str, Any] = {}
+        self._follows = True  # the time axis shows one column per pixel up to now
+        self._marks: list[tuple[float, str]] = []
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, False)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._build()
+        self.set_theme(theme)
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        self._graphics = pg.GraphicsLayoutWidget()
+        self._graphics.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._graphics.ci.setContentsMargins(0, 0, 8, 0)
+        self._graphics.ci.setSpacing(6)
+        layout.addWidget(self._graphics, 1)
+        self._pictures, self._plots = [], []
+        for row in range(2):
+            axis = FrequencyAxis()
+            plot = self._graphics.addPlot(row=row, col=0, axisItems={"left": axis})
+            plot.hideButtons()
+            plot.setMenuEnabled(False)
+            picture = Picture()
+            plot.addItem(picture)
+            plot.vb.setLimits(xMin=-KEPT * 0.008, xMax=0.0, yMin=0.0, yMax=1.0, minXRange=0.2,
+                              minYRange=0.05)  # fmt: skip
+            plot.vb.disableAutoRange()
+            plot.setYRange(0.0, 1.0, padding=0)
+            plot.getAxis("bottom").setHeight(_BELOW[row])
+            plot.getAxis("bottom").setStyle(showValues=row == 1, tickLength=-4)
+            plot.vb.sigRangeChangedManually.connect(self._on_moved)
+            self._pictures.append(picture)
+            self._plots.append(plot)
+        self._plots[1].setXLink(self._plots[0])
+        self._plots[1].setYLink(self._plots[0])
+        self._cross = [(pg.InfiniteLine(angle=90), pg.InfiniteLine(angle=0)) for _ in self._plots]
+        for plot, lines in zip(self._plots, self._cross, strict=True):
+            for line in lines:
+                line.hide()
+                plot.addItem(line, ignoreBounds=True)
+        self._readout = QLabel()
+        self._readout.setProperty("role", "muted")
+        self._readout.setWordWrap(True)
+        self._readout.setMinimumHeight(self._readout.fontMetrics().height() + 4)
+        layout.addWidget(self._readout)
+        scene = self._graphics.scene()
+        scene.sigMouseMoved.connect(self._on_pointed)
+        scene.sigMouseClicked.connect(self._on_clicked)
+        self._say_pointed("")
+
+    # Frames.
+
+    def take(self, frame: Frame) -> None:
+        """Add the new columns."""
+        if self._history is None or self._history.heard.shape[1] != len(frame.bank):
+            self._history = self._shown = History(len(frame.bank))
+        if frame.fresh:
+            self._take_board(frame)
+        changed = self._history.add(frame)
+        self._marks += [
+            (frame.column(float(row["time_s"])), str(row["keyword"])) for row in frame.events
+        ]
+        oldest = frame.last_column - KEPT
+        self._marks = [mark for mark in self._marks if mark[0] > oldest]
+        if not self.frozen:
+            self._write(changed)
+            for picture in self._pictures:
+                picture.end = self._history.end
+            self._pictures[0].marks = self._marks
+
+    def _take_board(self, frame: Frame) -> None:
+        carriers = np.array(frame.board.facts["carriers"], dtype=bool)
+        self._facts = {"bank": frame.bank, "carriers": carriers}
+        for picture in self._pictures:
+            picture.hop_s = frame.hop_s
+        self._rescale()
+
+    def _rescale(self) -> None:
+        if not self._facts:
+            return
+        self._scale = Scale(self._facts["bank"], self._facts["carriers"], self.scale_name)
+        for plot in self._plots:
+            axis = plot.getAxis("left")
+            axis.scale_of_view = self._scale
+            axis.picture = None
+            axis.update()
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        """All columns anew: another scale, other colours."""
+        self._write(np.arange(KEPT))
+        self._say_what_is_shown()
+        self.repaint_soon()
+
+    def _write(self, places: NDArray[np.intp]) -> None:
+        if self._scale is None or self._shown is None or not len(places):
+            return
+        heard, played = self._shown.heard[places], self._shown.played[places]
+        upper = self._scale.spread(heard)
+        above = _coloured(upper, themes.amplitude_map(self.theme), *SHOWN_DB)
+        if self.below == PHASE:
+            below = _phases(self._scale.nearest(self._shown.phase[places]), upper, self.theme)
+        elif self.below == DIFFERENCE:
+            taken = np.maximum(upper - self._scale.spread(played), 0.0)
+            taken[upper < _level(SHOWN_DB[0])] = 0.0  # nothing there to be taken
+            scale = (TOP_DB - FLOOR_DB) / 255.0 / SHOWN_DIFFERENCE_DB * 255.0
+            table = themes.difference_map(self.theme)
+            below = table[np.clip(taken * scale, 0, 255).astype(np.uint8)]
+        else:
+            below = _coloured(
+                self._scale.spread(played), themes.amplitude_map(self.theme), *SHOWN_DB
+            )
+        self._pictures[0].scroll.write(places, above)
+        self._pictures[1].scroll.write(places, below)
+
+    def repaint_soon(self) -> None:
+        """Only the pictures: axes stay."""
+        for picture in self._pictures:
+            picture.update()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Nothing of its own: the pictures paint, and count."""
+
+    @property
+    def paints(self) -> int:
+        """How often the upper picture was painted."""
+        return int(self._pictures[0].paints)
+
+    @paints.setter
+    def paints(self, _: int) -> None:
+        """Counted by the picture itself."""
+
+    # What people do.
+
+    def set_frozen(self, frozen: bool) -> None:
+        """Stand still; the sound goes on, and so does the history."""
+        if frozen == self.frozen or self._history is None:
+            return
+        self.frozen = frozen
+        self._shown = self._history.copy() if frozen else self._history
+        for picture in self._pictures:
+            picture.end = self._shown.end
+        self._pictures[0].marks = list(self._marks) if frozen else self._marks
+        self._rewrite()
+
+    def clear(self) -> None:
+        """Forget all that was heard."""
+        self._history = self._shown = None
+        self._marks = []
+        for picture in self._pictures:
+            picture.marks = []
+            picture.scroll.fill(int(themes.amplitude_map(self.theme)[0]))
+        self._facts = {}
+
+    def set_scale(self, name: str) -> None:
+        """Ear: the broad oscillators, spaced like hearing. Linear: the narrow ones, up to 4 kHz."""
+        self.scale_name = name
+        self._rescale()
+
+    def set_lower(self, what: str) -> None:
+        """What the lower picture shows: cleaned, difference or phase."""
+        self.below = what
+        self._rewrite()
+
+    def back_to_now(self) -> None:
+        """Undo zooming and panning."""
+        self._follows = True
+        self._plots[0].setYRange(0.0, 1.0, padding=0)
+        self._fit()
+
+    def zoom(self, factor: float) -> None:
+        """Show ``factor`` times as much time."""
+        low, high = self._plots[0].viewRange()[0]
+        self._follows = False
+        self._plots[0].setXRange(max(high - (high - low) * factor, -KEPT * 0.008), high, padding=0)
+
+    def pan(self, share: float) -> None:
+        """Move by a share of what is seen, to the right if above 0."""
+        low, high = self._plots[0].viewRange()[0]
+        step = min(share * (high - low), -high)
+        step = max(step, -KEPT * 0.008 - low)
+        self._follows = False
+        self._plots[0].setXRange(low + step, high + step, padding=0)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Zoom and move."""
+        assert event
+        keys = {
+            Qt.Key.Key_Plus: lambda: self.zoom(0.7), Qt.Key.Key_Equal: lambda: self.zoom(0.7),
+            Qt.Key.Key_Minus: lambda: self.zoom(1 / 0.7), Qt.Key.Key_Left: lambda: self.pan(-0.2),
+            Qt.Key.Key_Right: lambda: self.pan(0.2), Qt.Key.Key_Home: self.back_to_now,
+        }  # fmt: skip
+        action = keys.get(Qt.Key(event.key()))
+        if action:
+            action()
+        else:
+            super().keyPressEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Keep a column per pixel."""
+        super().resizeEvent(event)
+        rows = self._graphics.ci.layout
+        room = self._graphics.height() - sum(_BELOW) - rows.rowSpacing(0) - 2
+        for number, below in enumerate(_BELOW):
+            rows.setRowFixedHeight(number, max(20.0, room / 2) + below)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._follows:
+            width = max(60.0, self._graphics.width() - 62.0)
+            self._plots[0].setXRange(-min(width, KEPT) * 0.008, 0.0, padding=0)
+
+    def _on_moved(self, *_: Any) -> None:
+        self._follows = False
+
+    def _on_clicked(self, click: Any) -> None:
+        if click.double():
+            self.back_to_now()
+
+    def _on_pointed(self, at: QPointF) -> None:
+        for plot, lines in zip(self._plots, self._cross, strict=True):
+            for line in lines:
+                line.hide()
+            if plot.vb.sceneBoundingRect().contains(at) and self._shown and self._scale:
+                self._read_out(plot.vb.mapSceneToView(at))
+                return
+        self._say_pointed("")
+
+    def _read_out(self, at: QPointF) -> None:
+        assert self._shown
+        assert self._scale
+        for across, along in self._cross:
+            across.setPos(at.x())
+            along.setPos(at.y())
+            across.show()
+            along.show()
+        number = self._scale.oscillator(at.y())
+        ago = round(-at.x() / self._pictures[0].hop_s)
+        place = (self._shown.end - 1 - ago) % KEPT
+        bank: OscillatorBank = self._facts["bank"]
+        heard, played = (
+            level_db(int(levels[place, number]))
+            for levels in (self._shown.heard, self._shown.played)
+        )
+        phase = (self._shown.phase[place, number] / 255.0 - 0.5) * 360.0
+        self._say_pointed(
+            f"{-at.x():.2f} s ago · {bank.f0_hz[number]:.0f} Hz · heard {heard:.0f} dB, "
+            f"played {played:.0f} dB · phase {phase:+.0f}° against its f0 · ζ "
+            f"{bank.damping_ratio[number]:.3f}"
+        )
+
+    def _say_pointed(self, text: str) -> None:
+        hint = "Point at the picture to read it; drag to move, turn the wheel to zoom."
+        self._readout.setText(text or hint)
+        self.pointed.emit(text)
+
+    def _say_what_is_shown(self) -> None:
+        below = {
+            CLEANED: "played", DIFFERENCE: "taken away", PHASE: "phase against the own f0",
+        }[self.below]  # fmt: skip
+        still = " (frozen)" if self.frozen else ""
+        self._pictures[0].caption, self._pictures[1].caption = f"heard{still}", below
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours, also of what is past."""
+        self.theme = theme
+        self._graphics.setBackground(theme.ground)
+        for plot, lines in zip(self._plots, self._cross, strict=True):
+            for name in ("left", "bottom"):
+                axis = plot.getAxis(name)
+                axis.setPen(theme.line)
+                axis.setTextPen(theme.muted)
+            for line in lines:
+                line.setPen(pg.mkPen(themes.with_alpha(theme.text, 0.5)))
+        self._plots[1].setLabel("bottom", "seconds before now", color=theme.muted)
+        for picture in self._pictures:
+            picture.theme = theme
+            picture.scroll.fill(int(themes.amplitude_map(theme)[0]))
+        self._rewrite()
+
+
+def _level(db: float) -> float:
+    return (db - FLOOR_DB) * 255.0 / (TOP_DB - FLOOR_DB)
+
+
+def _coloured(
+    levels: NDArray[np.float32], table: NDArray[np.uint32], low_db: float, high_db: float
+) -> NDArray[np.uint32]:
+    low, high = _level(low_db), _level(high_db)
+    at = np.clip((levels - low) * (255.0 / (high - low)), 0, 255)
+    return np.asarray(table[at.astype(np.uint8)])
+
+
+def _phases(
+    phases: Bytes, levels: NDArray[np.float32], theme: Theme
+) -> NDArray[np.uint32]:  # fmt: skip
+    """Colours of the phases, from the quiet colour up as the oscillators get louder."""
+    low, high = _level(SHOWN_DB[0] + 10), _level(SHOWN_DB[1] - 14)
+    share = np.clip((levels - low) / (high - low), 0, 1)[..., None]
+    quiet = np.array(QColor(theme.quiet).getRgb()[:3], np.float32)
+    shifts = np.array([16, 8, 0], np.uint32)
+    full = (themes.phase_map()[phases][..., None] >> shifts & 255).astype(np.float32)
+    mixed = (quiet + share * (full - quiet)).astype(np.uint32)
+    return np.asarray(0xFF000000 | (mixed << shifts).sum(axis=-1, dtype=np.uint32))
+
+
+if __name__ == "__main__":
+    run_alone(Resonogram)

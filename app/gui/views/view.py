@@ -1,0 +1,171 @@
+"""What all views have in common: a theme, frames, pictures of themselves, running alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from PyQt6.QtCore import QRect, QSize, Qt, QTimer
+from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from PyQt6.QtSvg import QSvgGenerator
+from PyQt6.QtWidgets import QApplication, QWidget
+
+from app.errors import UserError
+from app.gui import theme as themes
+from app.gui.frames import Feed, Frame
+from app.gui.theme import Theme
+from app.live.board import Board
+
+#: Endings that :meth:`View.save` can write.
+PICTURES = (".png", ".svg")
+
+
+class View(QWidget):
+    """A picture of the newest frame.
+
+    Subclasses take in what a frame brings in :meth:`take`, and draw what seldom changes in
+    :meth:`draw_backdrop`, the rest in :meth:`draw`. Nothing is painted while hidden.
+    """
+
+    #: What people call it.
+    title = ""
+    #: One sentence for screen readers and the tool tip.
+    description = ""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.theme = theme
+        self.paints = 0  #: how often it was painted
+        self._backdrop: QPixmap | None = None
+        self._direct = False  # no images: for vector graphics
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setAccessibleName(self.title)
+        self.setAccessibleDescription(self.description)
+
+    def show_frame(self, frame: Frame) -> None:
+        """Take a frame in, and paint it if anybody can see that."""
+        self.take(frame)
+        if self.isVisible():
+            self.repaint_soon()
+
+    def take(self, frame: Frame) -> None:
+        """Remember what the frame brings."""
+        raise NotImplementedError
+
+    def repaint_soon(self) -> None:
+        """Paint at the next chance."""
+        self.update()
+
+    def draw_backdrop(self, painter: QPainter) -> None:
+        """Paint what seldom changes; kept as an image until :meth:`renew_backdrop`."""
+
+    def draw(self, painter: QPainter) -> None:
+        """Paint what moves."""
+
+    def renew_backdrop(self) -> None:
+        """Paint the backdrop anew at the next frame."""
+        self._backdrop = None
+        self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours from now on."""
+        self.theme = theme
+        self.renew_backdrop()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Another size, another backdrop."""
+        super().resizeEvent(event)
+        self._backdrop = None
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Count, and draw."""
+        self.paints += 1
+        painter = QPainter(self)
+        if self._direct:
+            self._paint_backdrop(painter)
+        else:
+            ratio = self.devicePixelRatioF()
+            if self._backdrop is None or self._backdrop.devicePixelRatio() != ratio:
+                self._backdrop = QPixmap(self.size() * ratio)
+                self._backdrop.setDevicePixelRatio(ratio)
+                beneath = QPainter(self._backdrop)
+                beneath.setFont(self.font())
+                self._paint_backdrop(beneath)
+                beneath.end()
+            painter.drawPixmap(0, 0, self._backdrop)
+        self.draw(painter)
+        painter.end()
+
+    def _paint_backdrop(self, painter: QPainter) -> None:
+        painter.fillRect(self.rect(), QColor(self.theme.surface))
+        self.draw_backdrop(painter)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        """Roomy."""
+        return QSize(420, 420)
+
+    def save(self, path: Path) -> None:
+        """Write a picture of the view as it is; the file gets its name when it is whole.
+
+        Raises
+        ------
+        UserError
+            If the name ends in neither .png nor .svg, or the file cannot be written.
+        """
+        ending = path.suffix.lower()
+        if ending not in PICTURES:
+            raise UserError(f"{path.name}: pictures end in {' or '.join(PICTURES)}")
+        aside = path.with_name(f".{path.stem}.{os.getpid()}{ending}")
+        written = self._save_svg(aside) if ending == ".svg" else self.grab().save(str(aside))
+        try:
+            if not written:
+                raise OSError("the folder does not take it")
+            os.replace(aside, path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def _save_svg(self, path: Path) -> bool:
+        generator = QSvgGenerator()
+        generator.setFileName(str(path))
+        generator.setSize(self.size())
+        generator.setViewBox(QRect(0, 0, self.width(), self.height()))
+        generator.setTitle(self.title)
+        painter = QPainter()
+        if not painter.begin(generator):
+            return False
+        self._direct = True
+        self.render(painter)
+        self._direct = False
+        return painter.end()
+
+
+def run_alone(make: Any, arguments: list[str] | None = None) -> None:
+    """Show one view of a board saved with :meth:`~app.live.board.Board.save`.
+
+    ``python -m app.gui.views.NAME snapshot.npz [picture.png]``; with a picture's name, that is
+    written and the program ends.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not 1 <= len(arguments) <= 2:
+        raise SystemExit(f"usage: python -m {make.__module__} snapshot.npz [picture.png]")
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    theme = themes.system_theme()
+    themes.apply(application, theme)
+    board, feed = Board.load(Path(arguments[0])), Feed()
+    view: View = make(theme)
+    view.setWindowTitle(f"{view.title}: {arguments[0]}")
+    view.resize(900, 620)
+    view.show()
+    view.show_frame(feed.frame(board))
+    if len(arguments) == 2:
+        for _ in range(60):
+            view.show_frame(feed.frame(board))
+        view.save(Path(arguments[1]))
+        return
+    timer = QTimer()
+    timer.timeout.connect(lambda: view.show_frame(feed.frame(board)))
+    timer.start(16)
+    application.exec()

@@ -1,0 +1,190 @@
+"""Small pieces that panels are made of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from PyQt6 import sip
+from PyQt6.QtCore import QObject, Qt, pyqtSignal
+from PyQt6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+def label(text: str, role: str = "") -> QLabel:
+    """A text that wraps and can be selected; roles: title, heading, muted, state."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    made.setProperty("role", role)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    return made
+
+
+def button(text: str, action: Callable[[], Any], hint: str = "", role: str = "") -> QPushButton:
+    """A button; ``hint`` is its tool tip and what screen readers add."""
+    made = QPushButton(text)
+    made.clicked.connect(lambda _=False: action())
+    made.setAutoDefault(False)
+    if hint:
+        made.setToolTip(hint)
+        made.setAccessibleDescription(hint)
+    made.setProperty("role", role)
+    return made
+
+
+class Choice(QWidget):
+    """Two or three buttons of which one is pressed."""
+
+    chosen = pyqtSignal(str)
+
+    def __init__(self, name: str, options: Sequence[tuple[str, str, str]]) -> None:
+        """``options``: value, text, hint of each."""
+        super().__init__()
+        self.setAccessibleName(name)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        self._buttons: dict[str, QPushButton] = {}
+        for number, (value, text, hint) in enumerate(options):
+            made = button(text, partial(self._on_clicked, value), hint)
+            made.setCheckable(True)
+            made.setAutoExclusive(True)
+            made.setAccessibleName(f"{name}: {text}")
+            last = len(options) - 1
+            side = "left" if number == 0 else "right" if number == last else "middle"
+            made.setProperty("segment", side)
+            row.addWidget(made)
+            self._buttons[value] = made
+
+    def _on_clicked(self, value: str) -> None:
+        self.chosen.emit(value)
+
+    @property
+    def value(self) -> str:
+        """What is pressed."""
+        return next((v for v, made in self._buttons.items() if made.isChecked()), "")
+
+    def set_value(self, value: str) -> None:
+        """Press another one, without telling."""
+        if value in self._buttons:
+            self._buttons[value].setChecked(True)
+
+    def button(self, value: str) -> QPushButton:
+        """The button of a value."""
+        return self._buttons[value]
+
+
+def card(*widgets: QWidget) -> QFrame:
+    """A frame around widgets, below one another."""
+    frame = QFrame()
+    frame.setProperty("card", True)
+    layout = QVBoxLayout(frame)
+    layout.setContentsMargins(1, 1, 1, 1)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return frame
+
+
+def row(*parts: QWidget | int) -> QHBoxLayout:
+    """Widgets beside one another; a number is empty space that stretches."""
+    layout = QHBoxLayout()
+    layout.setSpacing(8)
+    for part in parts:
+        if isinstance(part, int):
+            layout.addStretch(part)
+        else:
+            layout.addWidget(part)
+    return layout
+
+
+class Scrolled(QScrollArea):
+    """A column of widgets that scrolls when there is too little room, never sideways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        inner = QWidget()
+        inner.setProperty("scrolled", True)
+        self.column = QVBoxLayout(inner)
+        self.column.setContentsMargins(4, 8, 10, 12)
+        self.column.setSpacing(8)
+        self.setWidget(inner)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """The column is as wide as what can be seen, unless that is too narrow for it."""
+        super().resizeEvent(event)
+        inner = self.widget()
+        if inner:
+            self.setMinimumWidth(min(inner.minimumSizeHint().width() + 12, 520))
+
+
+class Bell(QObject):
+    """Lets another thread tell that something has happened."""
+
+    rung = pyqtSignal()
+
+    def ring(self) -> None:
+        """Tell; nothing happens once the application has ended."""
+        with suppress(RuntimeError):
+            self.rung.emit()
+
+
+class _Told(QObject):
+    done = pyqtSignal(object)
+    failed = pyqtSignal(object)
+
+
+def aside(
+    owner: QObject,
+    work: Callable[[], Any],
+    done: Callable[[Any], None],
+    failed: Callable[[Exception], None],
+) -> None:
+    """Do ``work`` in another thread; its result, or its error, is told in this one.
+
+    Nothing is told any more once ``owner`` is gone.
+    """
+    told = _Told()
+    _asked.add(told)
+
+    def end(call: Callable[[Any], None], value: Any) -> None:
+        _asked.discard(told)
+        if not sip.isdeleted(owner):
+            call(value)
+
+    def run() -> None:
+        try:
+            found = work()
+        except Exception as error:  # told to whoever asked
+            told.failed.emit(error)
+        else:
+            told.done.emit(found)
+
+    told.done.connect(lambda value: end(done, value))
+    told.failed.connect(lambda error: end(failed, error))
+    _threads[:] = [thread for thread in _threads if thread.is_alive()]
+    _threads.append(threading.Thread(target=run, name="aside"))
+    _threads[-1].start()
+
+
+def wait_for_asides() -> None:
+    """Wait until all that was begun aside has ended; before the application is taken apart."""
+    for thread in _threads:
+        thread.join()
+
+
+_asked: set[_Told] = set()
+_threads: list[threading.Thread] = []

@@ -1,0 +1,615 @@
+"""The window: everything put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PyQt6.QtCore import QPoint, Qt, QTimer
+from PyQt6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
+    QResizeEvent,
+    QShortcut,
+)
+from PyQt6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QMainWindow,
+    QMenu,
+    QSplitter,
+    QStackedWidget,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.errors import UserError
+from app.gui import theme as themes
+from app.gui.bars import Banner, StatusLine, TopBar
+from app.gui.cleaning import Cleaner
+from app.gui.enrolment import TeachWord, load_words
+from app.gui.files import FilesPanel, PlayerBar
+from app.gui.frames import Feed
+from app.gui.kept import Kept
+from app.gui.session import Session
+from app.gui.shortcuts import KEYS, Sheet, key_of
+from app.gui.sound import MOST_DB, SoundPanel
+from app.gui.theme import Theme
+from app.gui.views.bank import Bank
+from app.gui.views.levels import Levels
+from app.gui.views.phase_wheel import PhaseWheel
+from app.gui.views.resonogram import CLEANED, DIFFERENCE, EAR, LINEAR, PHASE, Resonogram
+from app.gui.views.synchronisation import Synchronisation
+from app.gui.views.view import View
+from app.gui.widgets import Choice, aside, button, card, label, row
+from app.live import settings as words
+from app.spotter import KeywordEvent
+
+#: Time between two frames, ms; every so many frames messages are read, and text is written.
+FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
+#: Lowest window with levels, and lowest at all, pixels.
+LEVELS_FROM, LOWEST = 580, 440
+#: Step of the keys that change the limit, dB.
+LIMIT_STEP_DB = 3
+#: What a preset is exchanged for.
+OTHER_PRESET = {"live": "studio", "studio": "live"}
+
+
+class Window(QMainWindow):
+    """The whole of it.
+
+    Parameters
+    ----------
+    application
+        Is dressed in the theme.
+    """
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__()
+        self._application = application
+        kept, complaint = _load_kept()
+        self.session = Session(kept)
+        self.theme = self._wanted_theme()
+        themes.apply(application, self.theme)
+        if kept.listening:
+            self.session.start()  # first of all: it loads while the window is made
+        self.cleaner, self.feed = Cleaner(), Feed()
+        self.frames = 0
+        self._settled = self._warm = False
+        self.setWindowTitle("Resonance")
+        self.setAcceptDrops(True)
+        self.setMinimumHeight(LOWEST)
+        self._build()
+        self._connect()
+        self._add_keys()
+        self.resize(kept.width, kept.height)
+        self._show_page()
+        if complaint:
+            self.banner.say(complaint, "settings", None)
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self.on_frame)
+        self._timer.start(FRAME_MS)
+        QTimer.singleShot(0, self._begin)
+
+    # Building.
+
+    def _build(self) -> None:
+        session, theme = self.session, self.theme
+        self.top, self.banner = TopBar(session, theme), Banner()
+        self.status, self.player_bar = StatusLine(session), PlayerBar(session)
+        self.resonogram, self.levels = Resonogram(theme), Levels(theme)
+        self.wheel, self.bank = PhaseWheel(theme), Bank(theme)
+        self.synchronisation = Synchronisation(theme)
+        self.views: tuple[View, ...] = (
+            self.resonogram, self.levels, self.wheel, self.bank, self.synchronisation
+        )  # fmt: skip
+        self.sound, self.files = SoundPanel(session), FilesPanel(session, self.cleaner)
+        self._side = QStackedWidget()
+        self.tabs = self._make_tabs()
+        self._side.addWidget(self.tabs)
+        self._grid = QWidget()
+        self._grid_layout = QGridLayout(self._grid)
+        self._grid_layout.setContentsMargins(0, 0, 0, 0)
+        self._grid_layout.setSpacing(10)
+        self._side.addWidget(self._grid)
+        self._pages = QStackedWidget()
+        self.welcome = self._make_welcome()
+        self._pages.addWidget(self.welcome)
+        self._pages.addWidget(self._make_main())
+        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._splitter.setHandleWidth(10)
+        self._splitter.setChildrenCollapsible(False)
+        self._splitter.addWidget(self._pages)
+        self._splitter.addWidget(self._side)
+        self._splitter.setStretchFactor(0, 1)
+        self._splitter.setSizes([850, 390])
+        central = QWidget()
+        column = QVBoxLayout(central)
+        column.setContentsMargins(14, 12, 14, 8)
+        column.setSpacing(10)
+        for widget in (self.top, self.banner):
+            column.addWidget(widget)
+        column.addWidget(self._splitter, 1)
+        column.addWidget(self.player_bar)
+        column.addWidget(self.status)
+        self.setCentralWidget(central)
+        self.menu = self._make_menu()
+
+    def _make_tabs(self) -> QTabWidget:
+        tabs = QTabWidget()
+        tabs.setAccessibleName("Side panel")
+        tabs.setDocumentMode(True)
+        tabs.setUsesScrollButtons(False)
+        self._cards = {view: card(view) for view in (self.wheel, self.bank, self.synchronisation)}
+        for view, name in (
+            (self.wheel, "Wheel"), (self.bank, "Bank"), (self.synchronisation, "Words")
+        ):  # fmt: skip
+            tabs.addTab(self._cards[view], name)
+        tabs.addTab(self.sound, "Sound")
+        tabs.addTab(self.files, "Files")
+        for number in range(tabs.count()):
+            tabs.setTabToolTip(number, f"Key {number + 1}")
+        tabs.setCurrentIndex(min(self.session.kept.tab, tabs.count() - 1))
+        tabs.setMinimumWidth(340)
+        return tabs
+
+    def _make_main(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        self.freeze = button("Freeze", self._toggle_freeze, "Key F; the sound goes on")
+        self.freeze.setCheckable(True)
+        self.scale = Choice("Frequency scale", (
+            (EAR, "Ear", "Broad oscillators, spaced as the ear hears. Key L"),
+            (LINEAR, "Linear", "Narrow oscillators, evenly spaced: harmonics. Key L"),
+        ))  # fmt: skip
+        self.scale.set_value(self.session.kept.frequency_scale)
+        self.below = Choice("Lower picture", (
+            (CLEANED, "Played", "The sound that is played. Key D"),
+            (DIFFERENCE, "Taken away", "How much quieter it was made. Key D"),
+            (PHASE, "Phase", "Phases of what is heard, in the wheel's colours. Key D"),
+        ))  # fmt: skip
+        self.below.set_value(CLEANED)
+        self.all = button("All views", self._toggle_all, "Key A")
+        self.all.setCheckable(True)
+        column.addLayout(row(self.freeze, self.scale, self.below, 1, self.all))
+        column.addWidget(self.resonogram, 1)
+        self._levels_card = card(self.levels)
+        self._levels_card.setFixedHeight(max(150, 9 * self.fontMetrics().height()))
+        column.addWidget(self._levels_card)
+        return page
+
+    def _make_welcome(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.addStretch(2)
+        title = label("What shall we do?", "title")
+        title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(title)
+        column.addSpacing(12)
+        cards = QHBoxLayout()
+        cards.setSpacing(14)
+        self.welcome_buttons = {}
+        for name, heading, text, press, action in (
+            ("listen", "Clean my microphone",
+             "Noise goes, your voice stays, without delay. You can be a microphone for calls, too.",
+             "Start listening", self._start_first),
+            ("files", "Clean recordings",
+             "Drop sound files anywhere in this window. The originals stay as they are.",
+             "Open files…", self._open_files),
+            ("teach", "Teach a word",
+             "Say it three times, and programs can act when you say it again.",
+             "Teach a word…", self.teach),
+        ):  # fmt: skip
+            made = button(press, action, "", "primary")
+            frame = QFrame()
+            frame.setProperty("card", True)
+            frame.setAccessibleName(heading)
+            inside = QVBoxLayout(frame)
+            inside.setContentsMargins(18, 18, 18, 18)
+            inside.setSpacing(12)
+            inside.addWidget(label(heading, "heading"))
+            inside.addWidget(label(text, "muted"))
+            inside.addStretch(1)
+            inside.addWidget(made)
+            self.welcome_buttons[name] = made
+            cards.addWidget(frame)
+        column.addLayout(cards)
+        column.addStretch(3)
+        return page
+
+    def _make_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for text, keys, action in (
+            ("Open files…", "Ctrl+O", self._open_files),
+            ("Teach a word…", "E", self.teach),
+            ("All views at once", "A", self._toggle_all),
+            ("Dark or light", "T", self._toggle_theme),
+        ):
+            self._add_action(menu, text, keys, action)
+        self.pictures = menu.addMenu("Save a picture of")
+        assert self.pictures
+        for view in self.views:
+            self._add_action(self.pictures, view.title, "", partial(self.save_picture, view))
+        menu.addSeparator()
+        self._add_action(menu, "Keys", "?", self.show_sheet)
+        self._add_action(menu, "Leave", "Ctrl+Q", self.close)
+        return menu
+
+    @staticmethod
+    def _add_action(menu: QMenu, text: str, keys: str, action: Callable[[], Any]) -> None:
+        # The keys themselves are bound once, for the window; here they are only shown.
+        made = QAction(f"{text}\t{keys}" if keys else text, menu)
+        made.triggered.connect(lambda _=False: action())
+        menu.addAction(made)
+
+    def _connect(self) -> None:
+        session = self.session
+        self.top.menu_wanted.connect(self._show_menu)
+        self.scale.chosen.connect(self._choose_scale)
+        self.below.chosen.connect(self.resonogram.set_lower)
+        self.tabs.currentChanged.connect(lambda number: session.keep(tab=number))
+        self.sound.teach_wanted.connect(self.teach)
+        self.sound.theme_chosen.connect(self._choose_theme)
+        self.files.play_wanted.connect(self.play)
+        self.player_bar.save_wanted.connect(self._save_played)
+        session.state_changed.connect(self._on_state)
+        session.keyword_heard.connect(self._on_keyword)
+        session.warned.connect(self._on_warning)
+        session.noted.connect(self.status.say)
+        session.source_changed.connect(self._on_source)
+        hints = self._application.styleHints()
+        assert hints
+        hints.colorSchemeChanged.connect(self._on_scheme)
+
+    def _add_keys(self) -> None:
+        actions: dict[str, Callable[[], Any]] = {
+            "bypass": lambda: self.session.set_bypass(not self.session.bypass),
+            "record": self.session.toggle_recording, "save_last": self.session.save_last,
+            "virtual_mic": self._toggle_virtual_mic, "freeze": self.freeze.click,
+            "scale": self._next_scale, "lower": self._next_lower,
+            "less_limit": lambda: self._change_limit(-LIMIT_STEP_DB),
+            "more_limit": lambda: self._change_limit(LIMIT_STEP_DB),
+            "preset": self._next_preset, "all_views": self._toggle_all, "teach": self.teach,
+            "open": self._open_files, "save_file": self.player_bar.save.click,
+            "picture": self._ask_which_picture, "refresh": self.sound.look_for_devices_again,
+            "theme": self._toggle_theme, "back": self._go_back, "sheet": self.show_sheet,
+            "quit": self.close,
+            **{f"tab_{n + 1}": partial(self.show_tab, n) for n in range(5)},
+        }  # fmt: skip
+        self.shortcuts: dict[str, QShortcut] = {}
+        for name, _, _ in KEYS:
+            if name != "toggle":  # Space also presses the button that has the focus
+                shortcut = QShortcut(key_of(name), self)
+                shortcut.activated.connect(actions[name])
+                self.shortcuts[name] = shortcut
+
+    def _begin(self) -> None:
+        """What may take a moment, once the window stands; an engine that loads goes first."""
+        if self._settled or (self.session.engine and self.session.state == words.LOADING):
+            return
+        self._settled = True
+        aside(self, load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
+        aside(self, _warm_up, self._on_warm, self._on_warm)
+        self.sound.watch()
+        if self.sound.commands() or any(f.text() for f in self.sound.fields.values()):
+            self.sound.apply_actions()
+
+    def _on_warm(self, _: Any) -> None:
+        self._warm = True
+
+    def _on_words(self, custom: Any) -> None:
+        if custom:
+            self.session.set_custom(custom)
+
+    # Frames.
+
+    def on_frame(self) -> None:
+        """Everything that happens again and again."""
+        self.frames += 1
+        if self.frames % MESSAGES_EACH == 0:
+            self.session.tick()
+            self.files.tick()
+            self.player_bar.tick()
+        if self.frames % TEXT_EACH == 0:
+            self.status.show_health()
+        board = self.session.board
+        if board is None or not self._warm:
+            return
+        player = self.session.player
+        self.feed.facts = (
+            {"latency_samples": player.latency_samples} if player else self.session.facts
+        )
+        frame = self.feed.frame(board)
+        for view in self.views:
+            view.show_frame(frame)
+
+    # What people do.
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Clean files; show the first one that can be read."""
+        if not paths:
+            return
+        self.files.add(paths)
+        self.show_tab(4)
+        if not self.session.player and self.files.rows():
+            self.play(self.files.rows()[-len(paths)].job.source)
+
+    def play(self, path: Path) -> None:
+        """Play a file in place of the microphone."""
+        try:
+            self.session.play(path)
+        except UserError as error:
+            self._on_warning(str(error), "file")
+
+    def teach(self) -> None:
+        """Open the dialog that teaches a word."""
+        self._teacher = TeachWord(self.session, self.theme, self)
+        self._teacher.open_for()
+
+    def show_tab(self, number: int) -> None:
+        """One of the panels at the side."""
+        self.set_all_views(False)
+        self._side.show()
+        self.tabs.setCurrentIndex(number)
+
+    def show_sheet(self) -> None:
+        """All keys."""
+        self._sheet = Sheet(self)
+        self._sheet.show()
+
+    def set_all_views(self, together: bool) -> None:
+        """All views at once, or one beside the resonogram."""
+        self.all.setChecked(together)
+        if together == (self._side.currentWidget() is self._grid):
+            return
+        if together:
+            for view, place in (
+                (self.wheel, (0, 0, 1, 1)), (self.bank, (0, 1, 1, 1)),
+                (self.synchronisation, (1, 0, 1, 2)),
+            ):  # fmt: skip
+                self._grid_layout.addWidget(card(view), *place)
+            self._side.setCurrentWidget(self._grid)
+            half = self._splitter.width() // 2
+            self._splitter.setSizes([half, half])
+        else:
+            for view, frame in self._cards.items():
+                layout = frame.layout()
+                assert layout is not None  # an empty layout is false
+                layout.addWidget(view)
+            while self._grid_layout.count():
+                item = self._grid_layout.takeAt(0)
+                widget = item.widget() if item else None
+                if widget:
+                    widget.deleteLater()
+            self._side.setCurrentWidget(self.tabs)
+            width = self._splitter.width()
+            self._splitter.setSizes([width - 390, 390])
+
+    def save_picture(self, view: View, path: Path | None = None) -> None:
+        """Write a picture of a view; asks where, unless it is told."""
+        if path is None:
+            name, _ = QFileDialog.getSaveFileName(
+                self, f"Picture of the {view.title.lower()}",
+                str(self.session.folder / f"{view.title}.png"), "Pictures (*.png *.svg)",
+            )  # fmt: skip
+            if not name:
+                return
+            path = Path(name)
+        try:
+            view.save(path)
+            self.status.say(f"Saved {path}")
+        except UserError as error:
+            self._on_warning(str(error), "picture")
+
+    def _ask_which_picture(self) -> None:
+        assert self.pictures
+        self.pictures.popup(self.mapToGlobal(QPoint(self.width() // 3, 80)))
+
+    def _show_menu(self) -> None:
+        below = self.top.menu.mapToGlobal(QPoint(0, self.top.menu.height()))
+        below.setX(below.x() + self.top.menu.width() - self.menu.sizeHint().width())
+        self.menu.popup(below)
+
+    def _open_files(self) -> None:
+        self.show_tab(4)
+        self.files.ask_for_files()
+
+    def _start_first(self) -> None:
+        self.session.start()
+        self.show_tab(3)
+
+    def _save_played(self, target: Path) -> None:
+        if self.session.player:
+            self.files.clean(self.session.player.path, target)
+            self.show_tab(4)
+
+    def _toggle_freeze(self) -> None:
+        self.resonogram.set_frozen(self.freeze.isChecked())
+        self.freeze.setText("Go on" if self.freeze.isChecked() else "Freeze")
+
+    def _toggle_all(self) -> None:
+        self.set_all_views(self._side.currentWidget() is not self._grid)
+
+    def _toggle_virtual_mic(self) -> None:
+        self.session.keep(virtual_mic=not self.session.kept.virtual_mic)
+
+    def _choose_scale(self, name: str) -> None:
+        self.scale.set_value(name)
+        self.resonogram.set_scale(name)
+        self.session.keep(frequency_scale=name)
+
+    def _next_scale(self) -> None:
+        self._choose_scale(LINEAR if self.resonogram.scale_name == EAR else EAR)
+
+    def _next_lower(self) -> None:
+        order = (CLEANED, DIFFERENCE, PHASE)
+        after = order[(order.index(self.resonogram.below) + 1) % len(order)]
+        self.below.set_value(after)
+        self.resonogram.set_lower(after)
+
+    def _next_preset(self) -> None:
+        preset = OTHER_PRESET.get(self.session.kept.preset, "live")
+        self.session.keep(preset=preset)
+        self.status.say(f"Preset {preset}")
+
+    def _change_limit(self, step_db: int) -> None:
+        now = self.session.kept.limit_db
+        now = MOST_DB + LIMIT_STEP_DB if now < 0 else now
+        after = max(0.0, now + step_db)
+        self.session.keep(limit_db=-1.0 if after > MOST_DB else after)
+        self.status.say(
+            "Takes away as much as it can" if after > MOST_DB
+            else f"Takes away at most {after:.0f} dB"
+        )  # fmt: skip
+
+    def _go_back(self) -> None:
+        if not self.banner.isHidden():
+            self.banner.hide()
+        elif self.session.player:
+            self.session.end_playing()
+        else:
+            self.set_all_views(False)
+
+    # What happens.
+
+    def _show_page(self) -> None:
+        session = self.session
+        begun = session.kept.welcomed or session.listening or session.player is not None
+        self._pages.setCurrentIndex(int(begun))
+        self._side.setVisible(begun)
+
+    def _on_state(self, state: str, sentence: str) -> None:
+        self._show_page()
+        self._begin()
+        if state == words.NO_DEVICE:
+            self.banner.say(sentence, "device", ("Choose a device", self._choose_device))
+        elif state == words.STOPPED and sentence != "not listening":
+            if sentence != "stopped":
+                self.banner.say(sentence, "engine", ("Start again", self.session.start))
+        elif state == words.LISTENING:
+            self.banner.settle("device", "engine")
+            self.status.say("Listening.")
+        elif state == words.RECONNECTING:
+            self.status.say(f"{sentence[:1].upper()}{sentence[1:]}.")
+
+    def _choose_device(self) -> None:
+        self.show_tab(3)
+        self.sound.look_for_devices_again()
+        self.sound.input.setFocus()
+
+    def _on_keyword(self, event: KeywordEvent) -> None:
+        self.status.say(f"Heard “{event.keyword}” (score {event.score:.2f})")
+
+    def _on_warning(self, text: str, about: str) -> None:
+        actions: dict[str, tuple[str, Callable[[], Any]]] = {
+            "overloads": ("Use longer blocks", lambda: self.session.keep(block_ms=20.0)),
+            "howls": ("Be a microphone instead", lambda: self.session.keep(virtual_mic=True)),
+            "device": ("Choose a device", self._choose_device),
+            "devices": ("Look again", self.sound.look_for_devices_again),
+            "recording": ("Choose a folder", partial(self.show_tab, 3)),
+            "actions": ("Show actions", partial(self.show_tab, 3)),
+            "words": ("Teach it again", self.teach),
+            "file": ("Open another", self._open_files),
+        }  # fmt: skip
+        text = text.replace("longer blocks (--block-ms 20) or fewer programs help",
+                            "longer blocks or fewer programs help")  # fmt: skip
+        text = text.replace("use headphones, or --virtual-mic", "use headphones")
+        self.banner.say(text, about, actions.get(about))
+
+    def _on_source(self) -> None:
+        self._show_page()
+        self.resonogram.clear()
+        self.feed = Feed()
+
+    # Looks.
+
+    def _wanted_theme(self) -> Theme:
+        return themes.THEMES.get(self.session.kept.theme) or themes.system_theme()
+
+    def _choose_theme(self, name: str) -> None:
+        self.session.keep(theme=name)
+        self._dress()
+
+    def _toggle_theme(self) -> None:
+        self._choose_theme("light" if self.theme is themes.DARK else "dark")
+
+    def _on_scheme(self, _: Any) -> None:
+        self._dress()
+
+    def _dress(self) -> None:
+        self.theme = self._wanted_theme()
+        themes.apply(self._application, self.theme)
+        self.top.set_theme(self.theme)
+        for view in self.views:
+            view.set_theme(self.theme)
+
+    # Qt's own.
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """The resonogram needs the room more than the levels do."""
+        super().resizeEvent(event)
+        self._levels_card.setVisible(self.height() >= LEVELS_FROM)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Space, if nothing that has the focus wants it."""
+        assert event
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self.session.toggle()
+        else:
+            super().keyPressEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Files are welcome."""
+        assert event
+        data = event.mimeData()
+        if data and data.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Clean what was dropped."""
+        assert event
+        data = event.mimeData()
+        paths = (
+            [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()] if data else []
+        )
+        self.open_files(paths)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """End everything."""
+        self._timer.stop()
+        self.session.keep(width=self.width(), height=self.height())
+        self.sound.close_watch()
+        self.cleaner.close()
+        self.session.close()
+        super().closeEvent(event)
+
+
+def _load_kept() -> tuple[Kept, str]:
+    """What was kept, and a complaint if it cannot be read."""
+    try:
+        return Kept.load(), ""
+    except UserError as error:
+        return Kept(), str(error)
+
+
+def _warm_up() -> None:
+    """Load what listens to the sound, so that the first frame is quick."""
+    import numpy as np
+
+    from dsp.bank import broad_bank
+    from dsp.stream import BankStream
+
+    stream = BankStream(broad_bank(), 48000.0, 0.008)
+    stream.listen(np.zeros(stream.samples_left, np.float32))

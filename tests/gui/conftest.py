@@ -1,0 +1,100 @@
+"""A window without devices, and boards as engines leave them."""
+
+import shutil
+
+import pytest
+
+from app.gui import theme as themes
+from app.gui.snapshot import demo_board
+
+
+@pytest.fixture(autouse=True)
+def _nobody_settings(monkeypatch, tmp_path):
+    """Nobody's own settings, words or sound server."""
+    monkeypatch.setenv("RESONANCE_CONFIG", str(tmp_path / "settings" / "config.toml"))
+    monkeypatch.setenv("RESONANCE_WORDS", str(tmp_path / "words"))
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/none")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def board():
+    """What an engine shows after the demo recording."""
+    return demo_board()
+
+
+@pytest.fixture(scope="session")
+def snapshot(board, tmp_path_factory):
+    path = tmp_path_factory.mktemp("boards") / "snapshot.npz"
+    board.save(path)
+    return path
+
+
+@pytest.fixture
+def make_window(qtbot, qapp):
+    """Makes windows that are closed at the end."""
+    from app.gui.window import Window
+
+    made = []
+
+    def make(**kept):
+        window = Window(qapp)
+        window.session.keep(**kept)
+        qtbot.addWidget(window)
+        window.show()
+        qtbot.waitUntil(lambda: window._warm, timeout=20_000)
+        made.append(window)
+        return window
+
+    yield make
+    for window in made:
+        window.close()
+
+
+class Recorded:
+    """An engine whose board stands still."""
+
+    settings = None
+
+    def __init__(self, board):
+        self.board = board
+
+    def messages(self):
+        return []
+
+    def change(self, **changes):
+        pass
+
+    def close(self):
+        pass
+
+
+FACTS = {
+    "input": "USB Microphone", "output": "Headphones", "virtual_mic": "", "latency_samples": 0,
+    "samplerate": 22050, "device_latency_s": [0.01, 0.02], "bridge_s": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def window(make_window, board):
+    """A window that shows the recorded board."""
+    made = make_window(welcomed=True)
+    show_board(made, board)
+    return made
+
+
+def show_board(window, board):
+    window.session.engine = Recorded(board)
+    window.session.facts = FACTS
+    window.session._become("listening", "listening")
+    window.on_frame()
+
+
+@pytest.fixture(scope="session")
+def dark():
+    return themes.DARK
+
+
+def pytest_configure():
+    if not shutil.which("Xvfb"):
+        raise pytest.UsageError("Xvfb is missing: ./system-packages.sh test")

@@ -1,0 +1,429 @@
+"""The window without devices: every control by mouse and by key, files, settings, looks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PyQt6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PyQt6.QtGui import QDropEvent
+from PyQt6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QLineEdit, QSlider
+
+from app import config
+from app.gui import theme as themes
+from app.gui.cleaning import CANCELLED, DONE, FAILED
+from app.gui.kept import Kept
+from app.gui.shortcuts import KEYS
+from app.gui.views.resonogram import DIFFERENCE, LINEAR
+from app.live import settings as words
+from assets import DEMO
+
+ROOT = Path(__file__).parents[2]
+MS = 20_000
+
+
+def press(qtbot, window, key, modifier=Qt.KeyboardModifier.NoModifier):
+    """A key, wherever the focus is."""
+    window.activateWindow()
+    window.raise_()
+    window.setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is not None)
+    qtbot.keyClick(QApplication.focusWidget(), key, modifier)
+
+
+@pytest.fixture
+def talk(tmp_path, demo):
+    """Five seconds of the demo recording."""
+    noisy, _, samplerate = demo
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, noisy[: 5 * samplerate], samplerate)
+    return path
+
+
+# Without a device.
+
+
+def test_it_opens_with_three_things_to_do_and_says_so_when_there_is_no_device(qtbot, make_window):
+    window = make_window()
+    assert window.welcome.isVisible()
+    assert window.top.state.text() == "Off"
+    qtbot.mouseClick(window.welcome_buttons["listen"], Qt.MouseButton.LeftButton)
+    assert window.session.state == words.LOADING
+    qtbot.waitUntil(lambda: window.session.state == words.NO_DEVICE, timeout=MS)
+    assert window.banner.isVisible()
+    assert "device" in window.banner.text
+    assert window.banner.text.endswith(".")
+    assert window.banner.action.text() == "Choose a device"
+    qtbot.mouseClick(window.banner.action, Qt.MouseButton.LeftButton)
+    assert window.tabs.currentWidget() is window.sound
+    assert window.top.state.text() == "No device"
+    press(qtbot, window, Qt.Key.Key_Space)
+    assert window.session.state == words.STOPPED
+    assert not window.session.listening
+
+
+def test_unreadable_settings_are_told_and_do_not_keep_it_from_opening(make_window, monkeypatch):
+    config.path().parent.mkdir(parents=True)
+    config.path().write_text("this is = no [TOML")
+    window = make_window()
+    assert window.banner.isVisible()
+    assert "cannot be read" in window.banner.text
+
+
+# Keys and controls.
+
+
+def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
+    session = window.session
+    keys = {name: text for name, text, _ in KEYS}
+    assert set(window.shortcuts) == set(keys) - {"toggle"}
+    press(qtbot, window, Qt.Key.Key_B)
+    assert session.bypass
+    assert window.top.side.value == "original"
+    press(qtbot, window, Qt.Key.Key_F)
+    qtbot.waitUntil(lambda: window.resonogram.frozen)
+    assert window.freeze.isChecked()
+    press(qtbot, window, Qt.Key.Key_L)
+    assert window.resonogram.scale_name == LINEAR == window.scale.value
+    press(qtbot, window, Qt.Key.Key_D)
+    assert window.resonogram.below == DIFFERENCE == window.below.value
+    press(qtbot, window, Qt.Key.Key_BracketLeft)
+    assert session.kept.limit_db == 40.0
+    press(qtbot, window, Qt.Key.Key_BracketRight)
+    assert session.kept.limit_db == -1.0
+    press(qtbot, window, Qt.Key.Key_P)
+    assert session.kept.preset == "studio" == window.sound.preset.value
+    press(qtbot, window, Qt.Key.Key_M)
+    assert session.kept.virtual_mic
+    assert window.sound.virtual_mic.isChecked()
+    assert not window.sound.output.isEnabled()
+    for number in range(5):
+        press(qtbot, window, Qt.Key(Qt.Key.Key_1 + number))
+        assert window.tabs.currentIndex() == number
+    press(qtbot, window, Qt.Key.Key_A)
+    assert all(view.isVisible() for view in window.views)
+    window.banner.hide()
+    press(qtbot, window, Qt.Key.Key_Escape)
+    assert not window.bank.isVisible()
+    press(qtbot, window, Qt.Key.Key_T)
+    assert session.kept.theme in themes.THEMES
+    press(qtbot, window, Qt.Key.Key_S)
+    assert list(tmp_path.glob("*last 30 s.flac")), window.status.news.text()
+    press(qtbot, window, Qt.Key.Key_E)
+    assert window._teacher.isVisible()
+    window._teacher.close()
+    press(qtbot, window, Qt.Key.Key_Question)
+    assert window._sheet.isVisible()
+    listed = [made.text() for made in window._sheet.findChildren(QLabel)]
+    assert all(f"<b>{text}</b>" in listed for text in keys.values())
+    window._sheet.close()
+
+
+def test_space_presses_the_button_that_has_the_focus(qtbot, window):
+    window.freeze.setFocus()
+    qtbot.keyClick(window.freeze, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: window.resonogram.frozen)
+    assert window.session.listening, "nothing was stopped"
+
+
+def test_letters_are_typed_into_fields(qtbot, window):
+    window.show_tab(3)
+    field = window.sound.fields["mqtt"]
+    field.setFocus()
+    qtbot.keyClicks(field, "mab")
+    assert field.text() == "mab"
+    assert not window.session.bypass
+
+
+def test_controls_by_mouse(qtbot, window):
+    click, left = qtbot.mouseClick, Qt.MouseButton.LeftButton
+    session, sound = window.session, window.sound
+    click(window.top.side.button("original"), left)
+    assert session.bypass
+    click(window.top.side.button("cleaned"), left)
+    assert not session.bypass
+    click(window.below.button("phase"), left)
+    assert window.resonogram.below == "phase"
+    window.show_tab(3)
+    click(sound.preset.button("studio"), left)
+    assert session.kept.preset == "studio"
+    sound.limit.setValue(18)
+    assert session.kept.engine_settings().limit_db == 18
+    assert "18 dB" in sound._limit_text.text()
+    sound.rate.setValue(sound.rate.maximum())
+    assert session.kept.engine_settings().sensitivity.per_hour == 10
+    click(sound.each, left)
+    sliders = sound._each.findChildren(QSlider)
+    assert len(sliders) == 10
+    sliders[0].setValue(0)
+    assert session.kept.engine_settings().sensitivity.words == {"yes": 0.1}
+    sound.spot.click()
+    assert not session.kept.engine_settings().spot
+    sound.record.button("both").click()
+    assert session.kept.record == "both"
+
+
+def test_everything_that_takes_the_focus_has_a_name(window):
+    for tab in range(5):
+        window.show_tab(tab)
+        for kind in (QAbstractButton, QComboBox, QLineEdit, QSlider):
+            for widget in window.findChildren(kind):
+                if widget.focusPolicy() == Qt.FocusPolicy.NoFocus or not widget.isVisible():
+                    continue
+                name = widget.accessibleName() or getattr(widget, "text", str)()
+                inner = isinstance(widget.parent(), QComboBox | QLineEdit)
+                assert name or inner, f"{kind.__name__} without a name"
+
+
+def test_settings_stay(qtbot, make_window):
+    first = make_window()
+    first.session.keep(preset="studio", limit_db=12.0, run=["stop=true"], false_accepts=2.5,
+                       false_accepts_of={"stop": 5.0}, theme="light", virtual_mic=True)  # fmt: skip
+    first.close()
+    kept = Kept.load()
+    assert kept.preset == "studio"
+    assert kept.limit_db == 12.0
+    assert kept.false_accepts_of == {"stop": 5.0}
+    text = config.path().read_text()
+    assert "[window]" in text
+    assert "output" not in text, "only what differs from the usual is written"
+    second = make_window()
+    assert second.theme is themes.LIGHT
+    assert second.sound.commands() == ["stop=true"]
+
+
+def test_the_rest_of_the_settings_file_survives(make_window):
+    config.path().parent.mkdir(parents=True, exist_ok=True)
+    config.path().write_text("# mine\n[live]\nlimit-db = 18\n")
+    window = make_window()
+    window.session.keep(limit_db=6.0)
+    window.close()
+    text = config.path().read_text()
+    assert "# mine" in text
+    assert "limit-db = 18" in text
+    assert Kept.load().limit_db == 6.0
+
+
+# Actions.
+
+
+def test_actions_are_checked_and_run(qtbot, window, tmp_path):
+    sound = window.sound
+    window.show_tab(3)
+    sound.add_command()
+    row = sound._commands.findChildren(QComboBox)[0]
+    row.setCurrentIndex(row.findData("stop"))
+    program = sound._commands.findChildren(QLineEdit)[0]
+    program.setText(f"touch {tmp_path}/stopped")
+    sound.fields["events"].setText(str(tmp_path / "words.jsonl"))
+    sound.apply.click()
+    assert sound._actions_text.text() == "In use."
+    assert window.session.kept.run == [f"stop=touch {tmp_path}/stopped"]
+    from app.live.settings import KEYWORD, Message
+
+    told = Message(KEYWORD, "stop", {"time_s": 1.0, "keyword": "stop", "score": 0.9})
+    window.session._on_message(told)
+    qtbot.waitUntil((tmp_path / "stopped").exists)
+    qtbot.waitUntil(lambda: "stop" in (tmp_path / "words.jsonl").read_text())
+    assert "stop" in window.status.news.text()
+    sound.fields["websocket"].setText("no port")
+    sound.apply.click()
+    assert "no address" in sound._actions_text.text()
+
+
+# Files.
+
+
+def drop(window, *paths):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    actions, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    event = QDropEvent(QPointF(50, 50), actions, data, button, Qt.KeyboardModifier.NoModifier)
+    window.dropEvent(event)
+
+
+def test_dropped_files_are_cleaned_beside_the_originals(qtbot, make_window, talk, tmp_path):
+    window = make_window()
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFFnothing")
+    drop(window, talk, broken)
+    jobs = window.cleaner.jobs
+    assert len(jobs) == 2
+    qtbot.waitUntil(lambda: jobs[0].state == DONE and jobs[1].state == FAILED, timeout=MS)
+    cleaned, samplerate = soundfile.read(tmp_path / "talk-clean.wav")
+    original, _ = soundfile.read(talk)
+    assert len(cleaned) == len(original)
+    assert np.std(cleaned) < np.std(original)
+    good, bad = window.files.rows()
+    assert "talk-clean.wav" in good._text.text()
+    assert bad.retry.isVisibleTo(window.files)
+    assert "broken.wav" in bad._text.text()
+    soundfile.write(broken, original, samplerate)
+    qtbot.mouseClick(bad.retry, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: jobs[-1].state == DONE, timeout=MS)
+    assert (tmp_path / "broken-clean.wav").exists()
+
+
+def test_a_long_file_can_be_cancelled_and_leaves_nothing(qtbot, make_window, demo, tmp_path):
+    noisy, _, samplerate = demo
+    path = tmp_path / "long.flac"
+    soundfile.write(path, np.tile(noisy, 60), samplerate)
+    window = make_window()
+    window.files.add([path])
+    (job,) = window.cleaner.jobs
+    qtbot.waitUntil(lambda: job.share > 0, timeout=MS)
+    (row,) = window.files.rows()
+    qtbot.mouseClick(row.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: job.state == CANCELLED, timeout=MS)
+    assert [p.name for p in tmp_path.glob("*.flac")] == ["long.flac"]
+    assert not list(tmp_path.glob(".*part"))
+
+
+def test_an_existing_file_is_never_replaced(qtbot, make_window, talk, tmp_path):
+    (tmp_path / "talk-clean.wav").write_bytes(b"precious")
+    window = make_window()
+    window.files.add([talk])
+    assert window.cleaner.jobs[0].target.name == "talk-clean 2.wav"
+    assert (tmp_path / "talk-clean.wav").read_bytes() == b"precious"
+
+
+def test_a_file_is_played_through_the_same_views(qtbot, make_window, talk):
+    window = make_window()
+    window.play(talk)
+    player = window.session.player
+    assert window.player_bar.isVisible()
+    qtbot.waitUntil(lambda: window.resonogram.paints > 20, timeout=MS)
+    qtbot.waitUntil(lambda: player.place_s > 0.5, timeout=MS)
+    assert "talk.wav" in window.top.state.text()
+    assert window.levels.heard.db > -60
+    assert "silence" in window.status.news.text(), "there is no loudspeaker, and it says so"
+    press(qtbot, window, Qt.Key.Key_Space)
+    assert player.paused
+    assert window.player_bar.pause.text() in ("Play", "Pause")
+    window.player_bar._seek(6000)
+    assert abs(player.place_s - 3.0) < 0.1
+    press(qtbot, window, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: player.place_s > 3.2, timeout=MS)
+    press(qtbot, window, Qt.Key.Key_B)
+    assert player.settings.bypass
+    count = player.board.sound.count
+    qtbot.waitUntil(lambda: player.board.sound.count > count + 0.3 * player.samplerate)
+    sound = player.board.sound.last(round(0.1 * player.samplerate))
+    np.testing.assert_allclose(sound[:, 1], sound[:, 0], atol=2e-3)
+    qtbot.waitUntil(lambda: player.at_end, timeout=MS)
+    press(qtbot, window, Qt.Key.Key_Escape)
+    assert window.session.player is None
+    assert not window.player_bar.isVisible()
+
+
+def test_a_file_that_is_no_sound_is_told(qtbot, make_window, tmp_path):
+    window = make_window()
+    path = tmp_path / "letter.txt"
+    path.write_text("dear all")
+    window.play(path)
+    assert window.banner.isVisible()
+    assert "letter.txt" in window.banner.text
+    assert window.banner.action.text() == "Open another"
+
+
+def test_keywords_of_a_file_stand_on_its_resonogram(qtbot, make_window, talk):
+    window = make_window()
+    window.play(talk)
+    qtbot.waitUntil(lambda: "“no”" in window.status.news.text(), timeout=MS)
+    assert [word for _, word in window.resonogram._marks] == ["no"]
+
+
+# Looks.
+
+
+@pytest.mark.parametrize(("theme", "scale"), [("dark", "1"), ("light", "1.5"), ("dark", "2")])
+def test_no_text_is_cut(theme, scale, snapshot, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gui.looks", theme, str(snapshot)], cwd=ROOT,
+        env={**os.environ, "QT_SCALE_FACTOR": scale, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["cut"] == []
+    assert report["outside"] == []
+    assert report["scale"] == float(scale)
+    assert min(report["colours"]) > 30
+
+
+def test_the_theme_follows_the_system(window, qapp, monkeypatch):
+    """Platforms without a desktop never change, so the system's answer is put in its mouth."""
+    window.session.keep(theme="system")
+    hints = qapp.styleHints()
+    for scheme, theme in (
+        (Qt.ColorScheme.Light, themes.LIGHT), (Qt.ColorScheme.Dark, themes.DARK)
+    ):  # fmt: skip
+        monkeypatch.setattr(themes, "system_theme", lambda theme=theme: theme)
+        hints.colorSchemeChanged.emit(scheme)
+        assert window.theme is theme
+        assert window.resonogram.theme is theme
+
+
+def contrast(one, other):
+    from PyQt6.QtGui import QColor
+
+    def light(colour):
+        parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
+                 for c in QColor(colour).getRgbF()[:3]]  # fmt: skip
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    bright, dark = sorted((light(one), light(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", themes.THEMES.values(), ids=list(themes.THEMES))
+def test_texts_stand_out(theme):
+    """4.5 is what WCAG asks of text, 3 of signs."""
+    for ground in (theme.ground, theme.surface, theme.raised):
+        assert contrast(theme.text, ground) > 7
+        assert contrast(theme.muted, ground) > 4.5
+        for sign in (theme.good, theme.warning, theme.error, theme.heard, theme.cleaned):
+            assert contrast(sign, ground) > 3
+    assert contrast(theme.on_accent, theme.accent) > 4.5
+
+
+def test_menus_offer_a_picture_of_each_view(qtbot, window, tmp_path):
+    names = [action.text() for action in window.pictures.actions()]
+    assert names == [view.title for view in window.views]
+    window.save_picture(window.wheel, tmp_path / "wheel.svg")
+    assert (tmp_path / "wheel.svg").exists()
+    window._show_menu()
+    assert window.menu.isVisible()
+    window.menu.close()
+
+
+def test_the_command_opens_the_window_and_plays_the_file(tmp_path, snapshot):
+    """The real program, on a real X server without a screen."""
+    from bench.stage import screen
+
+    done = tmp_path / "demo-clean.flac"
+    source = tmp_path / "demo.flac"
+    source.write_bytes(DEMO.read_bytes())
+    with screen() as display:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "gui", str(source)],
+            env={**os.environ, **display}, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            from time import monotonic, sleep
+
+            deadline = monotonic() + 40
+            while not done.exists():
+                assert program.poll() is None, program.stderr.read()
+                assert monotonic() < deadline, "the file was not cleaned"
+                sleep(0.1)
+        finally:
+            program.terminate()
+            _, complaints = program.communicate(timeout=20)
+    assert program.returncode == 0, complaints
+    assert "Traceback" not in complaints
+    assert soundfile.info(done).frames == soundfile.info(source).frames
