@@ -29,7 +29,7 @@ _WAV_LIMIT = 4_000_000_000
 #: What libsndfile notes when a header's size is wrong: the size promised, then the real one.
 _MISMATCH = re.compile(r"(\d+) \(should be (\d+)\)")
 #: libsndfile's word for "I cannot tell how long this is".
-_UNKNOWN_LENGTH = 1 << 62
+UNKNOWN_LENGTH = 1 << 62
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -71,8 +71,8 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         yield file
 
 
-def blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Float32Array]:
-    """Blocks [samples, channels] until the file ends.
+def blocks(file: soundfile.SoundFile, path: Path, size: int = BLOCK) -> Iterator[Float32Array]:
+    """Blocks [samples, channels] of ``size`` samples until the file ends.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Float32Array]:
     heard = 0
     while True:
         try:
-            block = file.read(BLOCK, dtype="float32", always_2d=True)
+            block = file.read(size, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             at_s = heard / file.samplerate
             raise AudioFileError(f"{path} is damaged after {at_s:.1f} s: {error}") from error
@@ -94,7 +94,7 @@ def blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Float32Array]:
 
 def truncation(file: soundfile.SoundFile, heard: int) -> str | None:
     """What a header promises beyond the samples that were heard, or None."""
-    if heard < file.frames < _UNKNOWN_LENGTH:
+    if heard < file.frames < UNKNOWN_LENGTH:
         return f"its header promises {file.frames} samples, {heard} are there"
     for promised, there in _MISMATCH.findall(file.extra_info):
         if int(promised) > int(there):
@@ -102,17 +102,24 @@ def truncation(file: soundfile.SoundFile, heard: int) -> str | None:
     return None
 
 
-def output_format(source: soundfile.SoundFile, target: Path) -> tuple[str, str]:
+def output_format(
+    source: soundfile.SoundFile, target: Path, subtype: str | None = None
+) -> tuple[str, str]:
     """Container and subtype for ``target``: the source's own wherever the container allows.
+
+    Parameters
+    ----------
+    subtype
+        Take this one instead of the source's: PCM_16, PCM_24, FLOAT …
 
     Raises
     ------
     AudioFileError
-        If the target's name ends in nothing that can be written.
+        If the target's name ends in nothing that can be written, or the subtype does not fit.
     """
     ending = target.suffix.lower()
     if ending not in FORMATS and target.suffix == Path(os.fsdecode(source.name)).suffix:
-        return source.format, source.subtype
+        return source.format, subtype or source.subtype
     if ending not in FORMATS:
         raise AudioFileError(
             f"{target}: cannot write {target.suffix or 'a name without an ending'!r}; "
@@ -123,8 +130,11 @@ def output_format(source: soundfile.SoundFile, target: Path) -> tuple[str, str]:
         form = source.format
     if ending == ".opus":
         return form, "OPUS"
-    fits = soundfile.check_format(form, source.subtype)
-    subtype = source.subtype if fits else soundfile.default_subtype(form)
+    if subtype and not soundfile.check_format(form, subtype):
+        raise AudioFileError(f"{target}: {form} cannot hold {subtype}; choose another subtype")
+    if subtype is None:
+        fits = soundfile.check_format(form, source.subtype)
+        subtype = source.subtype if fits else soundfile.default_subtype(form)
     if form in ("WAV", "WAVEX") and _size(source, subtype) > _WAV_LIMIT:
         form = "RF64"
     return form, subtype
@@ -138,18 +148,19 @@ def _size(source: soundfile.SoundFile, subtype: str) -> int:
 
 @contextmanager
 def written_aside(
-    target: Path, source: soundfile.SoundFile
+    target: Path, source: soundfile.SoundFile, subtype: str | None = None
 ) -> Iterator[Callable[[Float32Array], None]]:
     """Write ``target`` beside its place; it gets its name only once it is whole and reads back.
 
-    Yields a function that takes blocks [samples, channels].
+    Yields a function that takes blocks [samples, channels]. ``subtype`` as in
+    :func:`output_format`.
 
     Raises
     ------
     AudioFileError
         If the target cannot be written; what stood there before stays.
     """
-    form, subtype = output_format(source, target)
+    form, subtype = output_format(source, target, subtype)
     aside = target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
     count = 0
     try:

@@ -27,6 +27,11 @@ from app.errors import UserError
 
 #: Options of ``live`` that a device's table may hold.
 DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate")
+#: Parameters that are about a single run.
+_ONCE = {
+    "output", "figure", "forget", "as_json", "seconds", "init", "record", "record_raw",
+    "record_both", "listed", "resume", "manifest", "dry_run",
+}  # fmt: skip
 #: The table that the window keeps for itself.
 WINDOW = "window"
 
@@ -121,7 +126,7 @@ def template(commands: click.Group) -> str:
 
 def _settable(option: click.Option) -> bool:
     """Whether an option can be a lasting wish: one that is not about a single run."""
-    return option.name not in ("output", "figure", "forget", "as_json", "seconds", "help", "init")
+    return option.name not in _ONCE
 
 
 def _example(option: click.Option) -> str:
@@ -129,7 +134,7 @@ def _example(option: click.Option) -> str:
     if option.multiple:
         return "[]"
     if option.is_flag:
-        return "false"
+        return str(bool(default)).lower()
     if isinstance(default, int | float):
         return f"{default:g}"
     return f'"{default}"' if isinstance(default, str) else '""'

@@ -64,7 +64,7 @@ def denoise_file(
     with open_audio(source) as reader:
         if _same(source, target):
             raise AudioFileError(f"{target} is the input itself; choose another output")
-        run = _Run(make_pipeline(reader.samplerate, reader.channels), progress)
+        run = FileRun(make_pipeline(reader.samplerate, reader.channels), progress)
         with written_aside(target, reader) as write:
             for heard, cleaned in run.clean(blocks(reader, source)):
                 write(cleaned)
@@ -92,13 +92,13 @@ def spot_file(
     The other parameters and errors are those of :func:`denoise_file`.
     """
     with open_audio(source) as reader:
-        run = _Run(make_pipeline(reader.samplerate, reader.channels), progress, on_event)
+        run = FileRun(make_pipeline(reader.samplerate, reader.channels), progress, on_event)
         for block in blocks(reader, source):
             run.process(block, None)
         return run.result(reader, source)
 
 
-class _Run:
+class FileRun:
     """A pipeline fed block by block, with its time and events."""
 
     def __init__(
@@ -135,6 +135,7 @@ class _Run:
         self._tell([replace(e, time_s=round(min(e.time_s, end), 3)) for e in late])
 
     def process(self, block: Float32Array, out: Float32Array | None) -> None:
+        """Hear a block; the cleaned one goes into ``out``."""
         start = time.perf_counter()
         heard = self.pipeline.process(block, out)
         self.busy_s += time.perf_counter() - start
@@ -150,6 +151,7 @@ class _Run:
                 self.on_event(event)
 
     def result(self, reader: soundfile.SoundFile, source: Path) -> FileResult:
+        """What was done, once the file is at its end."""
         seconds = self.samples / reader.samplerate
         warnings = []
         if self.pipeline.bad_samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterMode
 from app.spotter import KeywordEvent, Sensitivity, Spotter
 from dsp.meters import FLOOR_DB
 from dsp.stream import BankStream
+
+Bank = TypeVar("Bank", bound=BankStream)
 
 #: Samplerates [Hz] that are taken; 8 to 96 kHz are tested.
 SAMPLERATES = (4000, 192000)
@@ -64,11 +67,19 @@ class Pipeline:
         #: [oscillators] chosen for it (None while only listening), before the next hop begins.
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
         self.denoiser = denoiser
-        self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
-        self._streams = [_stream(samplerate, denoiser, spotter) for _ in range(channels)]
+        self._prepare(channels, denoiser, spotter)
         self.latency_samples = self._streams[0].latency_samples
         self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
         self._heard = len(spotter.bank) if spotter else 0
+
+    def _prepare(
+        self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
+    ) -> None:
+        """A bank and, to denoise, a run through the model for each channel."""
+        self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
+        self._streams = [
+            make_stream(self.samplerate, denoiser, spotter, BankStream) for _ in range(channels)
+        ]
 
     @property
     def limit_db(self) -> float | None:
@@ -168,23 +179,29 @@ class Pipeline:
                 self.on_hop(stream, gains)
             stream.next_hop(gains)
 
-    def _gains(self, channel: int) -> NDArray[np.complex64]:
-        """For the next hop [oscillators]."""
-        gains = self._states[channel].step(self._streams[channel].features())
+    def _limited(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        """The gains once limit and bypass have their say."""
         kept = np.float32(1.0) if self.bypass else self._kept
         return gains + kept * (np.complex64(1.0) - gains) if kept else gains
 
+    def _gains(self, channel: int) -> NDArray[np.complex64]:
+        """For the next hop [oscillators]."""
+        gains = self._states[channel].step(self._streams[channel].features())
+        return self._limited(gains)
 
-def _stream(
-    samplerate: float, denoiser: DenoiserModel | None, spotter: SpotterModel | None
-) -> BankStream:
+
+def make_stream(
+    samplerate: float, denoiser: DenoiserModel | None, spotter: SpotterModel | None,
+    kind: type[Bank],
+) -> Bank:  # fmt: skip
+    """The bank of these models at work."""
     if denoiser:
-        return BankStream(
+        return kind(
             denoiser.bank, samplerate, denoiser.hop_s,
             carriers=denoiser.carriers, ramp_s=denoiser.ramp_s, lookahead_s=denoiser.lookahead_s,
         )  # fmt: skip
     if spotter:
-        return BankStream(spotter.bank, samplerate, spotter.hop_s)
+        return kind(spotter.bank, samplerate, spotter.hop_s)
     raise UserError("a pipeline needs a denoiser, a spotter or both")
 
 

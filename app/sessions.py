@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ class DenoiserModel:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.session, self.facts = _load(path, "denoiser")
         self.bank = _bank(self.facts)
         self.carriers: NDArray[np.bool_] = np.array(self.facts["carriers"], dtype=bool)
@@ -95,6 +97,12 @@ class DenoiserModel:
         shape = [1, len(self.bank), len(FEATURE_NAMES)]
         if self.session.get_inputs()[0].shape != shape:
             raise ModelError(f"{path} does not take one hop at a time; use the step form")
+
+    @cached_property
+    def sequence(self) -> onnxruntime.InferenceSession | None:
+        """The same model for many hops a call; None if there is no file of it."""
+        path = self.path.with_name(f"{self.path.stem}-sequence.onnx")
+        return _load(path, "denoiser")[0] if path.exists() else None
 
     @classmethod
     def preset(cls, name: str) -> DenoiserModel:
@@ -143,6 +151,11 @@ class BoundModel:
             binding.bind_ortvalue_output(f"new_{name}", value(after[name]))
         return binding
 
+    @property
+    def states(self) -> dict[str, Float32Array]:
+        """The states that the next step reads, by name; may be overwritten."""
+        return self._states[self._turn]
+
     def reset(self) -> None:
         """Back to rest; the outputs too."""
         for arrays in (*self._states, self.outputs):
@@ -184,6 +197,33 @@ class DenoiserState:
         """Features of a hop [oscillators, 4] → gains for the next [oscillators], a view."""
         self._step.run(features)
         return self._gain
+
+
+class DenoiserStretch(DenoiserState):
+    """A run that takes many hops at a time, too; their gains are those of the steps."""
+
+    def __init__(self, model: DenoiserModel) -> None:
+        self._sequence = model.sequence
+        super().__init__(model)
+
+    def gains(self, features: Float32Array) -> NDArray[np.complex64]:
+        """Features of hops [hops, oscillators, 4] → gains for each next hop [hops, oscillators]."""
+        gains, start = np.empty(features.shape[:2], np.complex64), 0
+        if self._sequence:
+            together = self._sequence.get_inputs()[0].shape[0]
+            while start + together <= len(features):
+                stop = start + together
+                gain, reading, *new = self._sequence.run(
+                    None, {"features": features[start:stop], **self._step.states}
+                )
+                for state, after in zip(self._step.states.values(), new, strict=True):
+                    state[:] = after
+                self._reading[:] = reading[-1]
+                gains[start:stop] = gain.view(np.complex64)[..., 0]
+                start = stop
+        for hop in range(start, len(features)):
+            gains[hop] = self.step(features[hop])
+        return gains
 
 
 class SpotterModel:

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from app.batch.measures import Dnsmos
 from bench import peers
 from bench.report import table, write_section
-from bench.scores import Dnsmos, edge_energy_kept, estoi, sdr_db, wideband_pesq
+from bench.scores import edge_energy_kept, estoi, sdr_db, wideband_pesq
 from models.data import SAMPLERATE, AudioStore, find_recordings
 from models.mixing import Sound, noise_scale, rms, speech_rms
 from models.train_denoiser import DEV_SNRS_DB, stores

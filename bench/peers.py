@@ -122,12 +122,8 @@ def _package(name: str, package: str) -> Any:
         ) from error
 
 
-def _rnnoise() -> Callable[[Sound], Sound]:
-    return _framewise(rnnoise_step(), 480, 960, samplerate=48000)
-
-
 def rnnoise_step() -> Step:
-    """A fresh RNNoise: 480 samples at 48 kHz in, 480 cleaned ones out, 20 ms later."""
+    """RNNoise, fresh, on frames of 480 samples at 48 kHz; its sound comes 960 samples late."""
     spec = importlib.util.find_spec("pyrnnoise")  # its Python part needs more than the library does
     if spec is None or spec.submodule_search_locations is None:
         raise click.ClickException("the comparison needs pyrnnoise: pip install '.[bench]'")
@@ -144,6 +140,10 @@ def rnnoise_step() -> Step:
         return buffer / np.float32(32768)
 
     return step
+
+
+def _rnnoise() -> Callable[[Sound], Sound]:
+    return _framewise(rnnoise_step(), 480, 960, samplerate=48000)
 
 
 def _speex() -> Callable[[Sound], Sound]:

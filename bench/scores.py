@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from pystoi import stoi
@@ -17,9 +14,6 @@ Sound = NDArray[np.float32]
 
 EDGE_S = 0.06
 FRAME = SAMPLERATE // 100
-#: Polynomial from the network's raw output to the overall P.835 opinion (Reddy et al. 2022).
-DNSMOS_FIT = (-0.06766283, 1.11546468, 0.04602535)
-DNSMOS_SAMPLES = 144_160
 
 
 def sdr_db(estimate: Sound, target: Sound) -> float:
@@ -84,20 +78,3 @@ def _spectra(sound: Sound) -> NDArray[np.complex128]:
     """Spectra of half-overlapping windows of 20 ms [frames, bins]."""
     frames = np.lib.stride_tricks.sliding_window_view(sound, 2 * FRAME)[::FRAME]
     return np.fft.rfft(frames * np.hanning(2 * FRAME), axis=1)
-
-
-class Dnsmos:
-    """DNSMOS P.835: opinions predicted without a reference, from the published network."""
-
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-
-    def overall(self, sound: Sound) -> float:
-        """Predicted overall opinion, 1 … 5; short sounds are repeated to 9 s."""
-        window = np.resize(sound, DNSMOS_SAMPLES).astype(np.float32)[None]
-        raw = self.session.run(None, {self.session.get_inputs()[0].name: window})[0][0]
-        return float(np.polyval(DNSMOS_FIT, raw[2]))

@@ -181,8 +181,9 @@ def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
             str(sum(run["late_blocks"] for run in found)),
             str(sum(run["blocks"] for run in found)),
         ))  # fmt: skip
-    header = ("window", "frames/s of the slowest view", "share of a core / %", "busy in a frame / ms",
-              "start to listening / s", "lost", "late", "blocks")  # fmt: skip
+    header = ("window", "frames/s of the slowest view", "share of a core / %",
+              "busy in a frame / ms", "start to listening / s",
+              "lost", "late", "blocks")  # fmt: skip
     count, cores = len(runs["all"]), psutil.cpu_count()
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     command = f"python -m bench.window --seconds {seconds:g} --rounds {count}"

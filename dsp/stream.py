@@ -22,7 +22,7 @@ GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
 #: How many of the highest awake oscillators stand in for those that rest.
 STAND_INS = 4
 #: What a bank that plays late hears with its playing states: nothing.
-_NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
+NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
 
 
 class BankStream:
@@ -153,28 +153,33 @@ class BankStream:
 
         What is played stays within full scale if what was heard did.
         """
-        energy, heard, contrasts = self._energy, block, self._contrasts
-        if self.latency_samples:
-            count = self.oscillators
-            listen(
-                block, self._pole_re[:count], self._pole_im[:count],
-                self._z_re[:count], self._z_im[:count], energy[:count],
-                *contrasts, self._contrast,
-            )  # fmt: skip
-            sound = np.concatenate([self._late, block])
-            block, self._late = sound[: len(block)], sound[len(block) :]
-            heard = block
-            energy, contrasts = self._unused, _NO_CONTRASTS
+        if not self.latency_samples:
+            return self._play(block, out, self._energy, self._contrasts)
+        count = self.oscillators
+        listen(
+            block, self._pole_re[:count], self._pole_im[:count],
+            self._z_re[:count], self._z_im[:count], self._energy[:count],
+            *self._contrasts, self._contrast,
+        )  # fmt: skip
+        sound = np.concatenate([self._late, block])
+        self._late = sound[len(block) :]
+        return self._play(sound[: len(block)], out, self._unused, NO_CONTRASTS)
+
+    def _play(
+        self, sound: Float32Array, out: Float32Array, energy: Float32Array,
+        contrasts: list[Float32Array],
+    ) -> int:  # fmt: skip
+        """Drive the oscillators that play with ``sound``; what they hear goes into ``energy``."""
         bad = advance(
-            block, self._pole_re, self._pole_im, self._played_re, self._played_im, energy,
+            sound, self._pole_re, self._pole_im, self._played_re, self._played_im, energy,
             *contrasts, self._contrast,
             self._old_re, self._old_im, self._step_re, self._step_im,
             self._position, min(self._ramp, self._length), out,
         )  # fmt: skip
         if self.latency_samples:
             out += self._rewound[self._position : self._position + len(out)]
-        guard(heard, out, self._guarded, *self._guard)
-        self._position += len(block)
+        guard(sound, out, self._guarded, *self._guard)
+        self._position += len(sound)
         return int(bad)
 
     def power(self) -> Float32Array:
@@ -196,59 +201,74 @@ class BankStream:
         Oscillators that rest read as loud as the highest awake ones: networks have met sound of
         a narrow band, whose top those oscillators would hear from afar, but no silence above it.
         """
-        re, im = self.states()
-        power, contrast, turn = self.power(), self.contrast(), self._turns[self._length]
+        before = self._before_re, self._before_im
+        turn = self._turns[self._length]
+        return self._describe(self.power(), self.contrast(), self.states(), before, turn)
+
+    def _describe(
+        self, power: Float32Array, contrast: Float32Array,
+        now: tuple[Float32Array, Float32Array], before: tuple[Float32Array, Float32Array],
+        turn: NDArray[np.complex64],
+    ) -> Float32Array:  # fmt: skip
+        """Features of one hop or of many [..., oscillators, 4]; changes power and contrast."""
         if len(self._resting):
-            power[self._resting] = power[self._highest].mean()
-            contrast[self._resting] = contrast[self._highest].mean()
-        features = hop_features(
-            power, contrast, re, im, self._before_re, self._before_im, turn.real, turn.imag
-        )
+            for level in (power, contrast):
+                level[..., self._resting] = level[..., self._highest].mean(-1, keepdims=True)
+        features = hop_features(power, contrast, *now, *before, turn.real, turn.imag)
         return np.asarray(features, dtype=np.float32)
 
     def next_hop(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
         self._before_re, self._before_im = self.states()
         self._energy[:] = 0.0
-        self._unused[:] = 0.0
         self._contrast[:] = 0.0
+        self._begin_hop()
+        if self._plays:
+            self._move_to(None if gains is None else self._weights(gains))
+
+    def _begin_hop(self) -> None:
+        self._unused[:] = 0.0
         self._hops += 1
         start = round(self._hops * self._hop)
         self._length = round((self._hops + 1) * self._hop) - start
         self._position = 0
-        if self._plays:
-            self._old_re += self._step_re
-            self._old_im += self._step_im
-            self._aim(gains)
-            if self.latency_samples:
-                rewind(
-                    self._late, self._pole_re, self._pole_im, self._back_re, self._back_im,
-                    self._old_re, self._old_im, self._step_re, self._step_im,
-                    min(self._ramp, self._length), self._rewound[: self._length],
-                )  # fmt: skip
 
-    def _aim(self, gains: NDArray[np.complex64] | None) -> None:
-        """Set the step from the weights now to those of ``gains``."""
-        if gains is None:
+    def _move_to(self, weights: NDArray[np.complex64] | None) -> None:
+        """Be on the way to these weights in the hop that begins, or stay."""
+        self._old_re += self._step_re
+        self._old_im += self._step_im
+        if weights is None:
             self._step_re[:] = 0.0
             self._step_im[:] = 0.0
-            return
+        else:
+            np.subtract(weights.real, self._old_re, out=self._step_re)
+            np.subtract(weights.imag, self._old_im, out=self._step_im)
+        if self.latency_samples:
+            rewind(
+                self._late, self._pole_re, self._pole_im, self._back_re, self._back_im,
+                self._old_re, self._old_im, self._step_re, self._step_im,
+                min(self._ramp, self._length), self._rewound[: self._length],
+            )  # fmt: skip
+
+    def _weights(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        """Weights of all oscillators, wings included, for gains [..., oscillators]."""
         count = self.oscillators
-        wanted = self._identity.copy()
-        wanted[:count] += self._span[:count] * (gains - np.float32(1.0))
-        if len(wanted) > count:
-            wanted[count:] *= np.float32(self._wing_gain(wanted[:count]))
-        np.subtract(wanted.real, self._old_re, out=self._step_re)
-        np.subtract(wanted.imag, self._old_im, out=self._step_im)
+        weights = np.broadcast_to(self._identity, (*gains.shape[:-1], len(self._identity))).copy()
+        weights[..., :count] += self._span[:count] * (gains - np.float32(1.0))
+        if len(self._identity) > count:
+            weights[..., count:] *= self._wing_gain(weights[..., :count])
+        return weights
 
-    def _wing_gain(self, weights: NDArray[np.complex64]) -> float:
-        """What the model does to the top of its band, at most 1: the wings do the same."""
-        return min(1.0, self._top_response(weights) / self._top_of_a_wire)
+    def _wing_gain(self, weights: NDArray[np.complex64]) -> Float32Array:
+        """What the model does to the top of its band, at most 1: the wings do the same [..., 1]."""
+        louder = self._top_response(weights) / self._top_of_a_wire
+        return np.asarray(np.minimum(np.float32(1.0), louder))
 
-    def _top_response(self, weights: NDArray[np.complex64]) -> float:
-        """RMS response of the model's oscillators at the probed frequencies."""
-        response = self._probe @ weights + (self._probe_image @ weights).conj()
-        return float(np.sqrt(np.mean(np.abs(response) ** 2)))
+    def _top_response(self, weights: NDArray[np.complex64]) -> Float32Array:
+        """RMS response of the model's oscillators at the probed frequencies [..., 1]."""
+        column = weights[..., None]
+        response = (self._probe @ column + (self._probe_image @ column).conj())[..., 0]
+        return np.asarray(np.sqrt(np.mean(np.abs(response) ** 2, axis=-1, keepdims=True)))
 
 
 def _turn_table(

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import numpy as np
@@ -35,31 +35,30 @@ from export.onnx_file import (
     write_metadata,
 )
 from export.quantise import quantise
+from export.sequence import SEQUENCE_HOPS, make_sequence
 from models import denoiser
 from models.denoiser import Denoiser
 from models.resonant import State
 
 Sound = NDArray[np.float32]
 
-#: Hops per call of the sequence form.
-SEQUENCE_HOPS = 64
 PROOF_S = 60
 #: How much of the sound quantising may change, dB of its level, for each number of bits.
 QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
 
 
-class ExportedForm(nn.Module):
-    """A method of the denoiser that takes and gives states, with the states laid flat."""
+class ExportedStep(nn.Module):
+    """The denoiser's step, with the states laid flat."""
 
-    def __init__(self, model: Denoiser, method: Literal["step", "sequence"]) -> None:
+    def __init__(self, model: Denoiser) -> None:
         super().__init__()
-        self.model, self.method = model, method
+        self.model = model
 
     def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
         """Features, two states a layer → gains, reading (voice 0 … 1, noise dBFS), states."""
         states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
-        gain, reading, new = getattr(self.model, self.method)(features, states)
+        gain, reading, new = self.model.step(features, states)
         reading = torch.cat([torch.sigmoid(reading[..., :1]), reading[..., 1:]], -1)
         return gain, reading, *(part for state in new for part in state)
 
@@ -75,11 +74,9 @@ def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
     names = state_names(model)
     states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
     outputs = ["gain", "reading", *(f"new_{name}" for name in names)]
-    shape = (model.oscillators, len(FEATURE_NAMES))
-    step = {"features": torch.zeros(1, *shape), **states}
-    sequence = {"features": torch.zeros(1, SEQUENCE_HOPS, *shape), **states}
-    export_onnx(ExportedForm(model, "step"), step, outputs, step_path)
-    export_onnx(ExportedForm(model, "sequence"), sequence, outputs, sequence_path)
+    step = {"features": torch.zeros(1, model.oscillators, len(FEATURE_NAMES)), **states}
+    export_onnx(ExportedStep(model), step, outputs, step_path)
+    make_sequence(step_path, sequence_path)
 
 
 def proof_sound() -> Sound:
@@ -121,11 +118,11 @@ class Runner:
         self.seen: list[Sound] = []
 
     def __call__(self, features: Sound) -> NDArray[np.complex64]:
-        """Features [oscillators, 4] or [hops, oscillators, 4] → complex gains."""
+        """Features [hops, oscillators, 4], as many hops as the form takes → complex gains."""
         self.seen.append(features)
-        feed = {"features": features[None], **dict(zip(self.names, self.states, strict=True))}
+        feed = {"features": features, **dict(zip(self.names, self.states, strict=True))}
         gain, _, *self.states = self.session.run(None, feed)
-        return np.asarray(gain[0].view(np.complex64)[..., 0])
+        return np.asarray(gain.view(np.complex64)[..., 0])
 
 
 def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, float]:
@@ -148,8 +145,8 @@ def played_by(
 ) -> tuple[Sound, Sound]:
     """What the two files make of a sound, each as long as whole hops and calls allow."""
     step, sequence = Runner(model, step_path), Runner(model, sequence_path)
-    stepped = play(model, sound, step)
-    chunks = np.stack(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
+    stepped = play(model, sound, lambda features: step(features[None])[0])
+    chunks = np.concatenate(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
     gains = iter(
         np.concatenate([sequence(c) for c in np.split(chunks, len(chunks) // SEQUENCE_HOPS)])
     )
@@ -160,17 +157,15 @@ def played_by(
 def make_smaller(
     model: Denoiser, step_path: Path, sequence_path: Path, bits: int
 ) -> dict[str, float]:
-    """Quantise both files in place; how far the sound moved, and how far they are apart.
-
-    Rounding differs between one hop and many at once, so the two no longer agree to the last bit.
-    """
+    """Quantise both files in place; how far the sound moved, and how far they are apart."""
     sound = proof_sound()
     before, _ = played_by(model, step_path, sequence_path, sound)
-    for path in (step_path, sequence_path):
-        quantise(path, bits)
+    quantise(step_path, bits)
+    make_sequence(step_path, sequence_path)
     stepped, batched = played_by(model, step_path, sequence_path, sound)
     moved = np.sum((stepped - before) ** 2.0) / np.sum(before**2.0)
     apart = float(np.abs(stepped[: len(batched)] - batched).max())
+    check_close("step and sequence", apart)
     noise_db = float(10 * np.log10(moved))
     if not noise_db <= QUANTISATION_NOISE_DB[bits]:
         raise ParityError(

@@ -22,7 +22,7 @@ from dsp.bank import OscillatorBank, broad_bank, narrow_bank
 from dsp.contrast import neighbour_weights, pair_of
 from dsp.features import FEATURE_NAMES, hop_edges, hop_features
 from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
-from models.bank import hear, play, poles_from, rewind, scan, scan_doubling
+from models.bank import hear, play, poles_from, rewind, scan
 from models.equaliser import Equaliser
 from models.resonant import ResonantLayer, RMSNorm, State
 from models.training import load_checkpoint
@@ -119,16 +119,6 @@ class SlowLevels(nn.Module):
         keep, drive = self._driven(levels)
         new = keep * torch.cat(state, -1) + drive
         fast, slow = new.chunk(2, -1)
-        return new, (fast, slow)
-
-    def sequence(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many hops [batch, hops, oscillators] and the state before them; for export."""
-        keep, drive = self._driven(levels)
-        first = drive[:, :1] + (keep[:, 0] * torch.cat(state, -1))[:, None]
-        drive = torch.cat([first, drive[:, 1:]], 1)
-        nothing = torch.zeros_like(keep)
-        new, _ = scan_doubling(keep, nothing, drive, nothing)
-        fast, slow = new[:, -1].chunk(2, -1)
         return new, (fast, slow)
 
     def _driven(self, levels: Tensor) -> tuple[Tensor, Tensor]:
@@ -257,19 +247,11 @@ class Denoiser(nn.Module):
 
         Also the readings [batch, 2] and the new states.
         """
-        return self._advance("step", features, states)
-
-    def sequence(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
-        """:meth:`step` for many hops at once, [batch, hops, …]; for export."""
-        return self._advance("sequence", features, states)
-
-    def _advance(
-        self, form: str, features: Tensor, states: list[State]
-    ) -> tuple[Tensor, Tensor, list[State]]:
-        levels, after = getattr(self.floor, form)(features[..., CONTRAST], states[0])
+        levels, after = self.floor.step(features[..., CONTRAST], states[0])
         x, new = self._inlet(features, levels), [after]
         for layer, state in zip(self.layers, states[1:], strict=True):
-            x, after = getattr(layer, form)(x, state)
+            assert isinstance(layer, ResonantLayer)
+            x, after = layer.step(x, state)
             new.append(after)
         return (*self._out(x, features, levels), new)
 

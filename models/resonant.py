@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bank import scan, scan_doubling
+from models.bank import scan
 
 #: One layer's memory: real and imaginary part of the oscillators [batch, states].
 State = tuple[Tensor, Tensor]
@@ -87,16 +87,6 @@ class ResonantLayer(nn.Module):
         h_re = pole_re * state[0] - pole_im * state[1] + u_re
         h_im = pole_re * state[1] + pole_im * state[0] + u_im
         return self._read(x, normed, h_re, h_im), (h_re, h_im)
-
-    def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many frames [batch, frames, width] and the state before them; plain torch, for export."""
-        pole_re, pole_im, u_re, u_im, normed = self._driven(x)
-        first_re = pole_re[:, 0] * state[0] - pole_im[:, 0] * state[1]
-        first_im = pole_re[:, 0] * state[1] + pole_im[:, 0] * state[0]
-        u_re = torch.cat([u_re[:, :1] + first_re[:, None], u_re[:, 1:]], 1)
-        u_im = torch.cat([u_im[:, :1] + first_im[:, None], u_im[:, 1:]], 1)
-        h_re, h_im = scan_doubling(pole_re, pole_im, u_re, u_im)
-        return self._read(x, normed, h_re, h_im), (h_re[:, -1], h_im[:, -1])
 
     def _driven(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         normed = self.norm(x)

@@ -46,7 +46,7 @@ def test_rooms_import_only_what_they_may(room):
 def test_program_starts_without_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import app.cli, app.pipeline, app.files, app.figure\n"
+        "import app.cli, app.pipeline, app.files, app.figure, app.clean, app.batch.command\n"
         "from app.sessions import DenoiserModel, SpotterModel\n"
         "denoiser, spotter = DenoiserModel.preset('live'), SpotterModel()\n"
         "app.pipeline.Pipeline(16000, denoiser=denoiser, spotter=spotter)"

@@ -47,24 +47,28 @@ _KEYS = "b: uncleaned/cleaned   s: save the last 30 s   r: record/stop   q: quit
     "loudspeaker that appears (Linux), or into the loopback device given as --input.",
 )
 @click.option(
-    "--virtual-mic",
-    is_flag=True,
+    "--virtual-mic/--no-virtual-mic",
+    default=False,
     help="Play into a microphone that other programs can choose (Linux).",
 )
 @click.option("--samplerate", type=float, help="Hz; default: the input device's.")
 @click.option("--block-ms", type=click.FloatRange(1, 200), default=10.0, help="Block length.")
 @click.option("--seconds", type=float, help="Stop after this long; default: Ctrl-C.")
 @SENSITIVITY
-@click.option("--no-spot", is_flag=True, help="Do not listen for keywords.")
+@click.option("--spot/--no-spot", default=True, help="Listen for keywords.")
 @click.option("--record", type=FILES, help="Record the cleaned sound to this new file.")
 @click.option("--record-raw", type=FILES, help="Record the sound as it came to this new file.")
 @click.option("--record-both", type=FILES, help="Record both, as it came left, cleaned right.")
 @click.option(
     "--folder", type=FILES, default=Path(), help="Where recordings made by a key and clips go."
 )
-@click.option("--clips", is_flag=True, help="Save 3 s of cleaned sound around each keyword.")
 @click.option(
-    "--no-feedback-guard", is_flag=True, help="Let the loudspeaker howl into the microphone."
+    "--clips/--no-clips", default=False, help="Save 3 s of cleaned sound around each keyword."
+)
+@click.option(
+    "--feedback-guard/--no-feedback-guard",
+    default=True,
+    help="Turn the output down when it howls into the microphone.",
 )
 @click.option("--events", type=FILES, help="Add each keyword to this file as a line of JSON.")
 @click.option(
@@ -97,9 +101,9 @@ _KEYS = "b: uncleaned/cleaned   s: save the last 30 s   r: record/stop   q: quit
 def live(
     ctx: click.Context, input_name: str | None, output_name: str | None, direction: str,
     virtual_mic: bool, samplerate: float | None, block_ms: float, seconds: float | None,
-    rates: tuple[tuple[str, float], ...], no_spot: bool, preset: str, limit_db: float | None,
+    rates: tuple[tuple[str, float], ...], spot: bool, preset: str, limit_db: float | None,
     record: Path | None, record_raw: Path | None, record_both: Path | None, folder: Path,
-    clips: bool, no_feedback_guard: bool, events: Path | None, commands: tuple[str, ...],
+    clips: bool, feedback_guard: bool, events: Path | None, commands: tuple[str, ...],
     websocket: str | None, token: str | None, osc: str | None, mqtt: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Clean the microphone into the loudspeaker, and say which keywords are heard.
@@ -111,7 +115,7 @@ def live(
     from app.live.settings import EngineSettings
     from app.sessions import SpotterModel
 
-    spotter = None if no_spot else SpotterModel()
+    spotter = SpotterModel() if spot else None
     custom = load_all(spotter) if spotter else []
     wanted = sensitivity(rates)
     if spotter:
@@ -120,8 +124,8 @@ def live(
     settings = EngineSettings(
         input_name=input_name, output_name=output_name, direction=direction,
         virtual_mic=virtual_mic, samplerate=samplerate, block_s=block_ms / 1000, preset=preset,
-        limit_db=limit_db, spot=not no_spot, sensitivity=wanted, custom=tuple(custom),
-        feedback_guard=not no_feedback_guard, rest_unheard=True,
+        limit_db=limit_db, spot=spot, sensitivity=wanted, custom=tuple(custom),
+        feedback_guard=feedback_guard, rest_unheard=True,
     )  # fmt: skip
     presets = _device_presets(ctx)
     with ExitStack() as running:

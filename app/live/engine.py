@@ -40,7 +40,7 @@ RETRY_S = 0.5, 4.0
 WARN_EACH_S = 10.0
 
 _REOPEN = {"input_name", "output_name", "direction", "virtual_mic", "samplerate", "block_s"}
-_REBUILD = {"preset", "spot", "sensitivity", "custom", "samplerate"}
+_REBUILD = {"preset", "spot", "sensitivity", "custom"}
 
 
 class Engine:
@@ -197,15 +197,15 @@ class Engine:
         if not changed or not processor:
             return
         processor.guard_feedback = self._guards_feedback()
-        if changed & _REOPEN:
-            self._close_stream()
-            self._retry_at, self._patience_s = 0.0, RETRY_S[0]
-        elif changed & _REBUILD:
+        if changed & _REBUILD:
             try:
                 self._rebuild()
             except UserError as error:
                 self.settings = self._applied
                 self._warn("settings", str(error))
+        if changed & _REOPEN:
+            self._close_stream()
+            self._retry_at, self._patience_s = 0.0, RETRY_S[0]
         self._applied = self.settings
         processor.pipeline.limit_db = self.settings.limit_db
         processor.pipeline.bypass = self.settings.bypass

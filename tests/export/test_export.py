@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from app.errors import ModelError
 from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, SpotterModel, SpotterState
+from assets import MODELS
 from export import denoiser as export_denoiser
 from export import keywords as export_keywords
 from export.onnx_file import ParityError, check_close, write_card
+from export.sequence import prove_same
 from models.denoiser import Denoiser, DenoiserConfig
 from models.keywords import KeywordSpotter, SpotterConfig, label_scores
 from models.training import save_model
@@ -113,6 +115,12 @@ def test_a_changed_file_is_refused(exported, tmp_path):
 def test_the_sequence_form_is_no_step(exported):
     with pytest.raises(ModelError, match="one hop at a time"):
         DenoiserModel(exported[0] / "denoiser-live-sequence.onnx")
+
+
+@pytest.mark.parametrize("preset", ["live", "studio"])
+def test_shipped_forms_give_the_same_gains_in_spite_of_8_bits(preset):
+    step = MODELS / f"denoiser-{preset}.onnx"
+    assert prove_same(step, step.with_name(f"{step.stem}-sequence.onnx")) <= 1e-5
 
 
 def test_junk_with_a_good_card_is_refused(tmp_path):

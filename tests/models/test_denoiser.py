@@ -92,9 +92,6 @@ def test_slow_levels_follow_step_by_step():
         for hop in range(30):
             average, middle = slow.step(levels[:, hop], middle)
             torch.testing.assert_close(average, whole[:, hop])
-        sequence, last = slow.sequence(levels, state)
-    torch.testing.assert_close(sequence, whole)
-    torch.testing.assert_close(last, middle)
 
 
 @pytest.mark.parametrize("config", [SMALL, AHEAD])
@@ -108,9 +105,6 @@ def test_step_by_step_is_the_whole(config):
             gain, reading, states = model.step(features[:, hop], states)
             torch.testing.assert_close(gain, whole[:, hop], atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(reading, readings[:, hop], atol=1e-4, rtol=1e-4)
-        first, _, middle = model.sequence(features[:, :13], model.first_states())
-        second, _, _ = model.sequence(features[:, 13:], middle)
-    torch.testing.assert_close(torch.cat([first, second], 1), whole, atol=1e-5, rtol=1e-4)
 
 
 def test_the_bank_learns_within_its_bounds():

@@ -186,6 +186,47 @@ def test_a_preset_of_the_device_is_used_when_it_is_chosen(server, tmp_path):
     assert delays == [0, 960]
 
 
+def test_everything_can_change_while_it_runs(server):
+    code = (
+        "import time\n"
+        "from app.live.process import EngineProcess\n"
+        "from app.live.settings import EngineSettings\n"
+        "def wait(engine, wanted):\n"
+        "    deadline = time.monotonic() + 20\n"
+        "    while time.monotonic() < deadline:\n"
+        "        for m in engine.messages():\n"
+        "            if m.facts.get('state') == 'listening' and wanted(m.facts): return m.facts\n"
+        "            if m.kind == 'warning': print(m.text)\n"
+        "        time.sleep(0.02)\n"
+        "    print('never')\n"
+        "if __name__ == '__main__':\n"
+        "    engine = EngineProcess(EngineSettings(spot=False))\n"
+        "    engine.start()\n"
+        "    first = wait(engine, lambda f: True)\n"
+        "    engine.change(preset='studio', virtual_mic=True)\n"
+        "    facts = wait(engine, lambda f: f['virtual_mic'])\n"
+        "    print(facts['latency_samples'], facts['board'] == first['board'])\n"
+        "    engine.change(spot=True)\n"
+        "    facts = wait(engine, lambda f: f['board'] != first['board'])\n"
+        "    print(engine.board.facts['words'][:2])\n"
+        "    engine.change(virtual_mic=False, samplerate=44100.0, block_s=0.02, preset='live')\n"
+        "    facts = wait(engine, lambda f: f['samplerate'] == 44100)\n"
+        "    print(facts['blocksize'], facts['latency_samples'], repr(facts['virtual_mic']))\n"
+        "    engine.change(preset='nowhere'); time.sleep(0.5); engine.messages()\n"
+        "    try: engine.change(block_s=9.0)\n"
+        "    except Exception as error: print(error)\n"
+        "    print(engine.state)\n"
+        "    engine.close()\n"
+    )
+    done = run(server, sys.executable, "-c", code)
+    lines = done.stdout.splitlines()
+    assert lines == [
+        "960 True", "['yes', 'no']", "882 0 ''",
+        "blocks of 9000 ms: choose 1 to 200 ms", "listening",
+    ], done.stderr  # fmt: skip
+    assert server.our_modules() == []
+
+
 def test_a_failing_pipeline_passes_the_sound_on_and_says_so(server):
     """An exception inside the engine must not end in silence without a word."""
     code = (

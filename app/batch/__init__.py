@@ -1,0 +1,1 @@
+"""Whole folders: as fast as the machine allows, stopped and resumed at any moment."""

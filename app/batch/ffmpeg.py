@@ -1,0 +1,52 @@
+"""What libsndfile cannot read, ffmpeg may: decoded beside, where it is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import AudioFileError
+
+#: Endings that are left to ffmpeg.
+ENDINGS = frozenset({
+    ".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".tta", ".webm", ".wma", ".wmv", ".wv",
+})  # fmt: skip
+#: Subtype of outputs whose sources have none that libsndfile knows.
+SUBTYPE = "PCM_24"
+
+
+def is_installed() -> bool:
+    """Whether there is an ffmpeg to call."""
+    return shutil.which("ffmpeg") is not None
+
+
+@contextmanager
+def decoded(path: Path) -> Iterator[Path]:
+    """The first sound track of ``path`` as a WAV file of floats, for a while.
+
+    Raises
+    ------
+    AudioFileError
+        If there is no ffmpeg, or it finds no sound.
+    """
+    if not is_installed():
+        raise AudioFileError(f"{path} needs ffmpeg to be read; install it, or convert the file")
+    if not path.is_file():
+        raise AudioFileError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    with tempfile.TemporaryDirectory(prefix="resonance-") as folder:
+        sound = Path(folder) / f"{path.stem[:100]}.wav"
+        done = subprocess.run(
+            ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0",
+             "-c:a", "pcm_f32le", "-rf64", "auto", str(sound)],
+            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = said[-1] if said else "no reason given"
+            raise AudioFileError(f"{path} cannot be read by ffmpeg: {reason}")
+        yield sound

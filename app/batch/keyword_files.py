@@ -1,0 +1,46 @@
+"""Keywords beside a cleaned file: JSON lines, subtitles (SRT) and Audacity labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from app.batch.storage import write_text
+from app.spotter import KeywordEvent
+
+#: A keyword's label reaches from this long before its time to the time itself, s.
+SHOWN_S = 0.6
+
+
+def write_beside(target: str, events: Sequence[KeywordEvent]) -> None:
+    """Write ``target.keywords.jsonl``, ``target.srt`` and ``target.labels.txt``."""
+    lines = [json.dumps(dataclasses.asdict(event)) for event in events]
+    for ending, content in (
+        ("keywords.jsonl", "".join(f"{line}\n" for line in lines)),
+        ("srt", subtitles(events)),
+        ("labels.txt", labels(events)),
+    ):
+        write_text(f"{target}.{ending}", content)
+
+
+def subtitles(events: Sequence[KeywordEvent]) -> str:
+    """Keywords as SubRip text."""
+    return "".join(
+        f"{number}\n{_clock(_start_s(event))} --> {_clock(event.time_s)}\n{event.keyword}\n\n"
+        for number, event in enumerate(events, 1)
+    )
+
+
+def labels(events: Sequence[KeywordEvent]) -> str:
+    """Keywords as a label track that Audacity imports."""
+    return "".join(f"{_start_s(e):.3f}\t{e.time_s:.3f}\t{e.keyword}\n" for e in events)
+
+
+def _start_s(event: KeywordEvent) -> float:
+    return max(0.0, event.time_s - SHOWN_S)
+
+
+def _clock(time_s: float) -> str:
+    ms = round(1000 * time_s)
+    return f"{ms // 3600000:02}:{ms // 60000 % 60:02}:{ms // 1000 % 60:02},{ms % 1000:03}"

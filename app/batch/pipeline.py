@@ -1,0 +1,59 @@
+"""The streaming pipeline for long blocks: the same samples, several times as fast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.pipeline import Pipeline, make_stream
+from app.sessions import DenoiserModel, DenoiserStretch, Float32Array, SpotterModel
+from app.spotter import KeywordEvent
+from dsp.stretch import BankStretch
+
+#: Blocks of this many seconds hold whole hops and whole calls of the model at common samplerates.
+BLOCK_S = 2.56
+
+
+class StretchPipeline(Pipeline):
+    """A :class:`~app.pipeline.Pipeline` that works through each block as a whole.
+
+    It hears the block to its end, asks the model for the gains of many hops at once, and then plays
+    the block. Blocks may have any length; seconds (:data:`BLOCK_S`) are fast, milliseconds are not.
+    It must have a denoiser.
+    """
+
+    def _prepare(
+        self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
+    ) -> None:
+        assert denoiser is not None
+        self._runs = [DenoiserStretch(denoiser) for _ in range(channels)]
+        self._banks = [
+            make_stream(self.samplerate, denoiser, spotter, BankStretch) for _ in range(channels)
+        ]
+        self._states, self._streams = [*self._runs], [*self._banks]
+
+    def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
+        """Hear a block; write the cleaned one into ``out``; as in the base class."""
+        columns = self._columns(block, out)
+        cleaned = np.empty(columns.shape, np.float32)
+        contrasts = []
+        for bank, run, column, played in zip(
+            self._banks, self._runs, columns, cleaned, strict=True
+        ):
+            sound = np.ascontiguousarray(column, np.float32)
+            heard = bank.hear(sound)
+            self.bad_samples += heard.bad
+            bank.play(sound, self._limited(run.gains(heard.features)), played)
+            contrasts.append(heard.contrast[:, : self._heard])
+        if out is not None:
+            out[...] = cleaned.T.reshape(out.shape)
+        return self._spotted(contrasts)
+
+    def _spotted(self, contrasts: list[Float32Array]) -> list[KeywordEvent]:
+        """Keywords in the hops of a block, heard on all channels [hops, oscillators] together."""
+        if not self.spotter:
+            return []
+        together = contrasts[0].copy()
+        for contrast in contrasts[1:]:
+            together += contrast
+        events = (self.spotter.hop(hop) for hop in together / np.float32(self.channels))
+        return [event for event in events if event]

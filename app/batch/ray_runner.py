@@ -1,0 +1,99 @@
+"""The same task on a Ray cluster: retried when a machine is lost, never more than it can hold."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import socket
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from app.batch.pool import TRIES
+from app.batch.settings import Job, Settings
+from app.batch.worker import Outcome, clean_file
+from app.errors import UserError
+
+#: Files under way for each processor: one at work, one that waits for it.
+AHEAD = 2
+#: How often Ray itself starts a file again on another machine.
+RETRIES = 3
+
+
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise UserError("--ray needs Ray; in the source folder: pip install '.[ray]'") from None
+
+
+def connect(address: str) -> None:
+    """Join the cluster at ``address``; ``local`` starts one on this machine.
+
+    Raises
+    ------
+    UserError
+        If Ray is missing or there is no cluster.
+    """
+    ray = _ray()
+    if ray.is_initialized():
+        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address != "local":
+        _check_there(address)
+        options["address"] = address
+    else:
+        options["include_dashboard"] = False
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(f"no Ray cluster at {address!r}: {error}") from error
+
+
+def _check_there(address: str) -> None:
+    """Ray would wait for minutes for a head that is not there."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except OSError as error:
+        raise UserError(f"no Ray cluster at {address!r}: {error}") from error
+
+
+def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
+    """The outcomes of all files as they come.
+
+    Every machine must see the sources and outputs under the same names: a shared folder, or
+    addresses of a storage. Models come from the package installed there.
+    """
+    ray = _ray()
+    # Each task is one processor's; its process stays and keeps the models for the next one.
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(clean_file)
+    shared = ray.put(settings)
+    waiting = iter(jobs)
+    running: dict[Any, Job] = {}
+    tries: dict[Job, int] = {}
+    while True:
+        room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(running)
+        for job in islice(waiting, max(0, room)):
+            running[task.remote(job, shared)] = job
+        if not running:
+            return
+        # Many at once on a large cluster: each wait looks at all that run.
+        count = max(1, len(running) // 8)
+        ready, _ = ray.wait(list(running), num_returns=count, timeout=1.0)
+        for reference in ready:
+            job = running.pop(reference)
+            try:
+                yield ray.get(reference)
+            except ray.exceptions.RayError as error:
+                tries[job] = tries.get(job, 0) + 1
+                if tries[job] < TRIES:
+                    running[task.remote(job, shared)] = job
+                    continue
+                reason = str(error).strip().splitlines()[0]
+                yield Outcome(
+                    job.source, job.target, size=job.size,
+                    error=f"{job.source}: given up after its workers were lost: {reason}",
+                )  # fmt: skip

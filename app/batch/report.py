@@ -1,0 +1,56 @@
+"""The report of a batch: one page that needs nothing else, and opens anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+#: More rows than this make no page that people read; those that failed come first.
+MOST_ROWS = 5000
+#: Resonograms are shown for this many files at most: 10 kB each.
+MOST_PICTURES = 1000
+
+_PAGE = Path(__file__).with_name("report.html")
+
+
+def html(content: dict[str, Any]) -> str:
+    """The page for ``totals``, ``settings`` and ``files``, the outcomes as dictionaries."""
+    files = sorted(content["files"], key=lambda file: file["error"] is None)
+    shown = [_row(file, place < MOST_PICTURES) for place, file in enumerate(files[:MOST_ROWS])]
+    data = {
+        "totals": content["totals"], "settings": content["settings"], "files": shown,
+        "left_out": len(files) - len(shown), "sums": _sums(files),
+    }  # fmt: skip
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return _PAGE.read_text(encoding="utf-8").replace("{{data}}", text)
+
+
+def _row(file: dict[str, Any], with_picture: bool) -> dict[str, Any]:
+    left_out = {"sha256", "modified_ns", "size", "fetched_s"}
+    row = {name: value for name, value in file.items() if name not in left_out}
+    if not with_picture:
+        row["picture"] = None
+    return row
+
+
+def _sums(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over all files that are done, in earlier runs, too."""
+    done = [file for file in files if file["error"] is None]
+    cut = [c for c in map(noise_cut_db, done) if c is not None]
+    return {
+        "done": len(done), "failed": len(files) - len(done),
+        "seconds": sum(file["seconds"] for file in done),
+        "keywords": sum(len(file["keywords"]) for file in done),
+        "warnings": sum(len(file["warnings"]) for file in done),
+        "noise_cut_db": round(sum(cut) / len(cut), 1) if cut else None,
+    }  # fmt: skip
+
+
+def noise_cut_db(file: dict[str, Any]) -> float | None:
+    """By how much the level of the noise fell."""
+    levels = file["levels"]
+    if not levels or levels["before"]["noise_db"] is None:
+        return None
+    cut: float = levels["before"]["noise_db"] - levels["after"]["noise_db"]
+    return cut

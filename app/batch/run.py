@@ -1,0 +1,124 @@
+"""A batch from its plan to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from app.batch import pool, ray_runner, report, storage
+from app.batch.manifest import Manifest
+from app.batch.settings import Job, Settings
+from app.batch.worker import Outcome
+
+
+@dataclass
+class Totals:
+    """What a run did, all files together."""
+
+    files: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0  #: done by an earlier run
+    seconds: float = 0.0  #: of sound, cleaned in this run
+    wall_s: float = 0.0
+    warnings: int = 0
+    keywords: int = 0
+
+    def count(self, outcome: Outcome) -> None:
+        """Add a file."""
+        self.failed += outcome.error is not None
+        self.done += outcome.error is None
+        self.seconds += outcome.seconds
+        self.warnings += len(outcome.warnings)
+        self.keywords += len(outcome.keywords)
+
+
+@dataclass
+class Batch:
+    """Files to clean, and how.
+
+    Parameters
+    ----------
+    jobs
+        From :func:`app.batch.plan.plan`.
+    manifest
+        Path of the record.
+    processes
+        On this machine; each takes one processor.
+    ray
+        Address of a cluster to work on instead, or ``local``.
+    resume
+        Leave out what the record says is done and unchanged.
+    """
+
+    jobs: Sequence[Job]
+    settings: Settings
+    manifest: Path
+    processes: int = 1
+    ray: str | None = None
+    resume: bool = False
+
+    @cached_property
+    def left(self) -> list[Job]:
+        """The files that are left to do."""
+        if not self.resume:
+            return list(self.jobs)
+        key = self.settings.key()
+        with Manifest(self.manifest) as manifest:
+            return [job for job in self.jobs if not manifest.done_before(job, key)]
+
+    def run(
+        self, on_outcome: Callable[[Outcome], None], progress: pool.Progress, page: str | None
+    ) -> Totals:
+        """Do all that is left; tell each outcome; write the report to ``page`` and beside it.
+
+        What is done stays done and recorded, however this ends.
+        """
+        key, begin = self.settings.key(), time.monotonic()
+        totals = Totals(len(self.jobs), skipped=len(self.jobs) - len(self.left))
+        with Manifest(self.manifest) as manifest:
+            manifest.begin(self.left, key)
+            for outcome in self._outcomes(self.left, progress):
+                manifest.record(outcome, key)
+                totals.count(outcome)
+                on_outcome(outcome)
+            totals.wall_s = round(time.monotonic() - begin, 3)
+            if page:
+                self._report(manifest, totals, page)
+        return totals
+
+    def _outcomes(self, jobs: list[Job], progress: pool.Progress) -> Iterator[Outcome]:
+        if self.ray is None:
+            return pool.clean_all(jobs, self.settings, self.processes, progress)
+        ray_runner.connect(self.ray)
+        return ray_runner.clean_all(jobs, self.settings)
+
+    def _report(self, manifest: Manifest, totals: Totals, page: str) -> None:
+        facts: list[dict[str, Any]] = []
+        for file in manifest.outcomes({job.source for job in self.jobs}):
+            if len(facts) >= report.MOST_PICTURES:
+                file["picture"] = None  # a million of them would fill the memory
+            facts.append(file)
+        content: dict[str, Any] = {
+            "totals": dataclasses.asdict(totals), "settings": dataclasses.asdict(self.settings),
+            "files": facts,
+        }  # fmt: skip
+        storage.write_text(page, report.html(content))
+        for file in facts:
+            file.pop("picture")
+        beside = page.removesuffix(".html") + ".json"
+        storage.write_text(beside, json.dumps(content, indent=1))
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

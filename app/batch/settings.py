@@ -1,0 +1,64 @@
+"""What is to be done with every file of a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from app import __version__
+from app.errors import UserError
+from app.sessions import DenoiserModel, read_card
+from app.spotter import Sensitivity
+from assets import MODELS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices that shape an output; two runs with the same ones make the same files."""
+
+    preset: str = "studio"
+    limit_db: float | None = None
+    spot: bool = False
+    rates: tuple[tuple[str, float], ...] = ()  #: false accepts per hour, for words; "" is all
+    subtype: str | None = None  #: of the outputs; None: the input's
+    dnsmos: str | None = None  #: path of a DNSMOS P.835 model, to estimate opinions with
+    pictures: bool = True  #: gather resonograms for the report
+
+    def sensitivity(self) -> Sensitivity:
+        """When a keyword counts as heard; the last rate given for a word counts."""
+        given = dict(self.rates)
+        return Sensitivity(given.pop("", Sensitivity.per_hour), given)
+
+    def key(self) -> str:
+        """Hash of the settings, the model files and the version: what is done is done for a key.
+
+        Raises
+        ------
+        UserError
+            If the preset is not shipped.
+        """
+        cards = [f"denoiser-{self.preset}.json"] + ["keywords.json"] * self.spot
+        try:
+            models = [read_card(MODELS / card).get("sha256") for card in cards]
+        except (OSError, ValueError):
+            DenoiserModel.preset(self.preset)  # says what is wrong
+            raise UserError(f"the card of preset {self.preset} cannot be read") from None
+        shaping = {**asdict(self), "pictures": None}  # those only go into the report
+        facts = json.dumps([shaping, models, __version__], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file: where it comes from and where it goes; paths, or addresses of a storage."""
+
+    source: str
+    target: str
+    size: int = 0  #: bytes, as listed
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders."""
+        return Path(self.source).name

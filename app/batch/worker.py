@@ -1,0 +1,223 @@
+"""One file of a batch: the same task in a process of this machine or of a cluster."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from app.audiofile import blocks, open_audio, written_aside
+from app.batch import ffmpeg, storage
+from app.batch.keyword_files import write_beside
+from app.batch.measures import Levels, Opinions, SmallResonogram
+from app.batch.overlap import read_ahead, write_behind
+from app.batch.pipeline import BLOCK_S, StretchPipeline
+from app.batch.settings import Job, Settings
+from app.custom_words import CustomWord
+from app.errors import AudioFileError, UserError
+from app.files import FileRun
+from app.sessions import DenoiserModel, SpotterModel
+
+#: A block holds at most this many samples, all channels together.
+MOST_SAMPLES = 1 << 22
+_HASHED_AT_ONCE = 1 << 20
+
+#: Told the seconds of sound done so far.
+Tell = Callable[[float], None]
+
+
+@dataclass
+class Outcome:
+    """What became of a file."""
+
+    source: str
+    target: str
+    error: str | None = None  #: None: it is done
+    warnings: list[str] = field(default_factory=list)
+    sha256: str | None = None  #: of the source
+    size: int = 0  #: of the source, bytes
+    modified_ns: int = 0  #: the source's time of change; 0 where a storage tells none
+    output_bytes: int = 0
+    seconds: float = 0.0
+    samplerate: int = 0
+    channels: int = 0
+    busy_s: float = 0.0  #: from the first byte read to the last one written
+    cpu_s: float = 0.0  #: processor time of that, all threads
+    fetched_s: float = 0.0  #: of ``busy_s``, spent fetching from and storing to elsewhere
+    levels: dict[str, Any] | None = None  #: ``before`` and ``after``, dBFS
+    opinion: dict[str, float] | None = None  #: DNSMOS, before and after
+    keywords: list[dict[str, Any]] = field(default_factory=list)
+    picture: dict[str, Any] | None = None
+
+
+@functools.cache
+def denoiser(preset: str) -> DenoiserModel:
+    """The model of a preset, loaded once in a process."""
+    return DenoiserModel.preset(preset)
+
+
+@functools.cache
+def spotter() -> tuple[SpotterModel, list[CustomWord]]:
+    """The spotter and the user's own words, loaded once in a process."""
+    from app.enrolment import load_all
+
+    model = SpotterModel()
+    return model, load_all(model)
+
+
+def warm_up(settings: Settings) -> None:
+    """Load what every file will need."""
+    make_pipeline(settings, 16000, 1)
+
+
+def make_pipeline(settings: Settings, samplerate: int, channels: int) -> StretchPipeline:
+    """A pipeline at rest for a file."""
+    model, custom = spotter() if settings.spot else (None, [])
+    return StretchPipeline(
+        samplerate, channels, denoiser=denoiser(settings.preset), spotter=model,
+        limit_db=settings.limit_db, sensitivity=settings.sensitivity(), custom=custom,
+    )  # fmt: skip
+
+
+def clean_file(job: Job, settings: Settings, tell: Tell = lambda _: None) -> Outcome:
+    """Clean one file; whatever is wrong with it is told in the outcome.
+
+    The output is written aside and gets its name when it is whole; the source is only read.
+    """
+    outcome = Outcome(job.source, job.target)
+    begin, cpu = time.perf_counter(), time.process_time()
+    try:
+        _clean(job, settings, outcome, tell)
+    except UserError as error:
+        outcome.error = str(error)
+    except Exception as error:  # a damaged file must not end the batch
+        outcome.error = f"{job.source}: {type(error).__name__}: {error}"
+    outcome.busy_s = round(time.perf_counter() - begin, 4)
+    outcome.cpu_s = round(time.process_time() - cpu, 4)
+    return outcome
+
+
+def _clean(job: Job, settings: Settings, outcome: Outcome, tell: Tell) -> None:
+    begin = time.perf_counter()
+    with storage.fetched(job.source) as source:
+        outcome.fetched_s = time.perf_counter() - begin
+        _fingerprint(source, outcome)
+        with storage.stored(job.target) as target:
+            _remove_remains(target)
+            with _readable(source) as (readable, subtype):
+                _through(readable, target, settings, settings.subtype or subtype, outcome, tell)
+            if _changed(source, outcome):
+                target.unlink(missing_ok=True)
+                raise AudioFileError(f"{job.source} changed while it was read; run again")
+            outcome.output_bytes = target.stat().st_size
+            begin = time.perf_counter()
+        outcome.fetched_s += time.perf_counter() - begin
+    if not storage.is_remote(job.source):
+        outcome.modified_ns = storage.local_path(job.source).stat().st_mtime_ns
+    else:
+        outcome.fetched_s = round(outcome.fetched_s, 4)
+
+
+def _fingerprint(source: Path, outcome: Outcome) -> None:
+    """Hash and size of the source; a folder, or what cannot be read, is told by ``open_audio``."""
+    if not source.is_file():
+        with open_audio(source):
+            return
+    digest = hashlib.sha256()
+    try:
+        outcome.size, outcome.modified_ns = source.stat().st_size, source.stat().st_mtime_ns
+        with source.open("rb") as file:
+            while part := file.read(_HASHED_AT_ONCE):
+                digest.update(part)
+    except OSError as error:
+        raise AudioFileError(f"{source} cannot be opened: {error.strerror}") from error
+    outcome.sha256 = digest.hexdigest()
+
+
+def _changed(source: Path, outcome: Outcome) -> bool:
+    status = source.stat()
+    return (status.st_size, status.st_mtime_ns) != (outcome.size, outcome.modified_ns)
+
+
+def _remove_remains(target: Path) -> None:
+    """What a run that was killed left beside this output."""
+    start = f".{target.name[:100]}."
+    with suppress(OSError):
+        for path in target.parent.iterdir():
+            if path.name.startswith(start) and path.name.endswith(".part"):
+                middle = path.name[len(start) : -len(".part")]
+                if middle.isdigit():
+                    path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[tuple[Path, str | None]]:
+    """The source, or what ffmpeg makes of it, and the subtype that the output then has."""
+    if source.suffix.lower() in ffmpeg.ENDINGS:
+        with ffmpeg.decoded(source) as sound:
+            yield sound, ffmpeg.SUBTYPE
+    else:
+        yield source, None
+
+
+def _through(
+    source: Path, target: Path, settings: Settings, subtype: str | None, outcome: Outcome,
+    tell: Tell,
+) -> None:  # fmt: skip
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_audio(source))
+        rate, channels = reader.samplerate, reader.channels
+        run = FileRun(make_pipeline(settings, rate, channels), tell)
+        measures = _Measures(settings, rate, reader.frames)
+        aside = stack.enter_context(written_aside(target, reader, subtype))
+        size = max(1, min(round(BLOCK_S * rate), MOST_SAMPLES // channels))
+        sound = stack.enter_context(read_ahead(blocks(reader, source, size)))
+        write = stack.enter_context(write_behind(aside))
+        for heard, cleaned in run.clean(sound):
+            write(cleaned)
+            measures.hear(heard, cleaned)
+        result = run.result(reader, source)
+        outcome.seconds, outcome.samplerate = result.seconds, rate
+        outcome.channels, outcome.warnings = channels, result.warnings
+        outcome.keywords = [asdict(event) for event in result.events]
+        measures.tell(outcome)
+        if settings.spot:
+            write_beside(outcome.target, result.events)
+
+
+class _Measures:
+    """Everything that is measured, before and after."""
+
+    def __init__(self, settings: Settings, samplerate: int, length: int) -> None:
+        self.before, self.after = Levels(samplerate), Levels(samplerate)
+        self.picture = None
+        if settings.pictures:
+            self.picture = SmallResonogram(denoiser(settings.preset), samplerate, length)
+        self.opinions = Opinions(Path(settings.dnsmos), samplerate) if settings.dnsmos else None
+
+    def hear(self, before: Any, after: Any) -> None:
+        self.before.hear(before)
+        self.after.hear(after)
+        for measure in (self.picture, self.opinions):
+            if measure:
+                measure.hear(before, after)
+
+    def tell(self, outcome: Outcome) -> None:
+        outcome.levels = {"before": self.before.summary(), "after": self.after.summary()}
+        outcome.picture = self.picture.picture() if self.picture else None
+        outcome.opinion = self.opinions.summary() if self.opinions else None
+
+
+def readable_endings() -> frozenset[str]:
+    """Endings of the files that are taken from folders."""
+    known = {f".{name.lower()}" for name in soundfile.available_formats()}
+    more = ".wav .wave .aif .aifc .oga .opus .snd .sph .8svx .sf"
+    found = (known | set(more.split())) - {".raw", ".mat4", ".mat5"}
+    return frozenset(found | (ffmpeg.ENDINGS if ffmpeg.is_installed() else frozenset()))

@@ -1,0 +1,105 @@
+"""A bank at work on a long stretch at once: heard to its end, then played with every hop's gains.
+
+Gains of a hop act on the next one, never on what was heard before. So a whole stretch can be heard
+first, all its hops' gains be found together, and then be played: the samples are those of
+:class:`dsp.stream.BankStream`, which goes hop by hop.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.kernels import listen
+from dsp.stream import NO_CONTRASTS, BankStream, Float32Array
+
+
+class Part(NamedTuple):
+    """A piece of a stretch that lies within one hop, in samples."""
+
+    start: int
+    stop: int
+    ends_hop: bool
+
+
+class Heard(NamedTuple):
+    """What was heard in a stretch: of every hop that ended in it."""
+
+    features: Float32Array  #: [hops, oscillators, 4]
+    contrast: Float32Array  #: of neighbours, mean power [hops, oscillators]
+    bad: int  #: samples that were not finite
+
+
+class BankStretch(BankStream):
+    """A :class:`~dsp.stream.BankStream` that plays; feed it with :meth:`hear` and :meth:`play`.
+
+    Both go over the same sound, one after the other. A second set of states plays, since what
+    listens is far ahead by then.
+    """
+
+    def reset(self) -> None:
+        """Back to rest."""
+        super().reset()
+        self._played_re, self._played_im = (np.zeros_like(self._z_re) for _ in "zi")
+
+    def hear(self, sound: Float32Array) -> Heard:
+        """Hear ``sound [samples]``, any length."""
+        count, parts, hops, position = self.oscillators, self._parts(len(sound)), 0, self._position
+        ended = sum(part.ends_hop for part in parts)
+        energy = np.zeros((ended + 1, count), np.float32)
+        contrast = np.zeros((ended + 1, count), np.float32)
+        energy[0], contrast[0] = self._energy[:count], self._contrast
+        z_re, z_im = np.empty((2, ended + 1, count), np.float32)
+        z_re[0], z_im[0] = self._before_re, self._before_im
+        lengths = np.empty(ended, np.int64)
+        poles = self._pole_re[:count], self._pole_im[:count]
+        states = self._z_re[:count], self._z_im[:count]
+        bad = 0
+        for start, stop, ends_hop in parts:
+            bad += listen(
+                sound[start:stop], *poles, *states, energy[hops], *self._contrasts, contrast[hops]
+            )
+            if ends_hop:
+                lengths[hops] = position + stop - start
+                position, hops = 0, hops + 1
+                z_re[hops], z_im[hops] = self.states()
+        self._energy[:count], self._contrast[:] = energy[ended], contrast[ended]
+        self._before_re, self._before_im = z_re[ended].copy(), z_im[ended].copy()
+        size = lengths[:, None].astype(np.float32)
+        power = energy[:ended] * (self._drive**2 / size)
+        contrasts = contrast[:ended][:, self._pairs] / size
+        turns = np.array([self._turns[n] for n in lengths.tolist()], np.complex64)
+        features = self._describe(
+            power, contrasts.copy(), (z_re[1:], z_im[1:]), (z_re[:-1], z_im[:-1]),
+            turns.reshape(ended, count),
+        )  # fmt: skip
+        return Heard(features, contrasts, int(bad))
+
+    def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
+        """Play the stretch just heard into ``out [samples]``.
+
+        ``gains [hops, oscillators]`` are those found at the end of each hop that ended in it.
+        """
+        late = np.concatenate([self._late, sound])
+        weights, hop = self._weights(gains), 0
+        for start, stop, ends_hop in self._parts(len(sound)):
+            self._late = late[stop : stop + self.latency_samples]
+            self._play(late[start:stop], out[start:stop], self._unused, NO_CONTRASTS)
+            if ends_hop:
+                self._begin_hop()
+                self._move_to(weights[hop])
+                hop += 1
+
+    def _parts(self, samples: int) -> list[Part]:
+        """The stretch cut where hops end."""
+        parts, hops, start = [], self._hops, 0
+        stop = self.samples_left
+        while stop <= samples:
+            parts.append(Part(start, stop, True))
+            hops, start = hops + 1, stop
+            stop = start + round((hops + 1) * self._hop) - round(hops * self._hop)
+        if start < samples:
+            parts.append(Part(start, samples, False))
+        return parts

@@ -1,0 +1,79 @@
+"""The report: one page that shows what was done, also in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from app.batch import report
+from tests.app.batch.conftest import batch, lines, write_noise
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A report of two files and a broken one whose name is an attack: (path, outcomes)."""
+    folder = tmp_path_factory.mktemp("report")
+    write_noise(folder / "in" / "quiet.wav", 1.0)
+    write_noise(folder / "in" / "two.flac", 2.0, samplerate=44100)
+    (folder / "in" / "<script>alert(1)<.wav").write_text("not audio")
+    done = batch(folder / "in", "-o", folder / "out", "--json", "--preset", "live")
+    return folder / "out" / "resonance-batch.html", lines(done)
+
+
+def test_the_page_needs_nothing_else_and_holds_every_file(page):
+    path, outcomes = page
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=|https?://|@import", text)
+    assert "<script>alert" not in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    assert len(data["files"]) == 3
+    assert data["sums"]["failed"] == 1
+    assert data["sums"]["noise_cut_db"] > 6
+    picture = next(f["picture"] for f in data["files"] if f["source"].endswith("two.flac"))
+    assert (picture["rows"], len(picture["before"])) == (32, len(picture["after"]))
+    beside = json.loads(path.with_suffix(".json").read_text())
+    assert beside["totals"]["done"] == 2
+    assert {f["sha256"] for f in beside["files"]} >= {o.get("sha256") for o in outcomes[:-1]}
+
+
+def test_a_page_of_a_million_files_stays_small():
+    file = {
+        "source": "a.wav", "error": None, "seconds": 1.0, "keywords": [], "warnings": [],
+        "levels": None, "picture": {"rows": 1}, "sha256": "", "size": 1, "modified_ns": 1,
+    }  # fmt: skip
+    many = [{**file, "source": f"{n}.wav"} for n in range(20_000)]
+    many[-1] = {**file, "source": "bad.wav", "error": "bad"}
+    text = report.html({"totals": {}, "settings": {}, "files": many})
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    assert data["files"][0]["source"] == "bad.wav"
+    assert (len(data["files"]), data["left_out"]) == (report.MOST_ROWS, 15_000)
+    assert sum(f["picture"] is not None for f in data["files"]) == report.MOST_PICTURES
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium")
+def test_a_browser_shows_it_and_sorts_it(page, tmp_path):
+    path, _ = page
+    clicked = tmp_path / "clicked.html"
+    press = (
+        "<script>onload = () => [...document.querySelectorAll('th button')]"
+        ".find(b => b.textContent == 'length').click()</script></html>"
+    )
+    clicked.write_text(path.read_text().replace("</html>", press))
+    done = subprocess.run(
+        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
+         clicked.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    rows = re.search(r'<tbody id="rows">(.*?)</tbody>', done.stdout, re.DOTALL)[1].split("<tr")[1:]
+    names = [re.search(r"<span>(.*?)</span>", row)[1] for row in rows]
+    assert names[:2] == ["two.flac", "quiet.wav"]
+    assert names[2].startswith("&lt;script&gt;")
+    assert "cannot be read as audio" in rows[2]
+    assert 'aria-sort="descending"' in done.stdout
+    assert done.stdout.count("<canvas") == 4
