@@ -31,13 +31,17 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
     begin = time.monotonic()
     if what == "none":
         return _engine_alone(begin, seconds)
+    from app.gui.session import open_session
+
+    opened = open_session()
+
     from PyQt6.QtWidgets import QApplication
 
     from app.gui.window import Window
     from app.live.settings import LISTENING
 
     application = QApplication(sys.argv[:1])
-    window = Window(application)
+    window = Window(application, opened)
     window.resize(1280, 800)
     window.show()
     window.set_all_views(what == "all")

@@ -17,6 +17,10 @@ from app.options import FILES
 def gui(files: tuple[Path, ...]) -> None:
     """Open the window; FILES are put into the queue to be cleaned, the first one is shown."""
     try:
+        from app.gui.session import open_session
+
+        opened = open_session()  # the engine loads while the rest is imported
+
         from PyQt6.QtCore import QTimer
         from PyQt6.QtWidgets import QApplication
 
@@ -31,7 +35,7 @@ def gui(files: tuple[Path, ...]) -> None:
     application.setApplicationName("Resonance")
     application.setApplicationDisplayName("Resonance")
     application.setDesktopFileName("resonance")
-    window = Window(application)
+    window = Window(application, opened)
     window.show()
     window.open_files(list(files))
     signal.signal(signal.SIGINT, lambda *_: window.close())

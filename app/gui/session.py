@@ -31,6 +31,22 @@ if TYPE_CHECKING:
 SAVED_S = 30.0
 
 
+def open_session() -> tuple[Session, str]:
+    """A session with what was kept, already starting to listen if it did when it was left.
+
+    Also a complaint, if what was kept cannot be read.
+    """
+    complaint = ""
+    try:
+        kept = Kept.load()
+    except UserError as error:
+        kept, complaint = Kept(), str(error)
+    session = Session(kept)
+    if kept.listening:
+        session.start()
+    return session, complaint
+
+
 class Session(QObject):
     """Everything but the picture; needs :meth:`tick` a few times a second.
 

@@ -39,8 +39,7 @@ from app.gui.cleaning import Cleaner
 from app.gui.enrolment import TeachWord, load_words
 from app.gui.files import FilesPanel, PlayerBar
 from app.gui.frames import Feed
-from app.gui.kept import Kept
-from app.gui.session import Session
+from app.gui.session import Session, open_session
 from app.gui.shortcuts import KEYS, Sheet, key_of
 from app.gui.sound import MOST_DB, SoundPanel
 from app.gui.theme import Theme
@@ -71,17 +70,20 @@ class Window(QMainWindow):
     ----------
     application
         Is dressed in the theme.
+    opened
+        What :func:`~app.gui.session.open_session` gave, if that was called before, so that the
+        engine loads while the window is made.
     """
 
-    def __init__(self, application: QApplication) -> None:
+    def __init__(
+        self, application: QApplication, opened: tuple[Session, str] | None = None
+    ) -> None:
         super().__init__()
         self._application = application
-        kept, complaint = _load_kept()
-        self.session = Session(kept)
+        self.session, complaint = opened or open_session()
+        kept = self.session.kept
         self.theme = self._wanted_theme()
         themes.apply(application, self.theme)
-        if kept.listening:
-            self.session.start()  # first of all: it loads while the window is made
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
         self._settled = self._warm = False
@@ -594,14 +596,6 @@ class Window(QMainWindow):
         self.cleaner.close()
         self.session.close()
         super().closeEvent(event)
-
-
-def _load_kept() -> tuple[Kept, str]:
-    """What was kept, and a complaint if it cannot be read."""
-    try:
-        return Kept.load(), ""
-    except UserError as error:
-        return Kept(), str(error)
 
 
 def _warm_up() -> None:
