@@ -30,8 +30,8 @@ from bench.peers import Sound, Step, rnnoise_step
 from bench.report import table, write_section
 from tests.sound_server import SoundServer
 
-SECONDS = 15
-ROUNDS = 3
+SECONDS = 10
+ROUNDS = 2
 BLOCK = 480
 CANDIDATES = {
     "a plain wire": "wire",

@@ -184,7 +184,11 @@ class ResonantStem(nn.Module):
         x = self.spread(x.permute(0, 3, 1, 2).flatten(2))
         new = [after]
         for number, layer in enumerate(self.layers):
-            before = past[1 + 2 * number], past[2 + 2 * number]
-            x, state = layer.sequence(x, before)  # type: ignore[operator]
+            state = past[1 + 2 * number], past[2 + 2 * number]
+            played = []
+            for frame in x.unbind(1):
+                out, state = layer.step(frame, state)  # type: ignore[operator]
+                played.append(out)
+            x = torch.stack(played, 1)
             new += state
         return self.outlet(x.reshape(len(x), frames.shape[1] // 2, -1)), new

@@ -170,7 +170,7 @@ def test_scripts_see_saved_clips_and_signals_save_the_last_seconds(server, live,
         saved, _ = command.wait_for(lambda line: "saved" in line, 5)
     assert f"keyword {heard['keyword']}" in saved["saved"]
     sound, rate = soundfile.read(saved["saved"])
-    assert len(sound) / rate == pytest.approx(3.0, abs=0.1)
+    assert 1.5 < len(sound) / rate < 3.1, "less only at the very start"
     assert np.abs(sound).max() > 0.05, "the word is on it"
     command.process.send_signal(signal.SIGUSR1)
     last, _ = command.wait_for(lambda line: "last 30 s" in line.get("saved", ""), 5)
