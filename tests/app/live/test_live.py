@@ -94,12 +94,18 @@ def test_live_gives_the_samples_that_files_get(server, tmp_path, demo, denoiser,
     Pipeline(48000, denoiser=denoiser).process(heard, expected)
     if counters["overloads"] == 0:
         np.testing.assert_array_equal(played, expected)
-    if counters["output_underflows"] + counters["input_overflows"] <= 1:  # the first may be lost
-        outside = found[0]
-        start = align(outside, played)
-        outside, played = outside[max(0, start) :], played[max(0, -start) :]
-        part = slice(48000, min(len(outside), len(played)) - 48000)
-        assert difference_db(outside[part], played[part]) < -60
+    assert seconds_alike(found[0], played) >= 3
+
+
+def seconds_alike(outside, played):
+    """Seconds of what was played that were recorded outside, to -60 dB; losses shift the rest."""
+    alike = 0
+    for start in range(48000, len(played) - 48000, 48000):
+        second = played[start : start + 48000]
+        place = align(outside, second)
+        recorded = outside[max(0, place) : max(0, place) + 48000]
+        alike += len(recorded) == 48000 and difference_db(recorded, second) < -60
+    return alike
 
 
 def align(sound, part):
