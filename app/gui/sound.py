@@ -45,6 +45,7 @@ class SoundPanel(Scrolled):
         self.setAccessibleName("Sound settings")
         self._list: list[Device] = []
         self._looking = False
+        self._look_next: bool | None = None  #: asked to look again meanwhile, and whether anew
         self._add_devices()
         self._add_cleaning()
         self._add_keywords()
@@ -93,7 +94,9 @@ class SoundPanel(Scrolled):
             self._watch = pulse.Watch(bell.ring)
 
     def _on_bell(self) -> None:
-        self.look_for_devices()
+        """PortAudio learns of a server that came after its own start only by looking anew."""
+        known = any(device.name == pulse.PORTAUDIO_NAME for device in self._list)
+        self.look_for_devices(anew=not known and self.session.player is None)
 
     def close_watch(self) -> None:
         """Look no longer."""
@@ -105,8 +108,12 @@ class SoundPanel(Scrolled):
         self.look_for_devices(anew=self.session.player is None)
 
     def look_for_devices(self, anew: bool = False) -> None:
-        """Ask which devices there are, without waiting for the answer."""
+        """Ask which devices there are, without waiting for the answer.
+
+        Asked while it still looks, it looks once more afterwards.
+        """
         if self._looking:
+            self._look_next = bool(self._look_next) or anew
             return
         self._looking = True
         self.refresh.setEnabled(False)
@@ -126,6 +133,12 @@ class SoundPanel(Scrolled):
         self._looking = False
         self.refresh.setEnabled(True)
         self._list = found
+        self._show_names(found)
+        if self._look_next is not None:
+            anew, self._look_next = self._look_next, None
+            self.look_for_devices(anew)
+
+    def _show_names(self, found: list[Device]) -> None:
         for box, kind, chosen in (
             (self.input, "input", self.session.kept.input),
             (self.output, "output", self.session.kept.output),

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from PyQt6.QtCore import Qt
 
+from app import devices
 from app.live import settings as words
 from tests.sound_server import SoundServer
 
@@ -108,6 +109,24 @@ def test_devices_appear_by_name_when_plugged_in_and_the_virtual_microphone_is_ma
     sound.virtual_mic.click()
     qtbot.waitUntil(lambda: "Resonance microphone" in window.top.devices.text(), timeout=MS)
     assert "Resonance" in server.pactl("list", "sources")
+
+
+def test_a_sound_server_that_comes_after_the_window_is_seen(
+    tmp_path_factory, monkeypatch, make_window, qtbot
+):
+    server = SoundServer(tmp_path_factory.mktemp("late"))
+    for name in ("PULSE_SERVER", "XDG_RUNTIME_DIR", "HOME"):
+        monkeypatch.setenv(name, server.environment[name])
+    devices.refresh()
+    window = make_window()
+    assert window.sound.output.count() == 1, "only the system's default"
+    server.start()
+    try:
+        qtbot.waitUntil(lambda: window.sound.output.count() > 1, timeout=MS)
+        assert window.sound.input.findText("Monitor of Null Output") >= 0
+    finally:
+        window.close()
+        server.end()
 
 
 def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
