@@ -80,9 +80,10 @@ class Watch:
         busy = 1000 * np.concatenate(self.busy_s)
         p50, p99, p999 = np.percentile(busy, [50, 99, 99.9])
         lost = lost_blocks(counters) - lost_blocks(self.first_second)
+        skipped = counters["skipped_samples"] - self.first_second["skipped_samples"]
         return [
             f"{1000 * self.block_s:g}", f"{counters['blocks']:,}", f"{lost}",
-            f"{1000 * counters['skipped_samples'] / 48000:.0f}",
+            f"{1000 * skipped / 48000:.0f}",
             f"{counters['late_blocks']}", f"{counters['dry_blocks']}",
             f"{p50:.2f} / {p99:.2f} / {p999:.2f} / {busy.max():.2f}",
             f"{self.memory_mib[min(1, len(self.memory_mib) - 1)]:.1f} → {self.memory_mib[-1]:.1f}",

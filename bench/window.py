@@ -9,14 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import psutil
+import soundfile
 
+from assets import DEMO
+from bench.hidden_screen import screen
 from bench.report import table, write_section
-from bench.stage import screen, sound_server, speaking
+from tests.sound_server import SoundServer
 
 #: Waited before measuring, s.
 WARM_UP_S = 4.0
@@ -124,16 +129,20 @@ def _memory_mb() -> float:
 
 
 def _outside(what: str, seconds: float) -> dict[str, Any]:
-    """The same in a process of its own, on a stage of its own."""
-    with (
-        tempfile.TemporaryDirectory() as folder, sound_server() as sound, screen() as display,
-        speaking(sound, minutes=seconds / 60 + 2),
-    ):  # fmt: skip
+    """The same in a process of its own, on a screen and a sound server of its own."""
+    sound, samplerate = soundfile.read(DEMO, dtype="float32")
+    again = np.tile(sound, int((seconds + 120) / (len(sound) / samplerate)) + 1)
+    with tempfile.TemporaryDirectory() as folder, screen() as display, ExitStack() as running:
+        config = Path(folder) / "config.toml"
+        config.write_text("[window]\nlistening = true\nwelcomed = true\n")
+        server = SoundServer(Path(folder))
+        server.start()
+        running.callback(server.end)
+        running.enter_context(server.playing(again, samplerate))
         environment = {
-            **os.environ, **sound, **display, "RESONANCE_CONFIG": str(Path(folder) / "config.toml"),
+            **server.environment, **display, "RESONANCE_CONFIG": str(config),
             "RESONANCE_WORDS": str(Path(folder) / "words"),
         }  # fmt: skip
-        (Path(folder) / "config.toml").write_text("[window]\nlistening = true\nwelcomed = true\n")
         done = subprocess.run(
             [sys.executable, "-m", "bench.window", "--inside", what, "--seconds", str(seconds)],
             env=environment, capture_output=True, text=True, timeout=seconds + 120, check=False,

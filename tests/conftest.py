@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+from collections.abc import Iterator
 
 # Nobody's own words.
 os.environ["RESONANCE_WORDS"] = os.path.join(tempfile.gettempdir(), "resonance-tests-without-words")
@@ -19,6 +21,10 @@ import soundfile
 
 from app.sessions import DenoiserModel, SpotterModel
 from assets import DEMO
+from tests.sound_server import SoundServer
+
+# Programs started by the tests know Ctrl-C, also where the tests themselves run in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +57,12 @@ def demo() -> tuple[np.ndarray, np.ndarray, int]:
     noisy, samplerate = soundfile.read(DEMO, dtype="float32")
     clean, _ = soundfile.read(DEMO.with_name("demo-clean.flac"), dtype="float32")
     return noisy, clean, samplerate
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundServer]:
+    """A sound server without hardware."""
+    found = SoundServer(tmp_path_factory.mktemp("pulse"))
+    found.start()
+    yield found
+    found.end()

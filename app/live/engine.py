@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from app.errors import DeviceError, StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
 from app.live.processor import Processor, board_facts
-from app.live.settings import EngineSettings, Message, check, known
+from app.live.settings import EngineSettings, Message, changed, check
 from app.live.streams import Stream, open_stream
 from app.live.virtual_devices import VirtualMic, VirtualSpeaker
 from app.pipeline import Pipeline
@@ -111,8 +111,7 @@ class Engine:
         UserError
             If a name or a value makes no sense.
         """
-        check(replace(self.settings, **known(changes)))
-        self.settings = replace(self.settings, **changes)
+        self.settings = changed(self.settings, changes)
         self._changes.put(changes)
         self._wake.set()
 

@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from app.errors import AudioFileError, UserError
 from app.live import settings as words
 from app.live.board import Board
 from app.live.processor import Processor, board_facts
-from app.live.settings import EngineSettings, Message, check, known
+from app.live.settings import EngineSettings, Message, changed
 from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, Float32Array, SpotterModel
 
@@ -93,9 +92,7 @@ class FilePlayer:
 
     def change(self, **changes: Any) -> None:
         """Other settings from now on; see :meth:`~app.live.engine.Engine.change`."""
-        settings = replace(self.settings, **known(changes))
-        check(settings)
-        self.settings = settings
+        self.settings = changed(self.settings, changes)
         self._changes |= changes.keys()
 
     def seek(self, time_s: float) -> None:

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from app.errors import StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board
-from app.live.settings import EngineSettings, Message, check, known
+from app.live.settings import EngineSettings, Message, changed, check
 
 if TYPE_CHECKING:
     from app.live.engine import Engine
@@ -78,9 +77,7 @@ class EngineProcess:
 
     def change(self, **changes: Any) -> None:
         """Other settings from now on; see :meth:`Engine.change`."""
-        settings = replace(self.settings, **known(changes))
-        check(settings)
-        self.settings = settings
+        self.settings = changed(self.settings, changes)
         if self._pipe:
             with suppress(OSError):  # a dead engine is started again with the new settings
                 self._pipe.send(changes)

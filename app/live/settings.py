@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from app.custom_words import CustomWord
@@ -80,12 +80,20 @@ def check(settings: EngineSettings) -> None:
         raise UserError(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
 
 
-def known(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes; UserError if one is of no setting that can change."""
+def changed(settings: EngineSettings, changes: Mapping[str, Any]) -> EngineSettings:
+    """The settings with these changes.
+
+    Raises
+    ------
+    UserError
+        If one is of no setting that can change, or its value makes no sense.
+    """
     names = {field.name for field in fields(EngineSettings)} - {"kept_s"}
     for name in changes:
         if name not in names:
             raise UserError(
                 f"no setting {name!r} can change; there are: {', '.join(sorted(names))}"
             )
-    return changes
+    made = replace(settings, **changes)
+    check(made)
+    return made

@@ -18,14 +18,6 @@ pytestmark = pytest.mark.audio
 MS = 30_000
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = SoundServer(tmp_path_factory.mktemp("pulse"))
-    found.start()
-    yield found
-    found.end()
-
-
 @pytest.fixture
 def calm(server, monkeypatch, make_window, qtbot):
     """A window that listens to silence."""

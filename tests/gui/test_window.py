@@ -403,7 +403,7 @@ def test_menus_offer_a_picture_of_each_view(qtbot, window, tmp_path):
 
 def test_the_command_opens_the_window_and_plays_the_file(tmp_path, snapshot):
     """The real program, on a real X server without a screen."""
-    from bench.stage import screen
+    from bench.hidden_screen import screen
 
     done = tmp_path / "demo-clean.flac"
     source = tmp_path / "demo.flac"

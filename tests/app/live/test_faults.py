@@ -9,17 +9,8 @@ import pytest
 import soundfile
 
 from tests.live_command import Live, hears
-from tests.sound_server import SoundServer
 
 pytestmark = pytest.mark.audio
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = SoundServer(tmp_path_factory.mktemp("pulse"))
-    found.start()
-    yield found
-    found.end()
 
 
 @pytest.fixture
