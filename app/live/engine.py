@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -59,6 +59,8 @@ class Engine:
         Number of the process for which virtual devices exist; None: this one.
     warmed
         Called once everything is compiled and loaded, before devices are opened.
+    counters
+        Of an engine that died, to count on from.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Engine:
         shared: bool = False,
         owner: int | None = None,
         warmed: Callable[[], None] | None = None,
+        counters: Mapping[str, int] | None = None,
     ) -> None:
         self.settings = settings
         self._warmed = warmed
@@ -94,7 +97,7 @@ class Engine:
         self._applied = settings
         self._first_count = 0
         self._said = ""
-        self._seen: dict[str, int] = {}
+        self._seen = dict(counters or {})  # when last looked at
         self._warned: dict[str, float] = {}
 
     # What others call, from any thread.
@@ -241,8 +244,7 @@ class Engine:
             if before:
                 before.close()
         processor = Processor(pipeline, self.board, guard_feedback=self._guards_feedback())
-        if self._processor:
-            processor.counters.update(self._processor.counters)
+        processor.counters.update(self._processor.counters if self._processor else self._seen)
         return processor
 
     def _make_pipeline(self, samplerate: float) -> Pipeline:

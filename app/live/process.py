@@ -57,6 +57,7 @@ class EngineProcess:
         self._beats, self._beaten_at = -1, 0.0
         self._looked_at = 0.0
         self._ended = False
+        self._counters: dict[str, int] = {}  # of engines that died
 
     @property
     def pid(self) -> int | None:
@@ -67,8 +68,8 @@ class EngineProcess:
         """Begin; returns at once."""
         self._pipe, theirs = self._context.Pipe()
         self._process = self._context.Process(
-            target=_serve, args=(self.settings, theirs, os.getpid()), name="resonance engine",
-            daemon=True,
+            target=_serve, args=(self.settings, theirs, os.getpid(), self._counters),
+            name="resonance engine", daemon=True,
         )  # fmt: skip
         self._process.start()
         theirs.close()
@@ -143,6 +144,7 @@ class EngineProcess:
         self._patience_s = min(2 * self._patience_s, RESTART_S[1])
         self.state = words.RECONNECTING
         if self.board:
+            self._counters = self.board.counters() if self.board.blocks.count else self._counters
             self.board.close()
         return Message(
             words.STATE, f"{why}; starting it again", {"state": self.state, "died": True}
@@ -163,7 +165,9 @@ class EngineProcess:
             self.board.close()
 
 
-def _serve(settings: EngineSettings, pipe: Connection, owner: int) -> None:
+def _serve(
+    settings: EngineSettings, pipe: Connection, owner: int, counters: dict[str, int]
+) -> None:
     """What the engine's process does until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who holds the pipe
     sys.setswitchinterval(SWITCH_S)
@@ -177,7 +181,9 @@ def _serve(settings: EngineSettings, pipe: Connection, owner: int) -> None:
     # Here alone, so that whoever holds the other end starts sooner.
     from app.live.engine import Engine
 
-    engine = Engine(settings, tell=tell, shared=True, owner=owner, warmed=_settle)
+    engine = Engine(
+        settings, tell=tell, shared=True, owner=owner, warmed=_settle, counters=counters
+    )
     signal.signal(signal.SIGTERM, lambda *_: engine.finish())
     threading.Thread(target=_obey, args=(engine, pipe), daemon=True).start()
     try:

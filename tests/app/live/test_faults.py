@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from app.live.board import Board
 from tests.live_command import Live, hears
 
 pytestmark = pytest.mark.audio
@@ -88,14 +90,20 @@ def test_a_suspended_microphone_is_told_and_taken_up_again(server, live):
     command.end()
 
 
+def blocks_so_far(listening):
+    return Board.attach(Path(listening["board"])).counters()["blocks"]
+
+
 def test_the_engine_process_is_killed_and_recording_goes_on(server, live, tmp_path):
     command = live("--record", tmp_path / "clean.wav")
     time.sleep(2)
+    blocks = blocks_so_far(command.wait_listening()[0])
     count = len(command.said)
     os.kill(command.engine_pid(), signal.SIGKILL)
     line, _ = command.wait_for(lambda line: line.get("died"), 10, count)
     assert "ended unexpectedly (signal 9); starting it again" in line["text"]
-    command.wait_listening(20, count)
+    again, _ = command.wait_listening(20, count)
+    assert blocks_so_far(again) >= blocks > 100, "the totals go on"
     time.sleep(2)
     assert hears(server)
     assert command.end()["restarts"] == 1
