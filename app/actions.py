@@ -65,10 +65,14 @@ class Worker:
         self._thread.start()
 
     def put(self, event: KeywordEvent) -> None:
-        """Hand over an event; never waits."""
+        """Hand over an event, if the action is for its word; never waits."""
+        if getattr(self.action, "word", None) not in (None, event.keyword):
+            return
         try:
             self._events.put_nowait(event)
         except queue.Full:
+            if not self.dropped:
+                self.tell(f"{self.action.name} hangs: keywords are left out for it")
             self.dropped += 1
 
     def _run(self) -> None:
@@ -133,8 +137,6 @@ class Command:
 
     def __call__(self, event: KeywordEvent) -> None:
         """Start it; not waited for."""
-        if self.word not in (None, event.keyword):
-            return
         failed = [p for p in self._running if p.poll() not in (None, 0)]
         self._running = [p for p in self._running if p.poll() is None]
         if len(self._running) >= COMMANDS_AT_ONCE:

@@ -70,8 +70,10 @@ def main(ctx: click.Context) -> None:
     """Clean microphone and keyword spotter built from damped driven oscillators."""
     if ctx.invoked_subcommand != "config":  # which must work when the file does not
         ctx.default_map = config.load(main)
-    # So that half-written files are removed, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # So that half-written files are removed, as after Ctrl-C; also when the terminal is closed.
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, lambda got, _: sys.exit(128 + got))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names and arrows on terminals that lack them
             stream.reconfigure(errors="replace")

@@ -61,6 +61,8 @@ def load(commands: click.Group) -> dict[str, Any]:
 def devices(commands: click.Group) -> dict[str, dict[str, Any]]:
     """What the file says of devices: for each name, values by the parameters of ``live``."""
     found: dict[str, dict[str, Any]] = {}
+    live = commands.commands["live"]
+    context, options = click.Context(live), {option.name: option for option in live.params}
     for name, content in _tables(commands).get("device", {}).items():
         if not isinstance(content, dict):
             raise UserError(f'{path()}: write [device."NAME"], then its settings')
@@ -68,7 +70,8 @@ def devices(commands: click.Group) -> dict[str, dict[str, Any]]:
             if key not in DEVICE_KEYS:
                 known = ", ".join(DEVICE_KEYS)
                 raise UserError(f"{path()}: a device has no setting {key!r}; there are: {known}")
-        found[name] = _parameters(commands, "live", content)
+        values = _parameters(commands, "live", content)
+        found[name] = {n: options[n].type_cast_value(context, v) for n, v in values.items()}
     return found
 
 

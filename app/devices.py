@@ -47,7 +47,7 @@ class Route:
     output: Device
     #: Names that PortAudio takes, or None for its default.
     portaudio: tuple[str | None, str | None]
-    #: What the sound server is to connect them to, or None for its default.
+    #: What the sound server is to connect them to; None where there is none.
     server: tuple[str | None, str | None]
 
     @property
@@ -74,10 +74,19 @@ def sounddevice() -> ModuleType:
 
 
 def refresh() -> None:
-    """Look again which devices there are; every open stream of this process ends."""
+    """Look again which devices there are; every open stream of this process ends.
+
+    Raises
+    ------
+    DeviceError
+        If PortAudio does not start again.
+    """
     sd = sounddevice()
-    sd._terminate()  # PortAudio has no other way
-    sd._initialize()
+    try:
+        sd._terminate()  # PortAudio has no other way
+        sd._initialize()
+    except sd.PortAudioError as error:
+        raise DeviceError(f"the audio system does not start: {error}") from error
 
 
 def list_devices() -> list[Device]:
@@ -123,7 +132,7 @@ def find_route(input_name: str | None, output_name: str | None) -> Route:
     ends = (find_device(devices, input_name, "input"), find_device(devices, output_name, "output"))
     asked = list(zip(ends, (input_name, output_name), strict=True))
     names = [_portaudio_name(end, name) for end, name in asked]
-    server = [end.server_name if name and end.server_name else None for end, name in asked]
+    server = [end.server_name or None for end in ends]
     return Route(*ends, (names[0], names[1]), (server[0], server[1]))
 
 
@@ -136,7 +145,8 @@ def _portaudio_name(device: Device, asked: str | None) -> str | None:
 def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
     """The device of this name for ``kind`` ("input" or "output"), or the default one.
 
-    The sound server's default goes before PortAudio's. A name may be a part of the device's, or
+    The sound server's default goes before PortAudio's, but our own virtual devices are never a
+    default: sound would go round in a circle. A name may be a part of the device's, or
     ``NAME, HOST API``.
 
     Raises
@@ -148,11 +158,18 @@ def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
     if not usable:
         raise DeviceError(f"there is no {kind} device; plug one in, or start the sound server")
     if name is None:
-        defaults = [d for d in usable if (d.default_input if kind == "input" else d.default_output)]
-        return (defaults or usable)[-1]  # the server's own stand last
+        return _default(usable, kind)
     exact = [d for d in usable if name in (d.name, f"{d.name}, {d.host_api}", d.server_name)]
     found = exact or [d for d in usable if name.lower() in d.name.lower()]
     if not found:
         known = "; ".join(f"{d.name} ({d.host_api})" for d in usable)
         raise DeviceError(f"no {kind} device is called {name!r}; there are: {known}")
     return found[0]
+
+
+def _default(usable: list[Device], kind: str) -> Device:
+    others = [d for d in usable if not d.server_name.startswith(pulse.OURS)] or usable
+    chosen = [d for d in others if d.server_name] or others
+    defaults = [d for d in chosen if (d.default_input if kind == "input" else d.default_output)]
+    real = [d for d in chosen if not d.server_name.endswith(".monitor")]
+    return (defaults or real or chosen)[-1]

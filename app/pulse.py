@@ -23,6 +23,8 @@ PORTAUDIO_NAME = "pulse"
 HOST_API = "PulseAudio"
 #: Rate at which sound is exchanged with it, Hz; it resamples for devices that run at another.
 SAMPLERATE = 48000.0
+#: With what the names of our own virtual devices begin; those are never a default for ourselves.
+OURS = "resonance_"
 #: How often a missing server is looked for, s.
 LOOK_AGAIN_S = 0.5
 
@@ -71,7 +73,7 @@ def connection() -> Iterator[Any]:
         with pulsectl.Pulse("resonance", connect=False) as pulse:
             pulse.connect()
             yield pulse
-    except pulsectl.PulseError as error:
+    except (pulsectl.PulseError, pulsectl.pulsectl.c.pa.CallError) as error:
         raise DeviceError(f"no answer from the sound server; is it running? ({error})") from error
 
 

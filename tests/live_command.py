@@ -67,12 +67,12 @@ class Live:
         return self.said[-1]["summary"]
 
 
-def hears(server, seconds=1.5):
-    """Whether a voice in the microphone comes out of the loudspeaker now."""
+def hears(server, seconds=1.5, source="ci_out.monitor"):
+    """Whether a voice in the microphone comes out now, of the loudspeaker if not told."""
     voice, samplerate = soundfile.read(DEMO.with_name("demo-clean.flac"), dtype="float32")
     loud = int(np.argmax(np.abs(voice)))
     word = voice[max(0, loud - samplerate // 2) :][: samplerate // 2 + samplerate // 4]
     word = np.tile(word / np.abs(word).max() / 2, 4)
-    with server.recording() as found, server.playing(word, samplerate):
+    with server.recording(source) as found, server.playing(word, samplerate):
         time.sleep(seconds)
     return len(found[0]) > 0 and np.abs(found[0]).max() > 0.1

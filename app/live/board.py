@@ -46,7 +46,7 @@ COUNTERS = (
     "overloads",  # times the dry sound took over
     "dry_blocks",  # played dry because of that
     "howls",  # times feedback was stopped
-    "skipped_samples",  # dropped to catch up after a hold-up
+    "skipped_samples",  # played over other sound, or dropped, to catch up
     "bad_samples",  # not finite, heard as silence
 )  # fmt: skip
 
@@ -182,8 +182,9 @@ class Board:
         ``time_s``, ``z`` complex [oscillators] at unit peak gain, ``power`` [oscillators] (mean of
         |z|² over the hop), ``gain`` complex [oscillators] that the denoiser chose.
     ``steps``
-        Of the spotter: ``time_s``, ``scores [words]``, ``settled [heads, tokens, d_osc]``,
-        ``order``, ``pull [heads, tokens]``, ``attention [heads, tokens, tokens]``.
+        Of the spotter: ``time_s``, ``scores`` and ``thresholds [words]``,
+        ``settled [heads, tokens, d_osc]``, ``order`` and ``pull [heads, tokens]``,
+        ``attention [heads, tokens, tokens]``.
     ``events``
         ``time_s``, ``keyword``, ``score``.
 
@@ -349,6 +350,7 @@ def _layout(facts: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any] | None, i
     step: list[Any] = [
         ("time_s", "f8"),
         ("scores", f4, words),
+        ("thresholds", f4, words),
         ("settled", f4, (heads, tokens, d_osc)),
         ("order", f4, (heads, tokens)),
         ("pull", f4, (heads, tokens)),

@@ -14,8 +14,8 @@ from dsp.drift import DriftControl
 #: Blocks that lie in the buffer: one being filled, one being emptied, one for lateness; more are
 #: allowed each time it ran empty, up to the second number.
 BLOCKS, MOST_BLOCKS = 3, 8
-#: Length of the buffer, in blocks.
-_ROOM = 32
+#: Length of the buffer, in blocks; more than so many beyond what is wanted are dropped.
+_ROOM, _SURPLUS = 32, 8
 
 
 class ClockBridge:
@@ -40,6 +40,7 @@ class ClockBridge:
         self._ring = np.zeros(_ROOM * blocksize, np.float32)
         self._control = DriftControl(BLOCKS * blocksize / samplerate)
         self.empty = self.full = 0  #: times it was
+        self.skipped = 0  #: samples dropped since one side stood still
         self.reset()
 
     def reset(self) -> None:
@@ -84,6 +85,10 @@ class ClockBridge:
             self._begin(filling_s)
         elif there < len(out):
             self._ran_empty()
+        elif filling_s > self._control.target_s + _SURPLUS * self._block / self._rate:
+            before = self._read
+            self._begin(filling_s)
+            self.skipped += self._read - before
         if not self._flows:
             out[:] = 0.0
             return

@@ -178,6 +178,9 @@ class Session:
         self._ended = False
         self._counters: dict[str, int] = {}
         self._load = 0.0
+        self._usual = {
+            name: getattr(engine.settings, name) for preset in presets.values() for name in preset
+        }
 
     def begin(self) -> None:
         """Start the engine and wait until it listens.
@@ -209,6 +212,7 @@ class Session:
 
         recorder = Recorder(self.engine, path, what, warn)
         self._recorders.append(recorder)
+        self._rest_unless_recording()
         return recorder
 
     def watch(self, seconds: float | None) -> None:
@@ -248,8 +252,13 @@ class Session:
             else:
                 self._by_key.close()
                 self._recorders.remove(self._by_key)
+                self._rest_unless_recording()
                 err.print(f"recorded {self._by_key.path}", markup=False)
                 self._by_key = None
+
+    def _rest_unless_recording(self) -> None:
+        """A recording wants cleaned sound, also while no program listens."""
+        self.engine.change(rest_unheard=not self._recorders)
 
     def _new_name(self, what: str) -> Path:
         stamp = time.strftime("%Y-%m-%d %H.%M.%S")
@@ -283,6 +292,9 @@ class Session:
                 self._view.facts = facts
                 self._apply_preset(facts["input"])
             self._print({**facts, "text": message.text}, _sentence(message.text, facts))
+            if facts.get("failed"):
+                raise UserError(message.text)
+            self._ended |= facts["state"] == words.STOPPED
         else:
             self._print({message.kind: message.text}, "")
             if not self.as_json:
@@ -306,7 +318,7 @@ class Session:
         page.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})", markup=False)
 
     def _apply_preset(self, device: str) -> None:
-        wanted = self.presets.get(device, {})
+        wanted = {**self._usual, **self.presets.get(device, {})}
         now = self.engine.settings
         changes = {name: value for name, value in wanted.items() if getattr(now, name) != value}
         if changes:

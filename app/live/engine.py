@@ -7,6 +7,7 @@ as soon as they return. What it does is told in messages; what it hears stands o
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from app import pulse
-from app.devices import Route, find_route, refresh
+from app.devices import Route, find_device, find_route, list_devices, refresh
 from app.errors import DeviceError, StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
@@ -38,6 +39,8 @@ FIRST_BLOCK_S = 3.0
 RETRY_S = 0.5, 4.0
 #: Shortest time between two warnings of the same kind, s.
 WARN_EACH_S = 10.0
+#: How often garbage is collected where that does not happen by itself, s.
+COLLECT_S = 10.0
 
 _REOPEN = {"input_name", "output_name", "direction", "virtual_mic", "samplerate", "block_s"}
 _REBUILD = {"preset", "spot", "sensitivity", "custom"}
@@ -92,11 +95,13 @@ class Engine:
         self._pipeline: Pipeline | None = None  # the newest, perhaps not yet at work
         self._retry_at = 0.0
         self._patience_s = RETRY_S[0]
+        self._asked: tuple[str | None, str | None] = (None, None)  # names of the devices
         self._devices_changed = self._stands_in = False
         self._announced = self._listened = False  # of this stream, of any
         self._applied = settings
         self._first_count = 0
-        self._said = ""
+        self._said: tuple[str, str] = ("", "")  # text and board
+        self._collect_at = 0.0
         self._seen = dict(counters or {})  # when last looked at
         self._warned: dict[str, float] = {}
 
@@ -166,6 +171,9 @@ class Engine:
         except UserError as error:
             self._say(words.STOPPED, str(error), failed=True)
         except Exception as error:  # nobody else would tell
+            if self._shared:
+                self._warn("engine", f"the engine failed: {error!r}")
+                raise
             self._say(words.STOPPED, f"the engine failed: {error!r}", failed=True)
         finally:
             if watch:
@@ -190,6 +198,9 @@ class Engine:
         if not self._stream and (devices_changed or time.monotonic() >= self._retry_at):
             self._open()
         self._pass_on()
+        if not gc.isenabled() and time.monotonic() >= self._collect_at:
+            gc.collect()  # a fraction of a millisecond, as what was loaded at the start is frozen
+            self._collect_at = time.monotonic() + COLLECT_S
 
     def _apply_changes(self) -> None:
         changed: set[str] = set()
@@ -209,8 +220,7 @@ class Engine:
             self._close_stream()
             self._retry_at, self._patience_s = 0.0, RETRY_S[0]
         self._applied = self.settings
-        processor.pipeline.limit_db = self.settings.limit_db
-        processor.pipeline.bypass = self.settings.bypass
+        processor.adjust(self.settings.limit_db, self.settings.bypass)
         self._rest_if_unheard()
 
     def _rebuild(self) -> None:
@@ -225,6 +235,8 @@ class Engine:
         self._close_stream()
         self._processor = self._with_board(pipeline)
         self._retry_at = 0.0
+        if self.state == words.NO_DEVICE:
+            self._say(self.state, self._said[0])  # on another board
 
     # Models and pipeline.
 
@@ -296,23 +308,42 @@ class Engine:
         self._rest_if_unheard()
 
     def _find_route(self) -> Route:
-        """The route asked for; what is missing at the moment is replaced by the default.
+        """The route asked for; a device that is missing at the moment is replaced by the default.
 
         Only where the sound server will tell when it returns, and not at the very first.
         """
         if self.state != words.LOADING:
             refresh()
-        names = self._names()
+        self._asked = self._names()
         self._stands_in = False
         try:
-            return find_route(*names)
+            return find_route(*self._asked)
         except DeviceError:
-            if not self._listened or self.settings.virtual_mic or not pulse.endpoints("output"):
+            if not self._listened or not pulse.endpoints("output"):
                 raise
-        route = find_route(None, None)
+        gone = self._missing()
+        input_name, output_name = (None if name in gone else name for name in self._asked)
+        route = find_route(input_name, output_name)
         self._stands_in = True
-        self._warn("away", f"{self._missing(route)}; using {_between(route)} until it returns")
+        are = f"{' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
+        self._warn("away", f"{are}; using {_between(route)} until it returns")
         return route
+
+    def _missing(self) -> list[str]:
+        """Names asked for that no device has; virtual ones, and what they hear, have no stand-in.
+
+        With direction out, the default microphone would be played into the room.
+        """
+        devices, gone = list_devices(), []
+        own = {self._mic.sink, self._speaker.monitor}
+        for name, kind in zip(self._asked, ("input", "output"), strict=True):
+            fixed = name in own or (kind == "input" and self.settings.direction == "out")
+            if name and not fixed:
+                try:
+                    find_device(devices, name, kind)
+                except DeviceError:
+                    gone.append(name)
+        return gone
 
     def _names(self) -> tuple[str | None, str | None]:
         """Of the devices asked for; virtual ones are made, or taken away when not asked for."""
@@ -330,13 +361,6 @@ class Engine:
             self._speaker.close()
         return input_name, output_name
 
-    def _missing(self, instead: Route) -> str:
-        """Which of the devices asked for is not there."""
-        wanted = (self.settings.input_name, self.settings.output_name)
-        ends = (instead.input.name, instead.output.name)
-        gone = [name for name, end in zip(wanted, ends, strict=True) if name and name != end]
-        return f"{' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
-
     def _blocksize(self, samplerate: float) -> int:
         return max(1, round(self.settings.block_s * samplerate))
 
@@ -346,20 +370,29 @@ class Engine:
         names = {kind: {e.name for e in pulse.endpoints(kind)} for kind in ("input", "output")}
         ends = (("input", self._route.server[0]), ("output", self._route.server[1]))
         if any(name and name not in names[kind] for kind, name in ends):
-            self._lose("a device is gone")
-        elif self._stands_in and self._asked_for_is_back():
+            known = names["input"] | names["output"]
+            self._lose("a device is gone" if known else "the sound server went away")
+            return
+        why = self._other_route()
+        if why:
             self._close_stream()
-            self._say(words.RECONNECTING, "the device asked for is back")
+            self._say(words.RECONNECTING, why)
             self._retry_at = 0.0
         else:
             self._rest_if_unheard()
 
-    def _asked_for_is_back(self) -> bool:
+    def _other_route(self) -> str:
+        """Why another route than the present one should be taken; empty if none should."""
+        assert self._route
         try:
-            find_route(self.settings.input_name, self.settings.output_name)
+            route = find_route(*self._asked)
         except DeviceError:
-            return False
-        return True
+            return ""
+        if self._stands_in:
+            return "the device asked for is back"
+        if route.server != self._route.server:
+            return "the system's default device is another one now"
+        return ""
 
     def _trouble(self) -> str:
         """Why the stream that was opened no longer runs; empty while it does."""
@@ -409,19 +442,18 @@ class Engine:
     # Telling.
 
     def _say(self, state: str, text: str, **facts: Any) -> None:
-        again = state == self.state and state != words.LISTENING and text == self._said
-        self.state, self._said = state, text
+        board = str(self.board.path or "") if self.board else ""
+        again = state == self.state and state != words.LISTENING and self._said == (text, board)
+        self.state, self._said = state, (text, board)
         if not again:
-            self._tell(Message(words.STATE, text, {"state": state, **facts}))
+            self._tell(Message(words.STATE, text, {"state": state, "board": board, **facts}))
 
     def _say_listening(self) -> None:
-        stream, route, board, pipeline = self._stream, self._route, self.board, self._pipeline
+        stream, route, pipeline = self._stream, self._route, self._pipeline
         assert stream
         assert route
-        assert board
         assert pipeline
         facts = {
-            "board": str(board.path or ""),
             "input": route.input.name,
             "output": route.output.name,
             "samplerate": pipeline.samplerate,

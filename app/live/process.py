@@ -54,6 +54,7 @@ class EngineProcess:
         self._patience_s = RESTART_S[0]
         self._restart_at: float | None = None
         self._begun_at = 0.0
+        self._watched: Board | None = None  # of the engine that runs now
         self._beats, self._beaten_at = -1, 0.0
         self._looked_at = 0.0
         self._ended = False
@@ -74,7 +75,7 @@ class EngineProcess:
         self._process.start()
         theirs.close()
         self._begun_at = self._beaten_at = time.monotonic()
-        self._beats, self._restart_at = -1, None
+        self._watched, self._beats, self._restart_at = None, -1, None
 
     def change(self, **changes: Any) -> None:
         """Other settings from now on; see :meth:`Engine.change`."""
@@ -117,16 +118,16 @@ class EngineProcess:
         self.state = message.facts["state"]
         self._ended = self.state == words.STOPPED
         path = message.facts.get("board")
-        if path and (self.board is None or str(self.board.path) != path):
+        if path and (self._watched is None or str(self._watched.path) != path):
             with suppress(UserError):  # replaced already; the next message tells by what
-                self.board = Board.attach(Path(path))
+                self.board = self._watched = Board.attach(Path(path))
         if self.state == words.LISTENING and time.monotonic() - self._begun_at > RESTART_S[1]:
             self._patience_s = RESTART_S[0]
 
     def _hangs(self) -> bool:
         """Whether the engine has stood still since before the last look."""
         now = time.monotonic()
-        beats = self.board.beats if self.board and self.state != words.LOADING else -1
+        beats = self._watched.beats if self._watched else -1
         if beats != self._beats:
             self._beats, self._beaten_at = beats, now
         allowed_s = HANGS_S if beats >= 0 else STARTS_S
@@ -169,7 +170,9 @@ def _serve(
     settings: EngineSettings, pipe: Connection, owner: int, counters: dict[str, int]
 ) -> None:
     """What the engine's process does until the other end of the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who holds the pipe
+    for name in ("SIGINT", "SIGHUP"):  # Ctrl-C and a closed terminal: the pipe's holder tells
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
     _hush_libraries()
     telling = threading.Lock()

@@ -80,6 +80,12 @@ class Processor:
         """Fade over to another pipeline, of the same samplerate, in the next block."""
         self._next = pipeline
 
+    def adjust(self, limit_db: float | None, bypass: bool) -> None:
+        """Limit and bypass from now on, also of a pipeline that still waits for its turn."""
+        for pipeline in (self._next, self.pipeline):  # in this order: the next may become this one
+            if pipeline:
+                pipeline.limit_db, pipeline.bypass = limit_db, bypass
+
     def process(self, heard: Float32Array, played: Float32Array) -> None:
         """One block, both [samples]; ``played`` is always filled, whatever happens."""
         start = self._clock()
@@ -137,7 +143,7 @@ class Processor:
             played[:] = dry
             return
         if ends:
-            _fade(dry, played, played)
+            fade(dry, played, played)
         if not resting:
             self._dry.pass_by(seconds)
         self._note_step()
@@ -151,7 +157,7 @@ class Processor:
         self._samples += len(heard)
         self._next = None
         self.pipeline.process(heard, played)
-        _fade(before, played, played)
+        fade(before, played, played)
 
     def _watch_load(
         self, dry: Float32Array, played: Float32Array, seconds: float, busy_s: float
@@ -160,7 +166,7 @@ class Processor:
         self.counters["late_blocks"] += busy_s > seconds
         self._behind_s = max(0.0, self._behind_s + busy_s - seconds)
         if self._behind_s > max(BEHIND_BLOCKS * seconds, BEHIND_S) and self._dry.left_s <= 0:
-            _fade(played, dry, played)
+            fade(played, dry, played)
             self._begin_dry()
 
     def _begin_dry(self) -> None:
@@ -218,6 +224,7 @@ class Processor:
         place, fields = ring.begin(), ring.fields
         fields["time_s"][place] = self._samples / self.samplerate
         fields["scores"][place] = spotter.scores
+        fields["thresholds"][place] = spotter.thresholds
         for name in ("settled", "order", "pull", "attention"):
             fields[name][place] = getattr(state, name)
         ring.commit()
@@ -264,7 +271,6 @@ def board_facts(pipeline: Pipeline, kept_s: float) -> dict[str, Any]:
         "carriers": [bool(carries) for carries in denoiser.carriers],
         "hop_s": denoiser.hop_s,
         "words": spotter.words if spotter else [],
-        "thresholds": [round(float(t), 4) for t in spotter.thresholds] if spotter else [],
         "heads": heads, "tokens": tokens, "d_osc": d_osc,
         "anchors": spotter.state.anchors.round(5).tolist() if spotter else [],
         "step_s": spotter.model.step_s if spotter else 0.0,
@@ -294,7 +300,7 @@ class _Rest:
         return self.left_s > 0
 
 
-def _fade(before: Float32Array, after: Float32Array, out: Float32Array) -> None:
+def fade(before: Float32Array, after: Float32Array, out: Float32Array) -> None:
     """Write a linear cross-fade of two blocks to ``out``, which may be one of them."""
     ramp = _ramp(len(out))
     out[:] = before + ramp * (after - before)

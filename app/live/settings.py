@@ -50,7 +50,7 @@ class Message:
     """Something an engine tells.
 
     ``kind`` is one of :data:`KINDS`, ``text`` a sentence for people, ``facts`` the same for
-    programs: of a state its name as ``state``; of "listening" also ``board`` (path), ``input``,
+    programs: of a state its name as ``state`` and ``board`` (path); of "listening" also ``input``,
     ``output``, ``samplerate``, ``blocksize``, ``device_latency_s`` (in, out), ``latency_samples``,
     ``bridge_s`` (between two clocks) and ``realtime`` (priority granted); of a keyword ``time_s``,
     ``keyword`` and ``score``.

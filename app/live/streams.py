@@ -16,15 +16,18 @@ from app import pulse
 from app.devices import Route, sounddevice
 from app.errors import DeviceError, StuckError
 from app.live.bridge import ClockBridge
-from app.live.processor import Processor
+from app.live.processor import Processor, fade
 from app.sessions import Float32Array
 
 #: Priority of the callbacks' threads among real-time threads (1 … 99), where the system grants it.
 PRIORITY = 10
 #: A loop sleeps for this part of the time until a block is expected, s at least and at most.
 _EARLY, _SHORTEST_S, _LONGEST_S = 0.8, 0.0005, 0.005
-#: Sound that waits for so long without need is dropped, s.
-_CATCH_UP_S = 0.25
+#: Sound that waits for so long without need is caught up with, s: so many blocks by cross-fade,
+#: what is more is dropped.
+_CATCH_UP_S, _FADED = 0.25, 4
+#: An output that does not call for so long stands still, s.
+_STILL_S = 3.0
 #: How long a device may take to let go, s.
 _LET_GO_S = 2.0
 _FLAGS = ("input_overflow", "input_underflow", "output_overflow", "output_underflow")
@@ -99,7 +102,7 @@ class LoopStream:
         self._stream = sounddevice().Stream(device=route.portaudio, **_common(blocksize, processor))
         self.latency_s: tuple[float, float] = self._stream.latency
         self._started, self._ending = threading.Event(), threading.Event()
-        self._looks, self._least = 0, sys.maxsize
+        self._looks, self._least, self._surplus = 0, sys.maxsize, 0
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._thread.start()
 
@@ -137,26 +140,41 @@ class LoopStream:
         return False
 
     def _catch_up(self, surplus: int) -> None:
-        """Drop what has been waiting all the time: the devices fill up when something stood still.
+        """Find what has been waiting all the time: the devices fill up when something stood still.
 
-        Without this the delay would stay longer ever after.
+        Also, slowly, when the input's clock is a little faster than the output's: those of
+        PulseAudio's null sinks differ by 100 ppm, as they count in whole microseconds. Without this
+        the delay would stay longer ever after.
         """
         self._least = min(self._least, surplus)
         self._looks += 1
         if self._looks * self._blocksize < _CATCH_UP_S * self._processor.samplerate:
             return
-        if self._least >= self._blocksize:
-            self._stream.read(self._least)
-            self._processor.counters["skipped_samples"] += self._least
+        self._surplus = self._least // self._blocksize
         self._looks, self._least = 0, sys.maxsize
+        too_much = (self._surplus - _FADED) * self._blocksize
+        if too_much > 0:
+            self._stream.read(too_much)
+            self._processor.counters["skipped_samples"] += too_much
+            self._surplus = _FADED
 
     def _pass_block(self) -> None:
-        counters = self._processor.counters
+        played = self._next_block()
+        while self._surplus:  # heard and cleaned like all, and played over one another
+            later = self._next_block()
+            fade(played[:, 0], later[:, 0], played[:, 0])
+            self._surplus -= 1
+            self._processor.counters["skipped_samples"] += self._blocksize
+        underflowed = self._stream.write(played)
+        self._processor.counters["output_underflows"] += bool(underflowed)
+
+    def _next_block(self) -> Float32Array:
+        """Heard and cleaned [samples, 1]."""
         heard, overflowed = self._stream.read(self._blocksize)
-        played = np.empty_like(heard)
+        played: Float32Array = np.empty_like(heard)
         self._processor.process(heard[:, 0], played[:, 0])
-        counters["input_overflows"] += bool(overflowed)
-        counters["output_underflows"] += bool(self._stream.write(played))
+        self._processor.counters["input_overflows"] += bool(overflowed)
+        return played
 
     def close(self) -> None:
         """End it at once; StuckError if the sound server does not let go."""
@@ -174,6 +192,9 @@ class BridgedStream:
         sd = sounddevice()
         self._processor = processor
         self._bridge = ClockBridge(processor.samplerate, blocksize)
+        counters = processor.counters
+        self._before = {n: counters[n] for n in ("ring_empty", "ring_full", "skipped_samples")}
+        self._played_at = time.monotonic()
         self._ready_in, self._ready_out = _once(raise_priority), _once(raise_priority)
         options = _common(blocksize, processor)
         self._input = sd.InputStream(device=route.portaudio[0], callback=self._hear, **options)
@@ -198,22 +219,27 @@ class BridgedStream:
         played: Float32Array = heard[:, 0].copy()
         self._processor.process(heard[:, 0], played)
         self._bridge.write(played)
-        counters = self._processor.counters
-        counters["ring_empty"], counters["ring_full"] = self._bridge.empty, self._bridge.full
+        counters, before, bridge = self._processor.counters, self._before, self._bridge
+        counters["ring_empty"] = before["ring_empty"] + bridge.empty
+        counters["ring_full"] = before["ring_full"] + bridge.full
+        counters["skipped_samples"] = before["skipped_samples"] + bridge.skipped
 
     def _play(self, played: Any, frames: int, _: Any, status: Any) -> None:
         self._ready_out()
         if status:
             count_flags(self._processor, status)
         self._bridge.read(played[:, 0])
+        self._played_at = time.monotonic()
 
     @property
     def active(self) -> bool:
-        """Whether the devices still call."""
-        return bool(self._input.active and self._output.active)
+        """Whether the devices still call; that the input's does, the processor knows."""
+        calls = time.monotonic() - self._played_at < _STILL_S
+        return bool(calls and self._input.active and self._output.active)
 
     def start(self) -> None:
         """Let it run."""
+        self._played_at = time.monotonic()
         self._output.start()
         self._input.start()
 

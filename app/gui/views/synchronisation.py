@@ -77,8 +77,7 @@ class Synchronisation(View):
     def _begin(self, frame: Frame) -> None:
         facts, self._begun = frame.board.facts, True
         self.words = list(facts["words"])
-        self._thresholds = np.array(facts["thresholds"], float)
-        self._scores = np.zeros(len(self.words))
+        self._scores, self._thresholds = np.zeros((2, len(self.words)))
         drawable = facts["d_osc"] >= 2
         self._heads, self._tokens = (int(facts[n]) if drawable else 0 for n in ("heads", "tokens"))
         if self._heads:

@@ -69,3 +69,17 @@ def test_a_writer_that_stops_is_silence_and_comes_back():
     clocks.run(bridge, 2, tone, played.append)
     assert np.abs(np.concatenate(played[-50:])).max() > 0.9
     assert bridge.delay_s == before, "the buffer grows once for each time it ran empty"
+
+
+def test_after_a_reader_stood_still_the_delay_comes_back():
+    clocks = Clocks(0)
+    bridge = ClockBridge(RATE, BLOCK, clock=lambda: clocks.now)
+    clocks.run(bridge, 2, tone, lambda _: None)
+    for _ in range(20):
+        clocks.now += BLOCK / RATE
+        bridge.write(np.zeros(BLOCK, np.float32))
+    waiting = bridge._written - bridge._read
+    bridge.read(np.empty(BLOCK, np.float32))
+    assert bridge.skipped >= 15 * BLOCK
+    assert bridge._written - bridge._read < waiting - 15 * BLOCK
+    assert bridge.empty == 0

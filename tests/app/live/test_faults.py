@@ -51,6 +51,11 @@ def test_the_server_is_killed_and_comes_back(server, live):
     assert command.end()["restarts"] == 0, "the engine itself lived on"
 
 
+def plug_hall(server):
+    return server.pactl("load-module", "module-null-sink", "sink_name=hall", "norewinds=1",
+                        "sink_properties=device.description=Hall").strip()  # fmt: skip
+
+
 def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
     def plug():
         return server.pactl(
@@ -60,19 +65,42 @@ def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
         ).strip()  # fmt: skip
 
     module = plug()
-    command = live("--input", "USB microphone")
+    hall = plug_hall(server)
+    command = live("--input", "USB microphone", "--output", "Hall")
     count = len(command.said)
     server.pactl("unload-module", module)
     command.wait_for(lambda line: "USB microphone is gone" in line.get("warning", ""), 15, count)
     line, _ = command.wait_listening(15, count)
     assert line["input"] != "USB microphone"
+    assert line["output"] == "Hall", "what is still there stays"
     count = len(command.said)
     module = plug()
     line, _ = command.wait_listening(15, count)
     assert line["input"] == "USB microphone", "the preferred one is taken back"
-    assert hears(server)
+    assert hears(server, source="hall.monitor")
     command.end()
     server.pactl("unload-module", module)
+    server.pactl("unload-module", hall)
+
+
+def test_another_default_is_followed_and_our_own_microphone_is_never_one(server, live):
+    hall = plug_hall(server)
+    command = live()
+    count = len(command.said)
+    server.pactl("set-default-sink", "hall")
+    line, _ = command.wait_listening(15, count)
+    assert line["output"] == "Hall"
+    count = len(command.said)
+    server.pactl("set-default-sink", "ci_out")
+    command.wait_listening(15, count)
+    command.end()
+    command = live("--virtual-mic")
+    server.pactl("set-default-source", "resonance_mic")
+    time.sleep(1.5)
+    assert hears(server, source="resonance_mic"), "it does not listen to itself"
+    command.end()
+    server.pactl("set-default-source", "mic")
+    server.pactl("unload-module", hall)
 
 
 def test_a_suspended_microphone_is_told_and_taken_up_again(server, live):
@@ -196,6 +224,15 @@ def test_nobody_listens_so_nothing_is_done(server, live):
     assert np.abs(found[0]).max() > 0.02
     assert resting < 0.75 * working
     command.end()
+
+
+def test_a_recording_is_made_also_while_nobody_listens(server, live, tmp_path):
+    command = live("--virtual-mic", "--no-spot", "--record", tmp_path / "a.wav")
+    t = np.arange(2 * 48000) / 48000
+    with server.playing(0.5 * np.sin(2 * np.pi * 400 * t), 48000):
+        time.sleep(2)
+    command.end()
+    assert np.abs(soundfile.read(tmp_path / "a.wav")[0]).max() > 0.02
 
 
 def cpu_s(pid):

@@ -268,6 +268,34 @@ def test_keys_in_a_terminal(server, tmp_path):
     assert saved == ["last 30 s.flac", "recording.flac"]
 
 
+def at_a_terminal(server, script):
+    """Number of a shell that runs it, and its terminal."""
+    pty = pytest.importorskip("pty")
+    shell, terminal = pty.fork()
+    if shell == 0:
+        os.execvpe("bash", ["bash", "-c", script], server.environment)
+    return shell, terminal
+
+
+def test_in_the_background_of_a_terminal_it_runs_on(server, tmp_path):
+    """As ``resonance live &``: touching the terminal would stop it."""
+    command = " ".join(resonance("live", "--no-spot", "--json", "--seconds", 1))
+    shell, terminal = at_a_terminal(server, f"set -m; {command} > {tmp_path}/said & wait")
+    assert os.waitpid(shell, 0)[1] == 0
+    os.close(terminal)
+    assert '"summary"' in (tmp_path / "said").read_text()
+
+
+def test_a_terminal_that_is_closed_leaves_a_whole_recording(server, tmp_path):
+    command = " ".join(resonance("live", "--no-spot", "--record", tmp_path / "a.wav"))
+    shell, terminal = at_a_terminal(server, f"exec {command}")
+    read_until(terminal, "removed", 30)
+    time.sleep(1)
+    os.close(terminal)
+    os.waitpid(shell, 0)
+    assert soundfile.info(tmp_path / "a.wav").duration > 0.1
+
+
 def read_until(terminal, word, seconds=20):
     shown, deadline = "", time.monotonic() + seconds
     while word not in shown:
