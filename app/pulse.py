@@ -106,6 +106,28 @@ def listeners(source: str) -> int:
         return -1
 
 
+def bring_back(source: str | None, sink: str | None) -> None:
+    """Where our streams were opened, in case the server moved them to our own virtual devices.
+
+    It moves streams along when people choose another default device, and sound would go round in
+    a circle. Where people moved a stream themselves, it stays.
+    """
+    with suppress(DeviceError), connection() as pulse:
+        kinds = (
+            (pulse.source_output_list(), pulse.source_list(), "source", source),
+            (pulse.sink_input_list(), pulse.sink_list(), "sink", sink),
+        )
+        for streams, ends, kind, home in kinds:
+            names = {end.index: end.name for end in ends}
+            number = next((index for index, name in names.items() if name == home), None)
+            for stream in streams:
+                mine = stream.proplist.get("application.process.id") == str(os.getpid())
+                at = names.get(getattr(stream, kind), "")
+                if mine and number is not None and at != home and at.startswith(OURS):
+                    move = pulse.source_output_move if kind == "source" else pulse.sink_input_move
+                    move(stream.index, number)
+
+
 @contextmanager
 def chosen(source: str | None, sink: str | None) -> Iterator[None]:
     """Streams opened meanwhile record from this source and play into this sink."""

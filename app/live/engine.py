@@ -379,6 +379,7 @@ class Engine:
             self._say(words.RECONNECTING, why)
             self._retry_at = 0.0
         else:
+            pulse.bring_back(*self._route.server)
             self._rest_if_unheard()
 
     def _other_route(self) -> str:
