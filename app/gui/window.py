@@ -205,7 +205,7 @@ class Window(QMainWindow):
         self.welcome_buttons = {}
         for name, heading, text, press, action in (
             ("listen", "Clean my microphone",
-             "Noise goes, your voice stays, without delay. You can be a microphone for calls, too.",
+             "Noise goes, your voice stays, without delay. Calls can use it as their microphone.",
              "Start listening", self._start_first),
             ("files", "Clean recordings",
              "Drop sound files anywhere in this window. The originals stay as they are.",
