@@ -340,13 +340,15 @@ class Window(QMainWindow):
     # What people do.
 
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Clean files; show the first one that can be read."""
+        """Clean files; play the first of them."""
         if not paths:
             return
-        self.files.add(paths)
+        jobs = self.files.add(paths)
         self.show_tab(4)
-        if not self.session.player and self.files.rows():
-            self.play(self.files.rows()[-len(paths)].job.source)
+        if not jobs:
+            self.status.say("There are no new sound files.")
+        elif not self.session.player:
+            self.play(jobs[0].source)
 
     def play(self, path: Path) -> None:
         """Play a file in place of the microphone."""

@@ -291,6 +291,32 @@ def test_an_existing_file_is_never_replaced(qtbot, make_window, talk, tmp_path):
     assert (tmp_path / "talk-clean.wav").read_bytes() == b"precious"
 
 
+def test_files_that_bring_nothing_new_are_told(make_window, talk, tmp_path):
+    window = make_window()
+    (tmp_path / "empty").mkdir()
+    drop(window, tmp_path / "empty")
+    assert "no new sound files" in window.status.news.text()
+    drop(window, talk, talk)
+    drop(window, talk)
+    assert len(window.cleaner.jobs) == 1
+    assert window.session.player.path == talk
+
+
+def test_files_of_one_name_get_a_place_each(make_window, talk, tmp_path, monkeypatch):
+    other = tmp_path / "other" / "talk.wav"
+    other.parent.mkdir()
+    other.write_bytes(talk.read_bytes())
+    window = make_window(clean_to=str(tmp_path / "clean"))
+    jobs = window.files.add([talk, other])
+    assert [job.target.name for job in jobs] == ["talk-clean.wav", "talk-clean 2.wav"]
+    chosen = "app.gui.files.QFileDialog.getExistingDirectory"
+    monkeypatch.setattr(chosen, lambda *_: "")
+    window.files.folder.click()
+    assert window.session.kept.clean_to == str(tmp_path / "clean"), "cancelled"
+    window.files.beside.click()
+    assert window.session.kept.clean_to == ""
+
+
 def test_a_file_is_played_through_the_same_views(qtbot, make_window, talk):
     window = make_window()
     window.play(talk)
