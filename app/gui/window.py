@@ -302,11 +302,9 @@ class Window(QMainWindow):
         if self._settled or (self.session.engine and self.session.state == words.LOADING):
             return
         self._settled = True
-        aside(self, load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
+        aside(self, load_words, self._on_words, self._on_no_words)
         aside(self, _warm_up, self._on_warm, self._on_warm)
         self.sound.watch()
-        if self.sound.commands() or any(f.text() for f in self.sound.fields.values()):
-            self.sound.apply_actions()
 
     def _on_warm(self, _: Any) -> None:
         self._warm = True
@@ -314,6 +312,11 @@ class Window(QMainWindow):
     def _on_words(self, custom: Any) -> None:
         if custom:
             self.session.set_custom(custom)
+        self.sound.begin_actions()
+
+    def _on_no_words(self, error: Exception) -> None:
+        self._on_warning(str(error), "words")
+        self.sound.begin_actions()
 
     # Frames.
 

@@ -35,15 +35,6 @@ def press(qtbot, window, key, modifier=Qt.KeyboardModifier.NoModifier):
     qtbot.keyClick(QApplication.focusWidget(), key, modifier)
 
 
-@pytest.fixture
-def talk(tmp_path, demo):
-    """Five seconds of the demo recording."""
-    noisy, _, samplerate = demo
-    path = tmp_path / "talk.wav"
-    soundfile.write(path, noisy[: 5 * samplerate], samplerate)
-    return path
-
-
 # Without a device.
 
 
@@ -152,17 +143,17 @@ def test_controls_by_mouse(qtbot, window):
     click(sound.preset.button("studio"), left)
     assert session.kept.preset == "studio"
     sound.limit.setValue(18)
-    assert session.kept.engine_settings().limit_db == 18
+    assert session.settings.limit_db == 18
     assert "18 dB" in sound._limit_text.text()
     sound.rate.setValue(sound.rate.maximum())
-    assert session.kept.engine_settings().sensitivity.per_hour == 10
+    assert session.settings.sensitivity.per_hour == 10
     click(sound.each, left)
     sliders = sound._each.findChildren(QSlider)
     assert len(sliders) == 10
     sliders[0].setValue(0)
-    assert session.kept.engine_settings().sensitivity.words == {"yes": 0.1}
+    assert session.settings.sensitivity.words == {"yes": 0.1}
     sound.spot.click()
-    assert not session.kept.engine_settings().spot
+    assert not session.settings.spot
     sound.record.button("both").click()
     assert session.kept.record == "both"
 
@@ -193,7 +184,7 @@ def test_settings_stay(qtbot, make_window):
     assert "output" not in text, "only what differs from the usual is written"
     second = make_window()
     assert second.theme is themes.LIGHT
-    assert second.sound.commands() == ["stop=true"]
+    assert second.sound.programs.texts() == ["stop=true"]
 
 
 def test_the_rest_of_the_settings_file_survives(make_window):
@@ -214,10 +205,10 @@ def test_the_rest_of_the_settings_file_survives(make_window):
 def test_actions_are_checked_and_run(qtbot, window, tmp_path):
     sound = window.sound
     window.show_tab(3)
-    sound.add_command()
-    row = sound._commands.findChildren(QComboBox)[0]
+    sound.add.click()
+    row = sound.programs.findChildren(QComboBox)[0]
     row.setCurrentIndex(row.findData("stop"))
-    program = sound._commands.findChildren(QLineEdit)[0]
+    program = sound.programs.findChildren(QLineEdit)[0]
     program.setText(f"touch {tmp_path}/stopped")
     sound.fields["events"].setText(str(tmp_path / "words.jsonl"))
     sound.apply.click()
