@@ -87,6 +87,7 @@ class Window(QMainWindow):
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
         self._settled = self._warm = False
+        self._teacher: TeachWord | None = None  #: while it is open
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
         self.setMinimumHeight(LOWEST)
@@ -361,9 +362,14 @@ class Window(QMainWindow):
             self._on_warning(str(error), "file")
 
     def teach(self) -> None:
-        """Open the dialog that teaches a word."""
-        self._teacher = TeachWord(self.session, self.theme, self)
+        """Open the dialog that teaches a word, or raise it."""
+        if self._teacher is None:
+            self._teacher = TeachWord(self.session, self.theme, self)
+            self._teacher.finished.connect(self._on_taught)
         self._teacher.open_for()
+
+    def _on_taught(self, _: int) -> None:
+        self._teacher = None
 
     def show_tab(self, number: int) -> None:
         """One of the panels at the side."""
@@ -596,6 +602,8 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 (Qt's name)
         """End everything."""
         self._timer.stop()
+        if self._teacher:
+            self._teacher.close()
         self.session.keep(width=self.width(), height=self.height())
         self.sound.close_watch()
         self.cleaner.close()
