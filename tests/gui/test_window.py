@@ -21,6 +21,7 @@ from app.gui.shortcuts import KEYS
 from app.gui.views.resonogram import DIFFERENCE, LINEAR
 from app.live import settings as words
 from assets import DEMO
+from tests.gui.conftest import show_board
 
 ROOT = Path(__file__).parents[2]
 MS = 20_000
@@ -119,6 +120,40 @@ def test_space_presses_the_button_that_has_the_focus(qtbot, window):
     qtbot.keyClick(window.freeze, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: window.resonogram.frozen)
     assert window.session.listening, "nothing was stopped"
+
+
+def test_what_was_kept_and_what_is_frozen_can_be_seen(qtbot, make_window, board, talk):
+    Kept(frequency_scale=LINEAR).save()
+    window = make_window()
+    assert window.resonogram.scale_name == LINEAR == window.scale.value
+    window.freeze.click()
+    assert not window.freeze.isChecked(), "there is nothing to be frozen"
+    show_board(window, board)
+    window.freeze.click()
+    assert window.freeze.isChecked()
+    window.play(talk)
+    assert not window.freeze.isChecked()
+    assert not window.resonogram.frozen
+    assert QApplication.focusWidget() is window.player_bar.pause, "Space pauses"
+
+
+def test_escape_lets_go_of_an_oscillator_before_it_ends_the_file(qtbot, window, talk):
+    window.play(talk)
+    window.show_tab(0)
+    window.wheel.follow(3)
+    window.wheel.setFocus()
+    window._go_back()
+    assert window.wheel.followed is None
+    assert window.session.player
+    window._go_back()
+    assert window.session.player is None
+
+
+def test_a_minimised_window_computes_no_views(qtbot, window, monkeypatch):
+    window.showMinimized()
+    qtbot.waitUntil(window.isMinimized)
+    monkeypatch.setattr(window.feed, "frame", lambda board: pytest.fail("nobody sees it"))
+    window.on_frame()
 
 
 def test_letters_are_typed_into_fields(qtbot, window):
