@@ -11,7 +11,7 @@ from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
 from app.gui.views.dots import Dots
-from app.gui.views.view import View, run_alone
+from app.gui.views.view import View, figure, run_alone
 from dsp.bank import OscillatorBank, hz_to_erb, narrow_bank
 
 #: Where training starts for the narrow oscillators: evenly spaced up to this, this wide, Hz.
@@ -20,6 +20,8 @@ FIRST_TOP_HZ, FIRST_WIDTH_HZ = 4000.0, 35.0
 DAMPING = (0.0016, 0.8)
 #: Changes of the bandwidth at both ends, %.
 CHANGE = 40.0
+#: Those that have a line, %.
+CHANGES = (-30, -15, 0, 15, 30)
 #: From the smallest dot to the largest, dBFS.
 LEVELS_DB = (-78.0, -15.0)
 #: Of the dots, pixels; and how many shades there are.
@@ -162,7 +164,7 @@ class Bank(View):
             text = f"{hz // 1000} k" if hz >= 1000 else str(hz)
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, text)
         rows = (
-            [(f"{p:+d} %", float(self._y_change(p))) for p in (-30, -15, 0, 15, 30)]
+            [(f"{figure(p, plus=p != 0)} %", float(self._y_change(p))) for p in CHANGES]
             if self.changes
             else [(f"{z:g}", float(self._y(z))) for z in (0.003, 0.01, 0.03, 0.1, 0.3)]
         )
