@@ -75,17 +75,29 @@ class Demo:
 
 
 @contextmanager
-def opened(theme: str) -> Iterator[tuple[Window, Demo]]:
-    """A window that listens to the demo recording."""
+def opened(theme: str) -> Iterator[Window]:
+    """A window as a new user sees it."""
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
-    window, demo = Window(application), Demo()
+    window = Window(application)
     window._timer.stop()
     window._warm = True
-    window.session.keep(theme=theme, welcomed=True, width=1280, height=800)
+    window.session.keep(theme=theme, welcomed=False, width=1280, height=800)
     window._dress()
+    window._show_page()
     window.resize(1280, 800)
     window.show()
+    try:
+        yield window
+    finally:
+        window.session.engine = None
+        window.close()
+
+
+def listen(window: Window) -> Demo:
+    """Let it listen to the demo recording."""
+    demo = Demo()
+    window.session.keep(welcomed=True)
     window.session.engine = demo  # type: ignore[assignment]
     window.session.facts = {
         "input": "USB Microphone", "output": "Headphones", "virtual_mic": "",
@@ -94,11 +106,7 @@ def opened(theme: str) -> Iterator[tuple[Window, Demo]]:
     }  # fmt: skip
     window.session._become(words.LISTENING, "listening")
     window.status.health.hide()  # there is no engine to be measured
-    try:
-        yield window, demo
-    finally:
-        window.session.engine = None
-        window.close()
+    return demo
 
 
 def play(window: Window, demo: Demo, begin_s: float, end_s: float) -> None:
@@ -130,8 +138,9 @@ def keep(image: Image.Image, name: str) -> None:
 
 def pictures(theme: str) -> None:
     """The window with each panel, all views, and each view alone."""
-    with opened(theme) as (window, demo):
-        keep_welcome(window, theme)
+    with opened(theme) as window:
+        keep(grab(window), f"{theme}-welcome")
+        demo = listen(window)
         play(window, demo, 0.0, MOMENT_S)
         for number, name in enumerate(("wheel", "bank", "words", "sound")):
             window.show_tab(number)
@@ -148,18 +157,11 @@ def pictures(theme: str) -> None:
         sheet.close()
 
 
-def keep_welcome(window: Window, theme: str) -> None:
-    """What a new user sees first."""
-    window._pages.setCurrentIndex(0)
-    window._side.hide()
-    keep(grab(window), f"{theme}-welcome")
-    window._show_page()
-
-
 def recording() -> None:
     """A few seconds of all views."""
     images = []
-    with opened("dark") as (window, demo):
+    with opened("dark") as window:
+        demo = listen(window)
         window.set_all_views(True)
         play(window, demo, 0.0, BEGIN_S)
         for now_s in np.arange(BEGIN_S, BEGIN_S + LENGTH_S, 1 / RATE):

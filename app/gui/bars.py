@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.gui.session import Session
@@ -116,7 +116,7 @@ class Banner(QFrame):
         super().__init__()
         self.setProperty("banner", True)
         self.setAccessibleName("Message")
-        self._text = label("")
+        self._text = label("", selectable=True)
         self.action = button("", self._act)
         self.dismiss = button("✕", self.hide, "Dismiss")
         self.dismiss.setAccessibleName("Dismiss the message")
@@ -165,6 +165,7 @@ class StatusLine(QWidget):
         self.news = QLabel("Press ? for all keys.")
         self.news.setProperty("role", "muted")
         self.news.setAccessibleName("What happened last")
+        self.news.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.news.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.health = QLabel()
         self.health.setProperty("role", "muted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ GIVES_WAY = 10
 CLOSE_S = 3.0
 
 
-@dataclass
+@dataclass(eq=False)  # two jobs are never the same one
 class Job:
     """A file to be cleaned."""
 
@@ -75,19 +75,26 @@ class Cleaner:
         """Whether something is being done or waits for it."""
         return any(job.state in (WAITING, WORKING) for job in self.jobs)
 
-    def tick(self) -> bool:
-        """Hear from the process, give it the next job; whether anything has changed."""
+    def tick(self) -> set[Job]:
+        """Hear from the process, give it the next job; returns those that have changed."""
         changed = self._hear()
-        if self._working and not self._process.is_alive() and not self._hear():
-            self._working.state, self._working.text = FAILED, "the program that cleans files ended"
-            self._working = self._pipe = None
-            changed = True
+        if self._working and not self._process.is_alive():
+            changed |= self._hear()  # its last words
+            changed |= self._fail()
         if self._working is None:
             job = next((job for job in self.jobs if job.state == WAITING), None)
             if job:
                 self._begin(job)
-                changed = True
+                changed.add(job)
         return changed
+
+    def _fail(self) -> set[Job]:
+        """The process is gone; returns the job that went with it."""
+        job, self._working, self._pipe = self._working, None, None
+        if job is None:
+            return set()
+        job.state, job.text = FAILED, "the program that cleans files ended"
+        return {job}
 
     def _begin(self, job: Job) -> None:
         if self._pipe is None or not self._process.is_alive():
@@ -100,14 +107,14 @@ class Cleaner:
         job.state, self._working = WORKING, job
         self._pipe.send((job.source, job.target, job.preset, job.limit_db))
 
-    def _hear(self) -> bool:
-        changed = False
+    def _hear(self) -> set[Job]:
+        changed: set[Job] = set()
         with suppress(EOFError, OSError):
             while self._pipe and self._working and self._pipe.poll():
                 state, share, text, warnings = self._pipe.recv()
                 job = self._working
                 job.state, job.share, job.text, job.warnings = state, share, text, warnings
-                changed = True
+                changed.add(job)
                 if state != WORKING:
                     self._working = None
         return changed
@@ -178,11 +185,15 @@ def _progress(pipe: Connection, total_s: float) -> Callable[[float], None]:
     return tell
 
 
-def free_target(source: Path, folder: Path | None) -> Path:
-    """``NAME-clean`` beside the file or in a folder; never the name of a file that exists."""
+def free_target(source: Path, folder: Path | None, taken: Container[Path] = ()) -> Path:
+    """``NAME-clean`` beside the file or in a folder.
+
+    Never the name of a file that exists, nor one of those that are taken.
+    """
     from app.audiofile import FORMATS
 
     where = folder or source.parent
     ending = source.suffix if source.suffix.lower() in FORMATS else ".wav"
     names = (f"{source.stem}-clean{end}{ending}" for end in ("", *(f" {n}" for n in range(2, 999))))
-    return next(where / name for name in names if not (where / name).exists())
+    places = (where / name for name in names)
+    return next(place for place in places if place not in taken and not place.exists())

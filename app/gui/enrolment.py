@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from PyQt6.QtCore import QRectF, QTimer
-from PyQt6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
+from PyQt6 import sip
+from PyQt6.QtCore import QRectF, Qt, QTimer
+from PyQt6.QtGui import QColor, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QDialog, QFrame, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from app.custom_words import CustomWord
 from app.errors import UserError
-from app.gui.session import Session
+from app.gui.session import Session, spotter_model
 from app.gui.theme import Theme
 from app.gui.widgets import Scrolled, aside, button, label, row
 from app.live import settings as words
-from app.sessions import Float32Array, SpotterModel
+from app.live.board import Board
+from app.sessions import Float32Array
 from app.spotter import KeywordEvent
 
 #: How long a word is waited for at most, s; silence that ends a take, s.
@@ -129,9 +131,10 @@ class TeachWord(QDialog):
         self.session, self._theme = session, theme
         self.takes: list[Take] = []
         self.learnt: CustomWord | None = None
-        self._since: tuple[Any, int] | None = None  # board and sample where a take began
+        self._since: tuple[Board, int] | None = None  # board and sample where a take began
         self._began_listening = self._busy = self._complained = False
         self._heard = 0
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Teach a word")
         self.setMinimumWidth(460)
         self.resize(520, 680)
@@ -178,14 +181,20 @@ class TeachWord(QDialog):
         if self.session.player:
             self.session.end_playing()
         self.show()
+        self.raise_()
         self.activateWindow()
         self.name.setFocus()
 
     # Takes.
 
+    @property
+    def _board(self) -> Board | None:
+        """The microphone's, also while a file is played."""
+        return self.session.engine.board if self.session.engine else None
+
     def begin_take(self) -> None:
         """Listen for the word from now on."""
-        board = self.session.board
+        board = self._board
         if board is None or self.session.state != words.LISTENING or self._since:
             return
         self._since = (board, board.sound.count)
@@ -193,8 +202,9 @@ class TeachWord(QDialog):
         self._complained = False
 
     def _tick(self) -> None:
-        board = self.session.board
+        board = self._board
         if board is None:
+            self._end_take()
             return
         rows = board.blocks.since(board.blocks.count - 5)
         if len(rows):
@@ -279,27 +289,32 @@ class TeachWord(QDialog):
                     path = Path(folder) / f"take {number + 1}.wav"
                     soundfile.write(path, take.sound, round(take.samplerate), subtype="FLOAT")
                     paths.append(path)
-                learnt = enrolment.learn(word, paths, SpotterModel(), rate)
+                learnt = enrolment.learn(word, paths, spotter_model(), rate)
                 enrolment.save(learnt, paths)
                 return learnt
 
-        aside(self, work, partial(self._on_learnt, takes), self._on_failed)
+        # The session hears of it, also if the dialog is closed meanwhile.
+        aside(self.session, work, partial(self._on_learnt, takes), self._on_failed)
 
     def _on_learnt(self, takes: list[Take], learnt: CustomWord) -> None:
+        self.session.add_custom(learnt)
+        if sip.isdeleted(self):
+            return
         self._busy = False
         self.learnt = learnt
         for take, likeness in zip(takes, learnt.agreement, strict=True):
-            take.judge(likeness)
-        others = [w for w in self.session.custom if w.word != learnt.word]
+            if take in self.takes:  # it may have been dropped meanwhile
+                take.judge(likeness)
         self._heard = 0
-        self.session.keep(spot=True)
-        self.session.set_custom([*others, learnt])
         self.says.setText(f"Try it: say “{learnt.word}”.")
         self.outcome.setText("Not heard yet")
         self.learn.setText("Learn again")
         self.learn.setEnabled(True)
 
     def _on_failed(self, error: Exception) -> None:
+        if sip.isdeleted(self):
+            self.session.warned.emit(str(error), "words")
+            return
         self._busy = False
         self._complained = True
         self.says.setText(f"{error}.".replace("..", "."))
@@ -311,16 +326,16 @@ class TeachWord(QDialog):
             times = "once" if self._heard == 1 else f"{self._heard} times"
             self.outcome.setText(f"✓ Heard {times}, likeness {event.score:.2f}")
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Leave the microphone as it was found, unless a word was learnt."""
+    def done(self, result: int) -> None:
+        """Leave the microphone as it was found, unless a word was learnt; however it is closed."""
         self._timer.stop()
         if self._began_listening and not self.learnt:
             self.session.stop()
-        super().closeEvent(event)
+        super().done(result)
 
 
 def load_words() -> list[CustomWord]:
     """All custom words there are, learnt again if another spotter came since."""
     from app import enrolment
 
-    return enrolment.load_all(SpotterModel())
+    return enrolment.load_all(spotter_model())

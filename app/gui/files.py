@@ -47,7 +47,7 @@ class FilesPanel(QWidget):
     def __init__(self, session: Session, cleaner: Cleaner) -> None:
         super().__init__()
         self.session, self.cleaner = session, cleaner
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[Job, _Row] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 8, 4, 4)
         column.setSpacing(10)
@@ -62,10 +62,12 @@ class FilesPanel(QWidget):
         self._hint = hint
         self.open = button("Open files…", self.ask_for_files, "Ctrl+O", "primary")
         self.folder = button("Put cleaned files elsewhere…", self._choose_folder)
+        self.beside = button("Beside the originals", partial(self._put_into, ""))
         inside.addWidget(title)
         inside.addWidget(hint)
         inside.addLayout(row(1, self.open, 1))
         inside.addLayout(row(1, self.folder, 1))
+        inside.addLayout(row(1, self.beside, 1))
         column.addWidget(zone)
         self._list = Scrolled()
         self._list.setAccessibleName("Files to be cleaned")
@@ -78,45 +80,58 @@ class FilesPanel(QWidget):
         names, _ = QFileDialog.getOpenFileNames(self, "Sound files to clean", "", FILTER)
         self.add([Path(name) for name in names])
 
-    def add(self, paths: Sequence[Path]) -> None:
-        """Clean files, and all in folders."""
+    def add(self, paths: Sequence[Path]) -> list[Job]:
+        """Clean files, and all in folders, but none that waits already; returns the new jobs."""
         folder = Path(self.session.kept.clean_to) if self.session.kept.clean_to else None
-        for path in sound_files(paths):
-            taken = {job.target for job in self.cleaner.jobs}
-            target = free_target(path, folder)
-            if target in taken:  # asked for twice
-                continue
-            self.clean(path, target)
+        jobs = self.cleaner.jobs
+        taken = {job.target for job in jobs}
+        waiting = {job.source for job in jobs if job.state in (WAITING, WORKING)}
+        made = []
+        for path in dict.fromkeys(sound_files(paths)):
+            if path not in waiting:
+                target = free_target(path, folder, taken)
+                taken.add(target)
+                made.append(self._queue(path, target))
+        self.show_jobs()
+        return made
 
     def clean(self, source: Path, target: Path) -> None:
         """Put one file into the queue."""
+        self._queue(source, target)
+        self.show_jobs()
+
+    def _queue(self, source: Path, target: Path) -> Job:
         limit_db = self.session.kept.limit_db
         job = Job(source, target, self.session.kept.preset, None if limit_db < 0 else limit_db)
         self.cleaner.add(job)
-        self.show_jobs()
+        return job
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder for cleaned files")
-        self.session.keep(clean_to=chosen)
+        if chosen:
+            self._put_into(chosen)
+
+    def _put_into(self, folder: str) -> None:
+        self.session.keep(clean_to=folder)
         self._show_folder()
 
     def _show_folder(self) -> None:
         folder = self.session.kept.clean_to
         where = f"in {folder}" if folder else "beside the originals"
         self._hint.setText(f"They are cleaned one after the other, {where}.")
+        self.beside.setVisible(bool(folder))
 
     def show_jobs(self) -> None:
         """Bring the rows up to date."""
-        for job in self.cleaner.jobs:
-            if id(job) not in self._rows:
-                made = self._rows[id(job)] = _Row(job, self)
+        jobs = self.cleaner.jobs
+        for job in jobs:
+            if job not in self._rows:
+                made = self._rows[job] = _Row(job, self)
                 self._list.column.insertWidget(0, made)
-        for key, made in list(self._rows.items()):
-            if made.job in self.cleaner.jobs:
-                made.show_job()
-            else:
-                made.deleteLater()
-                del self._rows[key]
+        for job in self._rows.keys() - set(jobs):
+            self._rows.pop(job).deleteLater()
+        for made in self._rows.values():
+            made.show_job()
 
     def rows(self) -> list[_Row]:
         """One for each job, oldest first."""
@@ -124,8 +139,8 @@ class FilesPanel(QWidget):
 
     def tick(self) -> None:
         """Let the queue go on."""
-        if self.cleaner.tick():
-            self.show_jobs()
+        for job in self.cleaner.tick():
+            self._rows[job].show_job()
 
 
 class _Row(QFrame):

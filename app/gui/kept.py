@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 from app import config
 from app.errors import UserError
 from app.live.settings import EngineSettings
-from app.spotter import Sensitivity
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,29 @@ class Kept:
         config.keep_window({k: v for k, v in asdict(self).items() if v != usual[k]})
 
     def engine_settings(self) -> EngineSettings:
-        """What an engine is to do; custom words are added by whoever knows them."""
+        """What an engine is to do, but for the words: whoever knows them adds them."""
         return EngineSettings(
             input_name=self.input or None,
             output_name=None if self.virtual_mic else self.output or None,
             virtual_mic=self.virtual_mic, preset=self.preset, block_s=self.block_ms / 1000,
             limit_db=None if self.limit_db < 0 else self.limit_db, spot=self.spot,
-            sensitivity=Sensitivity(self.false_accepts, dict(self.false_accepts_of)),
         )  # fmt: skip
 
     def with_(self, **changes: Any) -> Kept:
         """A copy with other values."""
         return replace(self, **changes)
+
+
+def split_program(text: str, known: Collection[str]) -> tuple[str, str]:
+    """Word and command of a line in :attr:`Kept.run`; the word is empty if any word will do.
+
+    A word that is not known may come back; what cannot be a word belongs to the command, as in
+    ``vlc --rate=2``.
+    """
+    word, equals, command = text.partition("=")
+    if equals and (word in known or re.fullmatch(r"\w[\w'-]*", word)):
+        return word, command
+    return "", text
 
 
 def _alike(value: Any, usual: Any) -> bool:

@@ -6,8 +6,8 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,28 @@ from PyQt6.QtCore import QObject, pyqtSignal
 from app.actions import Worker, makers, start_all
 from app.custom_words import CustomWord
 from app.errors import UserError
-from app.gui.kept import Kept, music_folder
+from app.gui.kept import Kept, music_folder, split_program
 from app.live import settings as words
 from app.live.board import Board
 from app.live.process import EngineProcess
 from app.live.recorder import Recorder, save_last
 from app.live.settings import EngineSettings, Message
-from app.spotter import KeywordEvent
+from app.sessions import SpotterModel
+from app.spotter import KeywordEvent, Sensitivity
 
 if TYPE_CHECKING:
     from app.live.player import FilePlayer
 
 #: Sound that one key saves, s.
 SAVED_S = 30.0
+#: Settings are written this long after the last change, s.
+KEPT_AFTER_S = 1.0
+
+
+@lru_cache(maxsize=1)
+def spotter_model() -> SpotterModel:
+    """The one that words are looked up in and taught with."""
+    return SpotterModel()
 
 
 def open_session() -> tuple[Session, str]:
@@ -79,6 +88,8 @@ class Session(QObject):
         self._workers: list[Worker] = []
         self._told: list[tuple[str, str]] = []  # from other threads
         self._closing: list[threading.Thread] = []
+        self._save_at: float | None = None
+        self._unsaved_told = False
 
     # Sources.
 
@@ -97,13 +108,25 @@ class Session(QObject):
         """Whether the engine is meant to run."""
         return self.engine is not None
 
+    @property
+    def moves(self) -> bool:
+        """Whether sound passes now."""
+        if self.player:
+            return not self.player.paused and not self.player.at_end
+        return self.state == words.LISTENING
+
+    @property
+    def has_its_devices(self) -> bool:
+        """Whether it listens with the devices that were chosen, not with what stands in."""
+        chosen = {"input": self.kept.input, "output": self.settings.output_name}
+        return all(name in (None, "", self.facts.get(end)) for end, name in chosen.items())
+
     def start(self) -> None:
         """Listen to the microphone."""
         if self.engine:
             return
-        settings = self._settings()
         try:
-            engine = EngineProcess(settings)
+            engine = EngineProcess(self.settings)
             engine.start()
         except (UserError, OSError) as error:
             self.warned.emit(str(error), "settings")
@@ -116,7 +139,6 @@ class Session(QObject):
         """Listen no longer."""
         if not self.engine:
             return
-        self.end_recording()
         engine, self.engine = self.engine, None
         thread = threading.Thread(target=engine.close, name="closing engine")
         thread.start()  # may take a moment
@@ -124,6 +146,7 @@ class Session(QObject):
         self.facts = {}
         self._become(words.STOPPED, "not listening")
         self.keep(listening=False)
+        self.end_recording()  # last, so that it is told where it lies
 
     def toggle(self) -> None:
         """Start or stop; play on or pause while a file is played."""
@@ -144,7 +167,7 @@ class Session(QObject):
         """
         from app.live.player import FilePlayer
 
-        player = FilePlayer(path, self._settings())
+        player = FilePlayer(path, self.settings)
         self.end_playing()
         self.player = player
         player.start()
@@ -174,44 +197,59 @@ class Session(QObject):
 
     # Settings.
 
-    def _settings(self) -> EngineSettings:
-        settings = self.kept.engine_settings()
-        return replace(settings, bypass=self.bypass, custom=self._usable_custom())
+    @property
+    def settings(self) -> EngineSettings:
+        """What an engine is asked to do now."""
+        return replace(
+            self.kept.engine_settings(), bypass=self.bypass,
+            custom=self.custom if self.kept.spot else (), sensitivity=self._sensitivity(),
+        )  # fmt: skip
 
-    def _usable_custom(self) -> tuple[CustomWord, ...]:
-        return self.custom if self.kept.spot else ()
+    def _sensitivity(self) -> Sensitivity:
+        """The rate for all goes for one's own words, too; words that are not there get none."""
+        kept = self.kept
+        rates = {word.word: kept.false_accepts for word in self.custom}
+        if kept.false_accepts_of:
+            known = self.words()
+            rates |= {word: r for word, r in kept.false_accepts_of.items() if word in known}
+        return Sensitivity(kept.false_accepts, rates)
 
     def keep(self, **changes: Any) -> None:
         """Remember values, and let whoever runs follow them."""
-        before, self.kept = self.kept, self.kept.with_(**changes)
+        asked, before = self.settings, self.kept
+        self.kept = before.with_(**changes)
         if self.kept == before:
             return
-        old, new = before.engine_settings(), self.kept.engine_settings()
-        altered = {
-            name: getattr(new, name)
-            for name in new.__dataclass_fields__
-            if getattr(new, name) != getattr(old, name)
-        }
-        if "spot" in altered:
-            altered["custom"] = self._usable_custom()
-        if altered:
-            self._change(**altered)
+        self._save_at = time.monotonic() + KEPT_AFTER_S
+        self._follow(asked)
         self.changed.emit()
 
     def set_bypass(self, bypass: bool) -> None:
         """The sound as it came, or cleaned; never remembered."""
-        self.bypass = bypass
-        self._change(bypass=bypass)
+        asked, self.bypass = self.settings, bypass
+        self._follow(asked)
         self.changed.emit()
 
     def set_custom(self, custom: Sequence[CustomWord]) -> None:
         """Listen for other custom words."""
-        self.custom = tuple(custom)
-        self._change(custom=self._usable_custom())
+        asked, self.custom = self.settings, tuple(custom)
+        self._follow(asked)
         self.words_changed.emit()
 
-    def _change(self, **changes: Any) -> None:
-        for runs in (self.engine, self.player):
+    def add_custom(self, learnt: CustomWord) -> None:
+        """Listen for a custom word, perhaps in place of an older one of that name."""
+        self.keep(spot=True)
+        self.set_custom([*(w for w in self.custom if w.word != learnt.word), learnt])
+
+    def _follow(self, asked: EngineSettings) -> None:
+        """Let engine and player know in what the settings differ from what was asked before."""
+        now = self.settings
+        changes = {
+            field.name: getattr(now, field.name)
+            for field in fields(now)
+            if getattr(now, field.name) != getattr(asked, field.name)
+        }
+        for runs in (self.engine, self.player) if changes else ():
             if runs:
                 try:
                     runs.change(**changes)
@@ -219,8 +257,13 @@ class Session(QObject):
                     self.warned.emit(str(error), "settings")
 
     def _save(self) -> None:
-        with suppress(UserError):
+        self._save_at = None
+        try:
             self.kept.save()
+        except UserError as error:
+            if not self._unsaved_told:
+                self.warned.emit(str(error), "settings")
+            self._unsaved_told = True
 
     # Actions.
 
@@ -235,12 +278,13 @@ class Session(QObject):
         for worker in self._workers:
             worker.close()
         self._workers = []
-        kept = self.kept
-        if kept.websocket and not kept.token:
+        if self.kept.websocket and not self.kept.token:
             self.keep(token=secrets.token_urlsafe(16))
-            kept = self.kept
+        kept, known = self.kept, self.words()
+        # Programs of words that are not there wait for them.
+        named = [word for text in kept.run if (word := split_program(text, known)[0])]
         asked = makers(
-            self.words(), events=Path(kept.events) if kept.events else None, commands=kept.run,
+            [*known, *named], events=Path(kept.events) if kept.events else None, commands=kept.run,
             websocket=kept.websocket or None, token=kept.token, osc=kept.osc or None,
             mqtt=kept.mqtt or None,
         )  # fmt: skip
@@ -248,12 +292,8 @@ class Session(QObject):
         return f"?token={kept.token}" if kept.websocket else ""
 
     def words(self) -> list[str]:
-        """All that are listened for, by the board or as shipped."""
-        from app.sessions import SpotterModel
-
-        if self.board and self.board.facts["words"]:
-            return list(self.board.facts["words"])
-        return [*SpotterModel().words, *(word.word for word in self.custom)]
+        """All that can be listened for: as shipped, and one's own."""
+        return [*spotter_model().words, *(word.word for word in self.custom)]
 
     # Recording.
 
@@ -267,6 +307,10 @@ class Session(QObject):
         if self.recorder:
             self.end_recording()
             return
+        self._begin_recording()
+        self.recording_changed.emit(self.recorder is not None)  # also if nothing came of it
+
+    def _begin_recording(self) -> None:
         if not self.engine or not self.engine.board:
             self.noted.emit("Nothing is heard yet: start listening before recording.")
             return
@@ -280,7 +324,6 @@ class Session(QObject):
             self.warned.emit(str(error), "recording")
             return
         self.noted.emit(f"Recording to {path}")
-        self.recording_changed.emit(True)
 
     def end_recording(self) -> None:
         """Write what is left."""
@@ -314,6 +357,10 @@ class Session(QObject):
         """Pass on what engine, player and actions have told."""
         while self._told:
             self.warned.emit(*self._told.pop(0))
+        if self.recorder and self.recorder.refused:
+            self.end_recording()
+        if self._save_at is not None and time.monotonic() >= self._save_at:
+            self._save()
         self._closing = [thread for thread in self._closing if thread.is_alive()]
         if self.engine:
             for message in self.engine.messages():
@@ -332,6 +379,8 @@ class Session(QObject):
                 self.engine.close()
                 self.engine = None
             self._become(facts["state"], message.text)
+            if not self.engine:
+                self.end_recording()
         elif message.kind == words.KEYWORD:
             event = KeywordEvent(**facts)
             for worker in self._workers:

@@ -14,6 +14,7 @@ from PyQt6.QtWidgets import (
     QGridLayout,
     QLabel,
     QLineEdit,
+    QMessageBox,
     QSlider,
     QVBoxLayout,
     QWidget,
@@ -22,6 +23,7 @@ from PyQt6.QtWidgets import (
 from app import devices, pulse
 from app.devices import Device
 from app.errors import UserError
+from app.gui.programs import Programs
 from app.gui.session import Session
 from app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
 
@@ -54,9 +56,10 @@ class SoundPanel(Scrolled):
         self._add_looks()
         self.column.addStretch(1)
         session.changed.connect(self.show_settings)
+        session.state_changed.connect(lambda *_: self.show_settings())
         session.words_changed.connect(self._show_words)
         self._watch: pulse.Watch | None = None
-        self.show_settings()
+        self._show_names([])
 
     # Devices.
 
@@ -132,8 +135,9 @@ class SoundPanel(Scrolled):
     def _show_devices(self, found: list[Device]) -> None:
         self._looking = False
         self.refresh.setEnabled(True)
-        self._list = found
-        self._show_names(found)
+        if found != self._list:  # the server also tells of louder and softer
+            self._list = found
+            self._show_names(found)
         if self._look_next is not None:
             anew, self._look_next = self._look_next, None
             self.look_for_devices(anew)
@@ -194,6 +198,7 @@ class SoundPanel(Scrolled):
         self.each.setCheckable(True)
         self.teach = button("Teach a word…", self.teach_wanted.emit, "Key E")
         self.column.addLayout(row(self.teach, self.each, 1))
+        self._rates: dict[str, tuple[QSlider, QLabel]] = {}  #: word by word, while shown
         self._each = QWidget()
         self._each_grid = QGridLayout(self._each)
         self._each_grid.setContentsMargins(0, 0, 0, 0)
@@ -203,43 +208,52 @@ class SoundPanel(Scrolled):
         self._custom_column = QVBoxLayout(self._custom)
         self._custom_column.setContentsMargins(0, 0, 0, 0)
         self.column.addWidget(self._custom)
-        self._show_words()
 
     def _choose_rate(self, step: int) -> None:
         self.session.keep(false_accepts=rate_of(step))
 
     def _toggle_each(self) -> None:
-        shown = self.each.isChecked()
-        if shown:
-            self._fill_each()
-        self._each.setVisible(shown)
+        self._fill_each()
+        self._each.setVisible(self.each.isChecked())
 
     def _fill_each(self) -> None:
+        """A row for each word, as long as anybody wants to see them."""
         _empty(self._each_grid)
-        kept = self.session.kept
-        for number, word in enumerate(self.session.words()):
-            slider = _slider(f"False alarms per hour of {word}", 0, RATE_STEPS)
-            with QSignalBlocker(slider):
-                slider.setValue(step_of(kept.false_accepts_of.get(word, kept.false_accepts)))
-            said = QLabel(_rate_words(kept.false_accepts_of.get(word, kept.false_accepts)))
-            slider.valueChanged.connect(partial(self._choose_rate_of, word, said))
+        self._rates = {}
+        for number, word in enumerate(self.session.words() if self.each.isChecked() else ()):
+            slider, said = _slider(f"False alarms per hour of {word}", 0, RATE_STEPS), QLabel()
+            slider.valueChanged.connect(partial(self._choose_rate_of, word))
+            self._rates[word] = slider, said
             for column, widget in enumerate((QLabel(word), slider, said)):
                 self._each_grid.addWidget(widget, number, column)
+        self._show_rates()
 
-    def _choose_rate_of(self, word: str, said: QLabel, step: int) -> None:
-        rate = rate_of(step)
-        said.setText(_rate_words(rate))
-        self.session.keep(false_accepts_of={**self.session.kept.false_accepts_of, word: rate})
+    def _show_rates(self) -> None:
+        kept = self.session.kept
+        for word, (slider, said) in self._rates.items():
+            rate = kept.false_accepts_of.get(word, kept.false_accepts)
+            with QSignalBlocker(slider):
+                slider.setValue(step_of(rate))
+            said.setText(_rate_words(rate))
+
+    def _choose_rate_of(self, word: str, step: int) -> None:
+        rates = {**self.session.kept.false_accepts_of, word: rate_of(step)}
+        self.session.keep(false_accepts_of=rates)
 
     def _show_words(self) -> None:
         _empty(self._custom_column)
         for learnt in self.session.custom:
             name = label(f"“{learnt.word}”, your own word")
-            forget = button("Forget", partial(self.forget, learnt.word),
+            forget = button("Forget", partial(self._ask_to_forget, learnt.word),
                             f"Delete “{learnt.word}” and its recordings")  # fmt: skip
             self._custom_column.addLayout(row(name, forget))
-        if self.each.isChecked():
-            self._fill_each()
+        self._fill_each()
+        self.programs.offer(self.session.words())
+
+    def _ask_to_forget(self, word: str) -> None:
+        text = f"Delete “{word}” and its recordings? This cannot be undone."
+        if QMessageBox.question(self, "Forget a word", text) == QMessageBox.StandardButton.Yes:
+            self.forget(word)
 
     def forget(self, word: str) -> None:
         """Delete a custom word."""
@@ -257,14 +271,10 @@ class SoundPanel(Scrolled):
 
     def _add_actions(self) -> None:
         self.column.addWidget(label("When a word is heard", "heading"))
-        self._commands = QWidget()
-        self._commands_column = QVBoxLayout(self._commands)
-        self._commands_column.setContentsMargins(0, 0, 0, 0)
-        self.column.addWidget(self._commands)
-        for text in self.session.kept.run:
-            self.add_command(text)
-        add = button("Add a program…", self.add_command, "Start a program for a word")
-        self.column.addLayout(row(add, 1))
+        self.programs = Programs()
+        self.column.addWidget(self.programs)
+        self.add = button("Add a program…", self.programs.add, "Start a program for a word")
+        self.column.addLayout(row(self.add, 1))
         kept = self.session.kept
         self.fields = {}
         for name, text, hint in (
@@ -279,49 +289,26 @@ class SoundPanel(Scrolled):
             self.column.addWidget(QLabel(text))
             self.column.addWidget(field)
         self.apply = button("Use these actions", self.apply_actions)
-        self._actions_text = label("", "muted")
+        self._actions_text = label("", "muted", selectable=True)
+        for widget in (self.add, self.apply):
+            widget.setEnabled(False)  # until the words are known
         self.column.addLayout(row(self.apply, 1))
         self.column.addWidget(self._actions_text)
 
-    def add_command(self, text: str = "") -> None:
-        """A row for a program; ``text`` as on the command line, ``[WORD=]COMMAND``."""
-        word, equals, command = text.partition("=")
-        if not equals:
-            word, command = "", text
-        which, program = QComboBox(), QLineEdit(command)
-        which.setAccessibleName("Word that starts the program")
-        which.addItem("any word", "")
-        for known in self.session.words():
-            which.addItem(known, known)
-        which.setCurrentIndex(max(0, which.findData(word)))
-        program.setPlaceholderText("notify-send heard")
-        program.setAccessibleName("Program to start")
-        line = QWidget()
-        remove = button("✕", line.deleteLater, "Remove this program")
-        remove.setAccessibleName("Remove this program")
-        inner = row(which, program, remove)
-        inner.setContentsMargins(0, 0, 0, 0)
-        line.setLayout(inner)
-        self._commands_column.addWidget(line)
-
-    def commands(self) -> list[str]:
-        """As on the command line."""
-        found = []
-        for number in range(self._commands_column.count()):
-            item = self._commands_column.itemAt(number)
-            line = item.widget() if item else None
-            if line is None:
-                continue
-            which, program = line.findChild(QComboBox), line.findChild(QLineEdit)
-            if which and program and program.text().strip():
-                word, text = which.currentData(), program.text().strip()
-                found.append(f"{word}={text}" if word else text)
-        return found
+    def begin_actions(self) -> None:
+        """Show what was kept, and let words act: now that one's own are known."""
+        self.programs.offer(self.session.words())
+        for text in self.session.kept.run:
+            self.programs.add(text)
+        for widget in (self.add, self.apply):
+            widget.setEnabled(True)
+        if self.programs.texts() or any(field.text() for field in self.fields.values()):
+            self.apply_actions()
 
     def apply_actions(self) -> None:
         """From now on these."""
         values = {name: field.text().strip() for name, field in self.fields.items()}
-        self.session.keep(run=self.commands(), **values)
+        self.session.keep(run=self.programs.texts(), **values)
         try:
             where = self.session.start_actions()
         except UserError as error:
@@ -341,7 +328,8 @@ class SoundPanel(Scrolled):
         self.column.addLayout(row(self.record, 1))
         self._folder = label("", "muted")
         self.column.addWidget(self._folder)
-        self.column.addLayout(row(button("Choose folder…", self._choose_folder), 1))
+        self.choose_folder = button("Choose folder…", self._choose_folder)
+        self.column.addLayout(row(self.choose_folder, 1))
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(
@@ -369,7 +357,9 @@ class SoundPanel(Scrolled):
             self.spot.setChecked(kept.spot)
         self.virtual_mic.setEnabled(possible or kept.virtual_mic)
         self.output.setEnabled(not kept.virtual_mic)
-        self._virtual_text.setText(_virtual_words(kept.virtual_mic, possible))
+        self._virtual_text.setText(
+            _virtual_words(kept.virtual_mic, possible, self.session.listening)
+        )
         self.preset.set_value(kept.preset)
         self._preset_text.setText(
             "Cleans deeper, because it hears 20 ms ahead."
@@ -386,6 +376,7 @@ class SoundPanel(Scrolled):
             self.limit.setValue(MOST_DB + 1 if no_limit else round(kept.limit_db))
             self.rate.setValue(step_of(kept.false_accepts))
         self._rate_text.setText(f"False alarms: {_rate_words(kept.false_accepts)}")
+        self._show_rates()
         for widget in (self.rate, self.each):
             widget.setEnabled(kept.spot)
         self.record.set_value(kept.record)
@@ -406,14 +397,16 @@ def step_of(rate: float) -> int:
 
 
 def _rate_words(rate: float) -> str:
-    if rate < 1:
-        return f"one in {1 / rate:.0f} hours"
+    if rate < 0.95:
+        return f"one in {1 / rate:.2g} hours"
     return "one an hour" if rate < 1.05 else f"{rate:.1f} an hour"
 
 
-def _virtual_words(on: bool, possible: bool) -> str:
-    if on:
+def _virtual_words(on: bool, possible: bool, listening: bool) -> str:
+    if on and listening:
         return "Choose “Resonance microphone” in your call. You do not hear yourself."
+    if on:
+        return "Start listening; then your call can choose “Resonance microphone”."
     if possible:
         return "Off: you hear the cleaned sound yourself. Use headphones."
     return "Needs PulseAudio or PipeWire; elsewhere choose a loopback device such as BlackHole."

@@ -22,11 +22,13 @@ from PyQt6.QtWidgets import (
 )
 
 
-def label(text: str, role: str = "") -> QLabel:
-    """A text that wraps and can be selected; roles: title, heading, muted, state."""
+def label(text: str, role: str = "", *, selectable: bool = False) -> QLabel:
+    """A text that wraps; roles: title, heading, muted, state."""
     made = QLabel(text)
     made.setWordWrap(True)
     made.setProperty("role", role)
+    if selectable:
+        made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
     return made
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QPoint, Qt, QTimer
+from PyQt6.QtCore import QPoint, QSize, Qt, QTimer
 from PyQt6.QtGui import (
     QAction,
     QCloseEvent,
@@ -87,13 +87,14 @@ class Window(QMainWindow):
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
         self._settled = self._warm = False
+        self._teacher: TeachWord | None = None  #: while it is open
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
         self.setMinimumHeight(LOWEST)
         self._build()
         self._connect()
         self._add_keys()
-        self.resize(kept.width, kept.height)
+        self.resize(QSize(kept.width, kept.height).boundedTo(self._room()))
         self._show_page()
         if complaint:
             self.banner.say(complaint, "settings", None)
@@ -102,6 +103,11 @@ class Window(QMainWindow):
         self._timer.timeout.connect(self.on_frame)
         self._timer.start(FRAME_MS)
         QTimer.singleShot(0, self._begin)
+
+    def _room(self) -> QSize:
+        screen = self.screen()
+        assert screen
+        return screen.availableSize()
 
     # Building.
 
@@ -177,6 +183,7 @@ class Window(QMainWindow):
             (LINEAR, "Linear", "Narrow oscillators, evenly spaced: harmonics. Key L"),
         ))  # fmt: skip
         self.scale.set_value(self.session.kept.frequency_scale)
+        self.resonogram.set_scale(self.scale.value)
         self.below = Choice("Lower picture", (
             (CLEANED, "Played", "The sound that is played. Key D"),
             (DIFFERENCE, "Taken away", "How much quieter it was made. Key D"),
@@ -205,7 +212,7 @@ class Window(QMainWindow):
         self.welcome_buttons = {}
         for name, heading, text, press, action in (
             ("listen", "Clean my microphone",
-             "Noise goes, your voice stays, without delay. You can be a microphone for calls, too.",
+             "Noise goes, your voice stays, without delay. Calls can use it as their microphone.",
              "Start listening", self._start_first),
             ("files", "Clean recordings",
              "Drop sound files anywhere in this window. The originals stay as they are.",
@@ -302,11 +309,9 @@ class Window(QMainWindow):
         if self._settled or (self.session.engine and self.session.state == words.LOADING):
             return
         self._settled = True
-        aside(self, load_words, self._on_words, lambda error: self._on_warning(str(error), "words"))
+        aside(self, load_words, self._on_words, self._on_no_words)
         aside(self, _warm_up, self._on_warm, self._on_warm)
         self.sound.watch()
-        if self.sound.commands() or any(f.text() for f in self.sound.fields.values()):
-            self.sound.apply_actions()
 
     def _on_warm(self, _: Any) -> None:
         self._warm = True
@@ -314,6 +319,11 @@ class Window(QMainWindow):
     def _on_words(self, custom: Any) -> None:
         if custom:
             self.session.set_custom(custom)
+        self.sound.begin_actions()
+
+    def _on_no_words(self, error: Exception) -> None:
+        self._on_warning(str(error), "words")
+        self.sound.begin_actions()
 
     # Frames.
 
@@ -326,6 +336,10 @@ class Window(QMainWindow):
             self.player_bar.tick()
         if self.frames % TEXT_EACH == 0:
             self.status.show_health()
+        if self.isMinimized():  # what was missed is caught up with
+            return
+        if not self.session.moves:
+            self.levels.rest(FRAME_MS / 1000)
         board = self.session.board
         if board is None or not self._warm:
             return
@@ -340,13 +354,15 @@ class Window(QMainWindow):
     # What people do.
 
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Clean files; show the first one that can be read."""
+        """Clean files; play the first of them."""
         if not paths:
             return
-        self.files.add(paths)
+        jobs = self.files.add(paths)
         self.show_tab(4)
-        if not self.session.player and self.files.rows():
-            self.play(self.files.rows()[-len(paths)].job.source)
+        if not jobs:
+            self.status.say("There are no new sound files.")
+        elif not self.session.player:
+            self.play(jobs[0].source)
 
     def play(self, path: Path) -> None:
         """Play a file in place of the microphone."""
@@ -354,11 +370,18 @@ class Window(QMainWindow):
             self.session.play(path)
         except UserError as error:
             self._on_warning(str(error), "file")
+            return
+        self.player_bar.pause.setFocus()  # Space would press the button that began it
 
     def teach(self) -> None:
-        """Open the dialog that teaches a word."""
-        self._teacher = TeachWord(self.session, self.theme, self)
+        """Open the dialog that teaches a word, or raise it."""
+        if self._teacher is None:
+            self._teacher = TeachWord(self.session, self.theme, self)
+            self._teacher.finished.connect(self._on_taught)
         self._teacher.open_for()
+
+    def _on_taught(self, _: int) -> None:
+        self._teacher = None
 
     def show_tab(self, number: int) -> None:
         """One of the panels at the side."""
@@ -439,7 +462,12 @@ class Window(QMainWindow):
 
     def _toggle_freeze(self) -> None:
         self.resonogram.set_frozen(self.freeze.isChecked())
-        self.freeze.setText("Go on" if self.freeze.isChecked() else "Freeze")
+        self._show_frozen()
+
+    def _show_frozen(self) -> None:
+        frozen = self.resonogram.frozen
+        self.freeze.setChecked(frozen)
+        self.freeze.setText("Go on" if frozen else "Freeze")
 
     def _toggle_all(self) -> None:
         self.set_all_views(self._side.currentWidget() is not self._grid)
@@ -479,6 +507,8 @@ class Window(QMainWindow):
     def _go_back(self) -> None:
         if not self.banner.isHidden():
             self.banner.hide()
+        elif self.wheel.hasFocus() and self.wheel.followed is not None:
+            self.wheel.follow(None)
         elif self.session.player:
             self.session.end_playing()
         else:
@@ -497,19 +527,26 @@ class Window(QMainWindow):
         self._begin()
         if state == words.NO_DEVICE:
             self.banner.say(sentence, "device", ("Choose a device", self._choose_device))
-        elif state == words.STOPPED and sentence != "not listening":
-            if sentence != "stopped":
-                self.banner.say(sentence, "engine", ("Start again", self.session.start))
+        elif state == words.STOPPED and sentence not in ("not listening", "stopped"):
+            self.banner.say(sentence, "engine", ("Start again", self.session.start))
         elif state == words.LISTENING:
             self.banner.settle("device", "engine")
-            self.status.say("Listening.")
-        elif state == words.RECONNECTING:
-            self.status.say(f"{sentence[:1].upper()}{sentence[1:]}.")
+            if self.session.has_its_devices:
+                self.banner.settle("away")
+        said = {words.LISTENING: "listening", words.STOPPED: "off"}.get(state, sentence)
+        self.status.say(f"{said[:1].upper()}{said[1:]}.")
 
     def _choose_device(self) -> None:
         self.show_tab(3)
         self.sound.look_for_devices_again()
         self.sound.input.setFocus()
+
+    def _show(self, setting: QWidget) -> None:
+        """Scroll the sound settings to one of them."""
+        self.show_tab(3)
+        setting.setFocus()
+        # Once the tab has its place.
+        QTimer.singleShot(0, partial(self.sound.ensureWidgetVisible, setting))
 
     def _on_keyword(self, event: KeywordEvent) -> None:
         self.status.say(f"Heard “{event.keyword}” (score {event.score:.2f})")
@@ -520,8 +557,8 @@ class Window(QMainWindow):
             "howls": ("Be a microphone instead", lambda: self.session.keep(virtual_mic=True)),
             "device": ("Choose a device", self._choose_device),
             "devices": ("Look again", self.sound.look_for_devices_again),
-            "recording": ("Choose a folder", partial(self.show_tab, 3)),
-            "actions": ("Show actions", partial(self.show_tab, 3)),
+            "recording": ("Choose a folder", partial(self._show, self.sound.choose_folder)),
+            "actions": ("Show actions", partial(self._show, self.sound.apply)),
             "words": ("Teach it again", self.teach),
             "file": ("Open another", self._open_files),
         }  # fmt: skip
@@ -533,6 +570,7 @@ class Window(QMainWindow):
     def _on_source(self) -> None:
         self._show_page()
         self.resonogram.clear()
+        self._show_frozen()
         self.feed = Feed()
 
     # Looks.
@@ -591,6 +629,8 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 (Qt's name)
         """End everything."""
         self._timer.stop()
+        if self._teacher:
+            self._teacher.close()
         self.session.keep(width=self.width(), height=self.height())
         self.sound.close_watch()
         self.cleaner.close()

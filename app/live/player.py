@@ -10,22 +10,24 @@ import queue
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 
-from app.audiofile import open_audio
-from app.devices import sounddevice
-from app.errors import AudioFileError, UserError
+from app import pulse
+from app.audiofile import blocks, open_audio
+from app.devices import find_device, list_devices, sounddevice
+from app.errors import AudioFileError, DeviceError, UserError
 from app.live import settings as words
 from app.live.board import Board
 from app.live.processor import Processor, board_facts
 from app.live.settings import EngineSettings, Message, changed
 from app.pipeline import Pipeline
 from app.sessions import DenoiserModel, Float32Array, SpotterModel
+from app.spotter import KeywordEvent
 
 #: Block that is processed and played at a time, s.
 BLOCK_S = 0.02
@@ -47,25 +49,27 @@ class FilePlayer:
     path
         What to play.
     settings
-        Preset, limit, bypass and keywords; devices and the rest are of no matter here.
+        Preset, limit, bypass, keywords and the output device; the rest is of no matter here.
 
     Raises
     ------
     UserError
-        If the file cannot be read or is too long.
+        If the file is no sound or too long. What is damaged further in is told later.
     """
 
     def __init__(self, path: Path, settings: EngineSettings) -> None:
         self.path, self.settings = path, settings
         self.board: Board | None = None
         self.state = words.LOADING
-        self.sound, self.samplerate = _read(path)
+        self.length, self.samplerate = _look(path)  #: samples
+        self.sound = np.zeros(0, np.float32)  #: read in the player's thread
         self.paused = False
         self._models: dict[str, DenoiserModel] = {}
         self._spotter: SpotterModel | None = None
         self.latency_samples = 0  #: that the preset looks ahead
         self._place = 0  #: sample that is processed next
         self._sought: int | None = None
+        self._seeking = threading.Lock()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._changes: set[str] = set()
         self._ended, self._wake = threading.Event(), threading.Event()
@@ -74,17 +78,18 @@ class FilePlayer:
     @property
     def length_s(self) -> float:
         """Of the file."""
-        return len(self.sound) / self.samplerate
+        return self.length / self.samplerate
 
     @property
     def place_s(self) -> float:
         """Where in the file it is."""
-        return (self._place if self._sought is None else self._sought) / self.samplerate
+        sought = self._sought
+        return (self._place if sought is None else sought) / self.samplerate
 
     @property
     def at_end(self) -> bool:
         """Whether all of it was played."""
-        return self._sought is None and self._place >= len(self.sound)
+        return self._sought is None and self._place >= self.length
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -97,7 +102,8 @@ class FilePlayer:
 
     def seek(self, time_s: float) -> None:
         """Go on from another place."""
-        self._sought = int(np.clip(time_s * self.samplerate, 0, len(self.sound) - 1))
+        with self._seeking:
+            self._sought = int(np.clip(time_s * self.samplerate, 0, self.length - 1))
         self._wake.set()
 
     def pause(self, paused: bool) -> None:
@@ -125,22 +131,42 @@ class FilePlayer:
 
     def _run(self) -> None:
         try:
+            self._read()
             self._processor = self._make_processor()
-            with _Loudspeaker(self.samplerate) as loudspeaker:
-                if loudspeaker.complaint:
-                    self._tell(words.NOTE, loudspeaker.complaint)
-                self._say_listening()
-                while not self._ended.is_set():
-                    self._step(loudspeaker)
+            self._say_listening()
+            while not self._ended.is_set():
+                with _Loudspeaker(self.samplerate, self.settings.output_name) as loudspeaker:
+                    self._play_into(loudspeaker)
         except UserError as error:
             self._say(words.STOPPED, str(error), failed=True)
+
+    def _read(self) -> None:
+        parts = []
+        with open_audio(self.path) as file:
+            for block in blocks(file, self.path):
+                if self._ended.is_set():
+                    return
+                parts.append(block.mean(axis=1))
+        if not parts:
+            raise AudioFileError(f"{self.path.name} holds no sound")
+        self.sound = np.concatenate(parts)
+        self.length = len(self.sound)
+
+    def _play_into(self, loudspeaker: _Loudspeaker) -> None:
+        """Until it ends or another loudspeaker is wanted."""
+        while not self._ended.is_set() and loudspeaker.name == self.settings.output_name:
+            if loudspeaker.complaint:
+                self._tell(words.NOTE, loudspeaker.complaint)
+                loudspeaker.complaint = ""
+            self._step(loudspeaker)
 
     def _step(self, loudspeaker: _Loudspeaker) -> None:
         if self._changes:
             self._apply_changes()
         if self._sought is not None:
-            self._go_to(self._sought)
-            self._sought = None
+            with self._seeking:  # a place that is sought from now on is gone to next time
+                self._place, self._sought = self._sought, None
+            self._go_to(self._place)
         if self.paused or self.at_end:
             self._wake.wait(0.05)
             self._wake.clear()
@@ -163,11 +189,8 @@ class FilePlayer:
     def _go_to(self, sample: int) -> None:
         """Fade over to oscillators that have swung in on what stands before the place."""
         pipeline = self._make_pipeline()
-        before = self.sound[max(0, sample - round(RUN_UP_S * self.samplerate)) : sample]
-        if len(before):
-            pipeline.process(before, np.empty_like(before))
+        pipeline.run_up(self.sound[max(0, sample - round(RUN_UP_S * self.samplerate)) : sample])
         self._processor.exchange(pipeline)
-        self._place = sample
 
     def _apply_changes(self) -> None:
         changed, self._changes = self._changes, set()
@@ -175,7 +198,7 @@ class FilePlayer:
             assert self.board
             if board_facts(self._make_pipeline(), self.settings.kept_s) != self.board.facts:
                 self._processor = self._make_processor()
-            self._go_to(min(self._place, len(self.sound)))
+            self._go_to(self._place)
             self._say_listening()
         self._processor.pipeline.limit_db = self.settings.limit_db
         self._processor.pipeline.bypass = self.settings.bypass
@@ -187,13 +210,13 @@ class FilePlayer:
             self.board = Board(facts)
         return Processor(pipeline, self.board, clock=_no_time)
 
-    def _make_pipeline(self) -> Pipeline:
+    def _make_pipeline(self) -> _Pipeline:
         wanted = self.settings
         if wanted.preset not in self._models:
             self._models[wanted.preset] = DenoiserModel.preset(wanted.preset)
         if wanted.spot and self._spotter is None:
             self._spotter = SpotterModel()
-        pipeline = Pipeline(
+        pipeline = _Pipeline(
             self.samplerate, denoiser=self._models[wanted.preset],
             spotter=self._spotter if wanted.spot else None, limit_db=wanted.limit_db,
             sensitivity=wanted.sensitivity, custom=wanted.custom if wanted.spot else (),
@@ -225,6 +248,29 @@ class FilePlayer:
         self._messages.put(Message(kind, text, facts))
 
 
+class _Pipeline(Pipeline):
+    """One whose time can begin after it has heard something."""
+
+    _began_s = 0.0
+
+    def run_up(self, before: Float32Array) -> None:
+        """Swing in on sound that nobody hears."""
+        self.process(before, np.empty_like(before))
+        self._began_s = len(before) / self.samplerate
+
+    def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
+        """As any; a word from before the beginning is heard at the beginning."""
+        return [
+            replace(event, time_s=round(max(0.0, event.time_s - self._began_s), 3))
+            for event in super().process(block, out)
+        ]
+
+    def reset(self) -> None:
+        """As new."""
+        super().reset()
+        self._began_s = 0.0
+
+
 def _no_time() -> float:
     """For a file nothing is ever too late: all of it is cleaned."""
     return 0.0
@@ -233,8 +279,9 @@ def _no_time() -> float:
 class _Loudspeaker:
     """Plays blocks and makes whoever brings them wait; silently, if there is no device."""
 
-    def __init__(self, samplerate: int) -> None:
-        self.complaint = ""
+    def __init__(self, samplerate: int, name: str | None) -> None:
+        self.name = name  #: None: the default one
+        self.complaint = ""  #: for whoever plays to tell
         self._samplerate = samplerate
         self._stream: Any = None
         self._resample: soxr.ResampleStream | None = None
@@ -244,9 +291,9 @@ class _Loudspeaker:
         try:
             sd = sounddevice()
             try:
-                self._stream = self._open(sd, self._samplerate)
+                self._open(sd, self._samplerate)
             except sd.PortAudioError:
-                self._stream = self._open(sd, SAFE_RATE)
+                self._open(sd, SAFE_RATE)
                 self._resample = soxr.ResampleStream(
                     self._samplerate, SAFE_RATE, 1, dtype="float32"
                 )
@@ -254,11 +301,14 @@ class _Loudspeaker:
             self.complaint = f"no loudspeaker, so it plays in silence ({error})"
         return self
 
-    @staticmethod
-    def _open(sd: Any, samplerate: int) -> Any:
-        stream = sd.OutputStream(samplerate, channels=1, dtype="float32", latency=BUFFER_S)
-        stream.start()
-        return stream
+    def _open(self, sd: Any, samplerate: int) -> None:
+        device, sink = _output(self.name)
+        with pulse.chosen(None, sink):
+            stream = sd.OutputStream(
+                samplerate, device=device, channels=1, dtype="float32", latency=BUFFER_S
+            )
+            stream.start()
+        self._stream = stream
 
     def play(self, block: Float32Array) -> None:
         """Play; returns when there is room for more."""
@@ -267,30 +317,44 @@ class _Loudspeaker:
             try:
                 self._stream.write(np.ascontiguousarray(sound).reshape(-1, 1))
                 return
-            except Exception:  # the device went away
-                self._stream = None
+            except Exception as error:  # the device went away
+                self._close()
+                self.complaint = f"the loudspeaker is gone, so it plays in silence ({error})"
         now = time.monotonic()
         self._due = max(self._due, now - BUFFER_S) + len(block) / self._samplerate
         time.sleep(max(0.0, self._due - now))
 
-    def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
+    def _close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
             with suppress(Exception):
-                self._stream.abort()
-                self._stream.close()
+                stream.abort()
+                stream.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
 
-def _read(path: Path) -> tuple[Float32Array, int]:
+def _output(name: str | None) -> tuple[str | None, str | None]:
+    """What PortAudio, and what the sound server behind it, is to play into; None: its default."""
+    if not name:
+        return None, None
+    try:
+        found = find_device(list_devices(), name, "output")
+    except DeviceError:  # away; the default stands in
+        return None, None
+    if found.server_name:
+        return pulse.PORTAUDIO_NAME, found.server_name
+    return f"{found.name}, {found.host_api}", None
+
+
+def _look(path: Path) -> tuple[int, int]:
+    """Samples and samplerate, as the file says."""
     with open_audio(path) as file:
-        longest = round(LONGEST_S * file.samplerate)
-        if file.frames > longest:
+        if file.frames > LONGEST_S * file.samplerate:
             raise AudioFileError(
                 f"{path.name} lasts more than an hour; clean it to a file instead of playing it"
             )
-        try:
-            sound = file.read(longest, dtype="float32", always_2d=True).mean(axis=1)
-        except soundfile.LibsndfileError as error:
-            raise AudioFileError(f"{path.name} is damaged: {error}") from error
-        if not len(sound):
+        if not file.frames:
             raise AudioFileError(f"{path.name} holds no sound")
-        return np.ascontiguousarray(sound), int(file.samplerate)
+        return int(file.frames), int(file.samplerate)

@@ -100,6 +100,11 @@ class Recorder:
         except (soundfile.LibsndfileError, OSError) as error:
             self._refuse(f"the disk refuses: {error}")
 
+    @property
+    def refused(self) -> bool:
+        """Whether it has ended by itself, and told why."""
+        return self._refused
+
     def _write_from(self, board: Board) -> None:
         first, sound = board.sound.since(self._next)
         self.lost_samples += first - self._next

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import soundfile
 
 from app.gui import theme as themes
 from app.gui.snapshot import demo_board
@@ -41,8 +42,9 @@ def make_window(qtbot, qapp):
         window = Window(qapp)
         window.session.keep(**kept)
         qtbot.addWidget(window)
+        window.resize(1280, 800)  # more than the hidden screen has
         window.show()
-        qtbot.waitUntil(lambda: window._warm, timeout=20_000)
+        qtbot.waitUntil(lambda: window._warm and window.sound.apply.isEnabled(), timeout=20_000)
         made.append(window)
         return window
 
@@ -58,12 +60,16 @@ class Recorded:
 
     def __init__(self, board):
         self.board = board
+        self.changes = []
+
+    def start(self):
+        pass
 
     def messages(self):
         return []
 
     def change(self, **changes):
-        pass
+        self.changes.append(changes)
 
     def close(self):
         pass
@@ -88,6 +94,15 @@ def show_board(window, board):
     window.session.facts = FACTS
     window.session._become("listening", "listening")
     window.on_frame()
+
+
+@pytest.fixture
+def talk(tmp_path, demo):
+    """Five seconds of the demo recording."""
+    noisy, _, samplerate = demo
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, noisy[: 5 * samplerate], samplerate)
+    return path
 
 
 @pytest.fixture(scope="session")

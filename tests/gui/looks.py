@@ -88,6 +88,7 @@ def main():
     window = Window(application)
     window.session.keep(theme=theme)
     window._dress()
+    window.resize(1280, 800)
     window.show()
     report = {"cut": [], "outside": [], "colours": []}
 

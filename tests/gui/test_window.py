@@ -21,6 +21,7 @@ from app.gui.shortcuts import KEYS
 from app.gui.views.resonogram import DIFFERENCE, LINEAR
 from app.live import settings as words
 from assets import DEMO
+from tests.gui.conftest import show_board
 
 ROOT = Path(__file__).parents[2]
 MS = 20_000
@@ -33,15 +34,6 @@ def press(qtbot, window, key, modifier=Qt.KeyboardModifier.NoModifier):
     window.setFocus()
     qtbot.waitUntil(lambda: QApplication.focusWidget() is not None)
     qtbot.keyClick(QApplication.focusWidget(), key, modifier)
-
-
-@pytest.fixture
-def talk(tmp_path, demo):
-    """Five seconds of the demo recording."""
-    noisy, _, samplerate = demo
-    path = tmp_path / "talk.wav"
-    soundfile.write(path, noisy[: 5 * samplerate], samplerate)
-    return path
 
 
 # Without a device.
@@ -130,6 +122,40 @@ def test_space_presses_the_button_that_has_the_focus(qtbot, window):
     assert window.session.listening, "nothing was stopped"
 
 
+def test_what_was_kept_and_what_is_frozen_can_be_seen(qtbot, make_window, board, talk):
+    Kept(frequency_scale=LINEAR).save()
+    window = make_window()
+    assert window.resonogram.scale_name == LINEAR == window.scale.value
+    window.freeze.click()
+    assert not window.freeze.isChecked(), "there is nothing to be frozen"
+    show_board(window, board)
+    window.freeze.click()
+    assert window.freeze.isChecked()
+    window.play(talk)
+    assert not window.freeze.isChecked()
+    assert not window.resonogram.frozen
+    assert QApplication.focusWidget() is window.player_bar.pause, "Space pauses"
+
+
+def test_escape_lets_go_of_an_oscillator_before_it_ends_the_file(qtbot, window, talk):
+    window.play(talk)
+    window.show_tab(0)
+    window.wheel.follow(3)
+    window.wheel.setFocus()
+    window._go_back()
+    assert window.wheel.followed is None
+    assert window.session.player
+    window._go_back()
+    assert window.session.player is None
+
+
+def test_a_minimised_window_computes_no_views(qtbot, window, monkeypatch):
+    window.showMinimized()
+    qtbot.waitUntil(window.isMinimized)
+    monkeypatch.setattr(window.feed, "frame", lambda board: pytest.fail("nobody sees it"))
+    window.on_frame()
+
+
 def test_letters_are_typed_into_fields(qtbot, window):
     window.show_tab(3)
     field = window.sound.fields["mqtt"]
@@ -152,17 +178,17 @@ def test_controls_by_mouse(qtbot, window):
     click(sound.preset.button("studio"), left)
     assert session.kept.preset == "studio"
     sound.limit.setValue(18)
-    assert session.kept.engine_settings().limit_db == 18
+    assert session.settings.limit_db == 18
     assert "18 dB" in sound._limit_text.text()
     sound.rate.setValue(sound.rate.maximum())
-    assert session.kept.engine_settings().sensitivity.per_hour == 10
+    assert session.settings.sensitivity.per_hour == 10
     click(sound.each, left)
     sliders = sound._each.findChildren(QSlider)
     assert len(sliders) == 10
     sliders[0].setValue(0)
-    assert session.kept.engine_settings().sensitivity.words == {"yes": 0.1}
+    assert session.settings.sensitivity.words == {"yes": 0.1}
     sound.spot.click()
-    assert not session.kept.engine_settings().spot
+    assert not session.settings.spot
     sound.record.button("both").click()
     assert session.kept.record == "both"
 
@@ -193,7 +219,7 @@ def test_settings_stay(qtbot, make_window):
     assert "output" not in text, "only what differs from the usual is written"
     second = make_window()
     assert second.theme is themes.LIGHT
-    assert second.sound.commands() == ["stop=true"]
+    assert second.sound.programs.texts() == ["stop=true"]
 
 
 def test_the_rest_of_the_settings_file_survives(make_window):
@@ -214,10 +240,10 @@ def test_the_rest_of_the_settings_file_survives(make_window):
 def test_actions_are_checked_and_run(qtbot, window, tmp_path):
     sound = window.sound
     window.show_tab(3)
-    sound.add_command()
-    row = sound._commands.findChildren(QComboBox)[0]
+    sound.add.click()
+    row = sound.programs.findChildren(QComboBox)[0]
     row.setCurrentIndex(row.findData("stop"))
-    program = sound._commands.findChildren(QLineEdit)[0]
+    program = sound.programs.findChildren(QLineEdit)[0]
     program.setText(f"touch {tmp_path}/stopped")
     sound.fields["events"].setText(str(tmp_path / "words.jsonl"))
     sound.apply.click()
@@ -289,6 +315,32 @@ def test_an_existing_file_is_never_replaced(qtbot, make_window, talk, tmp_path):
     window.files.add([talk])
     assert window.cleaner.jobs[0].target.name == "talk-clean 2.wav"
     assert (tmp_path / "talk-clean.wav").read_bytes() == b"precious"
+
+
+def test_files_that_bring_nothing_new_are_told(make_window, talk, tmp_path):
+    window = make_window()
+    (tmp_path / "empty").mkdir()
+    drop(window, tmp_path / "empty")
+    assert "no new sound files" in window.status.news.text()
+    drop(window, talk, talk)
+    drop(window, talk)
+    assert len(window.cleaner.jobs) == 1
+    assert window.session.player.path == talk
+
+
+def test_files_of_one_name_get_a_place_each(make_window, talk, tmp_path, monkeypatch):
+    other = tmp_path / "other" / "talk.wav"
+    other.parent.mkdir()
+    other.write_bytes(talk.read_bytes())
+    window = make_window(clean_to=str(tmp_path / "clean"))
+    jobs = window.files.add([talk, other])
+    assert [job.target.name for job in jobs] == ["talk-clean.wav", "talk-clean 2.wav"]
+    chosen = "app.gui.files.QFileDialog.getExistingDirectory"
+    monkeypatch.setattr(chosen, lambda *_: "")
+    window.files.folder.click()
+    assert window.session.kept.clean_to == str(tmp_path / "clean"), "cancelled"
+    window.files.beside.click()
+    assert window.session.kept.clean_to == ""
 
 
 def test_a_file_is_played_through_the_same_views(qtbot, make_window, talk):

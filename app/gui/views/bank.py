@@ -11,7 +11,7 @@ from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
 from app.gui.views.dots import Dots
-from app.gui.views.view import View, run_alone
+from app.gui.views.view import View, figure, run_alone
 from dsp.bank import OscillatorBank, hz_to_erb, narrow_bank
 
 #: Where training starts for the narrow oscillators: evenly spaced up to this, this wide, Hz.
@@ -20,11 +20,15 @@ FIRST_TOP_HZ, FIRST_WIDTH_HZ = 4000.0, 35.0
 DAMPING = (0.0016, 0.8)
 #: Changes of the bandwidth at both ends, %.
 CHANGE = 40.0
+#: Those that have a line, %.
+CHANGES = (-30, -15, 0, 15, 30)
 #: From the smallest dot to the largest, dBFS.
 LEVELS_DB = (-78.0, -15.0)
 #: Of the dots, pixels; and how many shades there are.
 RADII = tuple(1.6 + 0.4 * step for step in range(17))
 COLOURS = 32
+#: What dots mean.
+LEGEND = "Size: how loud it rings. Colour: how much of it is played."
 
 
 class Bank(View):
@@ -104,9 +108,10 @@ class Bank(View):
     # Geometry.
 
     def _area(self) -> QRectF:
-        top = self._buttons[0].geometry().bottom() + 14
-        left, below = 58, 2.6 * self.fontMetrics().height()
-        return QRectF(left, top, self.width() - left - 16, self.height() - top - below - 8)
+        line = self.fontMetrics().height()
+        top = self._buttons[0].geometry().bottom() + 14 + line
+        left, bottom = 58, self.legend_box(LEGEND).top() - 2.4 * line
+        return QRectF(left, top, self.width() - left - 16, bottom - top)
 
     def resizeEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
         """Another size, other places."""
@@ -159,7 +164,7 @@ class Bank(View):
             text = f"{hz // 1000} k" if hz >= 1000 else str(hz)
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, text)
         rows = (
-            [(f"{p:+d} %", float(self._y_change(p))) for p in (-30, -15, 0, 15, 30)]
+            [(f"{figure(p, plus=p != 0)} %", float(self._y_change(p))) for p in CHANGES]
             if self.changes
             else [(f"{z:g}", float(self._y(z))) for z in (0.003, 0.01, 0.03, 0.1, 0.3)]
         )
@@ -169,12 +174,12 @@ class Bank(View):
             painter.setPen(QColor(self.theme.muted))
             painter.drawText(QRectF(0, y - 10, area.left() - 6, 20), right, text)
         what = "bandwidth after learning, against before" if self.changes else "damping ratio ζ"
-        caption = QRectF(
-            0, self.height() - painter.fontMetrics().height() - 6, self.width(),
-            painter.fontMetrics().height(),
-        )  # fmt: skip
-        painter.drawText(caption, Qt.AlignmentFlag.AlignHCenter, f"{what}, over f0 / Hz")
+        line = painter.fontMetrics().height()
+        painter.drawText(QPointF(12, area.top() - 8), what)
+        caption = QRectF(area.left(), area.bottom() + 4 + line, area.width(), line)
+        painter.drawText(caption, Qt.AlignmentFlag.AlignHCenter, "f0 in Hz")
         self._draw_moves(painter)
+        self.draw_legend(painter, LEGEND)
 
     def _draw_moves(self, painter: QPainter) -> None:
         if self._bank is None or self._start is None:

@@ -12,7 +12,7 @@ from PyQt6.QtGui import QColor, QPainter
 from app.gui.frames import Frame
 from app.gui.theme import Theme, lookup, with_alpha
 from app.gui.views.scroll import Scroll
-from app.gui.views.view import View, run_alone
+from app.gui.views.view import View, figure, run_alone
 from app.live.board import Rows
 from dsp.meters import FLOOR_DB, to_db
 
@@ -94,6 +94,15 @@ class Levels(View):
         self.noise_db = float(rows[-1]["noise_dbfs"])
         self._add_waves(rows)
 
+    def rest(self, seconds: float) -> None:
+        """Nothing is heard at the moment: meters fall, waveforms stand."""
+        if self.heard.peak_db <= FLOOR_DB and self.heard.db <= FLOOR_DB:
+            return
+        for meter in (self.heard, self.played):
+            meter.add(0.0, 0.0, seconds)
+        self.voice, self.noise_db = 0.0, FLOOR_DB
+        self.repaint_soon()
+
     @property
     def taken_db(self) -> float:
         """How much quieter the played sound is, dB."""
@@ -146,20 +155,19 @@ class Levels(View):
         meters, _ = self._areas()
         line = self.fontMetrics().height()
         labels = max(self.fontMetrics().horizontalAdvance(text) for text in _LABELS) + 12
-        number = self.fontMetrics().horizontalAdvance("-100 dB") + 8
+        reading = self.fontMetrics().horizontalAdvance("−100 dBFS") + 8
         pitch = min(2.2 * line, (meters.height() - 2.6 * line) / 3)
         thick = min(14.0, pitch - 6)
-        left, width = meters.left() + labels, meters.width() - labels - number
+        left, width = meters.left() + labels, meters.width() - labels - reading
         tops = [meters.top() + pitch * (n + 0.5) - thick / 2 for n in range(3)]
         tops[2] += 0.9 * line  # the scale in dBFS stands between
         return [QRectF(left, top, width, thick) for top in tops]
 
     def _wave_areas(self) -> list[QRectF]:
         _, area = self._areas()
-        half = (area.width() - 12) / 2
+        half, height = (area.width() - 12) / 2, area.height() - self.fontMetrics().height()
         return [
-            QRectF(area.left() + side * (half + 12), area.top(), half, area.height())
-            for side in range(2)
+            QRectF(area.left() + side * (half + 12), area.top(), half, height) for side in range(2)
         ]
 
     # Drawing.
@@ -177,13 +185,13 @@ class Levels(View):
         small.setPointSizeF(small.pointSizeF() * 0.8)
         painter.setFont(small)
         painter.setPen(QColor(self.theme.muted))
-        needed = 1.3 * painter.fontMetrics().horizontalAdvance("-60")
+        needed = 1.3 * painter.fontMetrics().horizontalAdvance("−60")
         fits = bars[0].width() / -METER_DB[0] * 12 > needed
         for db in NAMED_DB if fits else NAMED_DB[1::2]:
             x = self._along(bars[0], db)
             painter.drawLine(QPointF(x, bars[1].bottom() + 1), QPointF(x, bars[1].bottom() + 4))
             box = QRectF(x - 20, bars[1].bottom() + 3, 40, line)
-            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, f"{db}")
+            painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, figure(db))
 
     @staticmethod
     def _along(bar: QRectF, db: float) -> float:
@@ -203,9 +211,7 @@ class Levels(View):
             QColor(self.theme.accent),
         )
         self._number(painter, bars[2], f"{self.taken_db:.0f} dB")
-        x = self._along(bars[0], self.noise_db)
-        painter.setPen(QColor(self.theme.text))
-        painter.drawLine(QPointF(x, bars[0].top() - 4), QPointF(x, bars[0].bottom() + 4))
+        self._draw_noise(painter, bars[0])
         self._draw_voice(painter, bars)
         for area, wave, text in zip(
             self._wave_areas(), self._waves, ("heard", "played"), strict=True
@@ -213,9 +219,23 @@ class Levels(View):
             span = min(float(KEPT), area.width())
             wave.draw(painter, area, self._ends, (-span, 0.0), (0, ROWS))
             painter.setPen(QColor(self.theme.muted))
-            painter.drawText(
-                area, Qt.AlignmentFlag.AlignBottom, f"{text}, {span * self._block_s:.1f} s"
-            )
+            below = QRectF(area.left(), area.bottom(), area.width(), self.fontMetrics().height())
+            painter.drawText(below, 0, f"{text}, {span * self._block_s:.1f} s")
+
+    def _draw_noise(self, painter: QPainter, bar: QRectF) -> None:
+        """A line at the level of the noise, and its name beside it."""
+        if self.noise_db <= FLOOR_DB:
+            return
+        x = self._along(bar, self.noise_db)
+        painter.setPen(QColor(self.theme.text))
+        painter.drawLine(QPointF(x, bar.top() - 8), QPointF(x, bar.bottom() + 4))
+        painter.save()
+        small = painter.font()
+        small.setPointSizeF(small.pointSizeF() * 0.8)
+        painter.setFont(small)
+        painter.setPen(QColor(self.theme.muted))
+        painter.drawText(QPointF(x + 4, bar.top() - 3), "noise")
+        painter.restore()
 
     def _draw_meter(self, painter: QPainter, bar: QRectF, meter: Meter, colour: str) -> None:
         painter.fillRect(
@@ -247,7 +267,7 @@ class Levels(View):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.setPen(QColor(self.theme.text))
         voice = "somebody speaks" if self.voice > 0.5 else "nobody speaks"
-        noise = f"noise {self.noise_db:.0f} dBFS" if self.noise_db > FLOOR_DB else "no noise"
+        noise = f"noise {figure(self.noise_db)} dBFS" if self.noise_db > FLOOR_DB else "no noise"
         box = QRectF(left + 20, centre_y - line, self.width() - left - 20, 2 * line)
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, f"{voice} · {noise}")
 
@@ -255,7 +275,7 @@ class Levels(View):
 def _in_words(meter: Meter) -> str:
     if meter.clipped:
         return "clips"
-    return f"{meter.db:.0f} dB" if meter.db > -100 else "silent"
+    return f"{figure(meter.db)} dBFS" if meter.db > -100 else "silent"
 
 
 _LABELS = ("heard", "played", "taken away")

@@ -15,11 +15,13 @@ from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
 from app.gui.views.dots import Dots
-from app.gui.views.view import View, run_alone
+from app.gui.views.view import View, figure, run_alone
 from dsp.bank import OscillatorBank, hz_to_erb
 
 #: Radius of the centre and of the rim, dBFS.
 CENTRE_DB, RIM_DB = -80.0, -20.0
+#: Levels that have a ring, dBFS.
+RINGS_DB = (-70, -50, -30)
 #: The wheel turns this much slower than the oscillators do against their own f0.
 SLOWER = 20.0
 #: Slower than this against its own f0 [Hz], and louder than this [dBFS]: locked to the sound.
@@ -132,16 +134,25 @@ class PhaseWheel(View):
         painter.setPen(pen)
         painter.drawEllipse(centre, radius + 7, radius + 7)
         painter.setPen(QColor(self.theme.line))
+        for db in RINGS_DB:
+            size = radius * _distance(db)
+            painter.drawEllipse(centre, size, size)
+
+    def _name_rings(self, painter: QPainter, centre: QPointF, radius: float) -> None:
+        """On the dots, which would hide the names."""
+        painter.save()
         small = painter.font()
         small.setPointSizeF(small.pointSizeF() * 0.8)
         painter.setFont(small)
-        for db in (-70, -50, -30):
-            size = radius * _distance(db)
-            painter.setPen(QColor(self.theme.line))
-            painter.drawEllipse(centre, size, size)
-            painter.setPen(QColor(self.theme.muted))
-            if radius > 110:
-                painter.drawText(QPointF(centre.x() + 3, centre.y() - size - 2), f"{db} dB")
+        metrics = painter.fontMetrics()
+        painter.setPen(QColor(self.theme.muted))
+        for db in RINGS_DB:
+            text = f"{figure(db)} dBFS"
+            box = QRectF(0, 0, metrics.horizontalAdvance(text) + 6, metrics.height())
+            box.moveCenter(QPointF(centre.x(), centre.y() - radius * _distance(db)))
+            painter.fillRect(box, themes.with_alpha(self.theme.surface, 0.8))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        painter.restore()
 
     def draw(self, painter: QPainter) -> None:
         """A dot for each oscillator that can be heard."""
@@ -156,6 +167,8 @@ class PhaseWheel(View):
         seen = np.flatnonzero(distance > 2.0)
         self._dots.draw(painter, x[seen], y[seen], seen, self._carriers[seen].astype(int))
         self._places = np.column_stack([x, y])
+        if radius > 110:
+            self._name_rings(painter, centre, radius)
         if self.followed is not None:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -221,20 +234,21 @@ class PhaseWheel(View):
             text = self._about(self.followed)
         self._text.setText(text)
 
-    def _about(self, number: int) -> str:
+    def _about(self, oscillator: int) -> str:
         bank = self._bank
         assert bank
-        f0_hz, zeta = float(bank.f0_hz[number]), float(bank.damping_ratio[number])
-        kind = "carries the sound" if self._carriers[number] else "resolves harmonics"
-        gain = complex(self._gain[number])
-        gain_db = round(20 * math.log10(max(abs(gain), 1e-3)), 1) + 0.0
-        turned = round(math.degrees(np.angle(gain))) + 0
+        f0_hz, zeta = float(bank.f0_hz[oscillator]), float(bank.damping_ratio[oscillator])
+        kind = "carries the sound" if self._carriers[oscillator] else "resolves harmonics"
+        gain = complex(self._gain[oscillator])
+        gain_db = 20 * math.log10(max(abs(gain), 1e-3))
+        turned = math.degrees(np.angle(gain))
         return (
             f"<b>f0 {f0_hz:.0f} Hz</b>, {kind}<br>"
             f"damping ζ {zeta:.4f} · Q {0.5 / zeta:.1f} · rings "
-            f"{1000 * float(bank.ring_time_s[number]):.0f} ms<br>"
-            f"now {self._db[number]:.0f} dBFS, {self._rate_hz[number]:+.1f} Hz off its f0 · "
-            f"gain {gain_db:+.1f} dB, {turned:+d}°"
+            f"{1000 * float(bank.ring_time_s[oscillator]):.0f} ms<br>"
+            f"now {figure(self._db[oscillator])} dBFS, "
+            f"{figure(self._rate_hz[oscillator], 1, plus=True)} Hz off its f0 · "
+            f"gain {figure(gain_db, 1, plus=True)} dB, {figure(turned, plus=True)}°"
         )
 
 

@@ -22,7 +22,7 @@ from app.gui import theme as themes
 from app.gui.frames import Frame
 from app.gui.theme import Theme
 from app.gui.views.scroll import Scroll
-from app.gui.views.view import View, run_alone
+from app.gui.views.view import View, figure, run_alone
 from dsp.bank import OscillatorBank
 
 #: Hops that are kept: 32 s.
@@ -38,7 +38,8 @@ SHOWN_DIFFERENCE_DB = 40.0
 #: Frequencies that axes name, Hz.
 NAMED_HZ = (50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 7000)
 
-#: Room below each picture, pixels.
+#: Room for the names of frequencies, and below each picture, pixels.
+AXIS = 60
 _BELOW = (6, 34)
 
 #: Scales of the frequency axis, and what the lower picture shows.
@@ -195,7 +196,7 @@ class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__("left")
         self.scale_of_view: Scale | None = None
-        self.setWidth(52)
+        self.setWidth(AXIS)
 
     def tickValues(self, minimum: float, maximum: float, size: float) -> list[Any]:  # noqa: N802
         """Those that fit, the coarsest first."""
@@ -212,14 +213,15 @@ class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
         return [(1.0, sorted(found))]
 
     def tickStrings(self, values: list[float], *_: Any) -> list[str]:  # noqa: N802 (pyqtgraph's)
-        """In Hz."""
+        """The highest one says that all are in Hz."""
         assert self.scale_of_view
         count = len(self.scale_of_view.f0_hz)
         at = np.array(values) * (count - 1)
-        return [
+        found = [
             f"{round(hz / 10) * 10:d}" if hz >= 95 else f"{hz:.0f}"
             for hz in np.interp(at, np.arange(count), self.scale_of_view.f0_hz)
         ]
+        return [*found[:-1], f"{found[-1]} Hz"] if found else []
 
 
 class Resonogram(View):
@@ -390,11 +392,13 @@ class Resonogram(View):
     def clear(self) -> None:
         """Forget all that was heard."""
         self._history = self._shown = None
+        self.frozen = False
         self._marks = []
         for picture in self._pictures:
             picture.marks = []
             picture.scroll.fill(int(themes.amplitude_map(self.theme)[0]))
         self._facts = {}
+        self._say_what_is_shown()
 
     def set_scale(self, name: str) -> None:
         """Ear: the broad oscillators, spaced like hearing. Linear: the narrow ones, up to 4 kHz."""
@@ -451,7 +455,7 @@ class Resonogram(View):
 
     def _fit(self) -> None:
         if self._follows:
-            width = max(60.0, self._graphics.width() - 62.0)
+            width = max(60.0, self._graphics.width() - AXIS - 10.0)
             self._plots[0].setXRange(-min(width, KEPT) * 0.008, 0.0, padding=0)
 
     def _on_moved(self, *_: Any) -> None:
@@ -488,8 +492,8 @@ class Resonogram(View):
         )
         phase = (self._shown.phase[place, number] / 255.0 - 0.5) * 360.0
         self._say_pointed(
-            f"{-at.x():.2f} s ago · {bank.f0_hz[number]:.0f} Hz · heard {heard:.0f} dB, "
-            f"played {played:.0f} dB · phase {phase:+.0f}° against its f0 · ζ "
+            f"{-at.x():.2f} s ago · {bank.f0_hz[number]:.0f} Hz · heard {figure(heard)} dBFS, "
+            f"played {figure(played)} dBFS · phase {figure(phase, plus=True)}° against its f0 · ζ "
             f"{bank.damping_ratio[number]:.3f}"
         )
 

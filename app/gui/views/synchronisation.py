@@ -21,6 +21,11 @@ SLOWER = 6.0
 LINES, LEAST_SHARE = 20, 0.04
 #: How long a word that was heard stays marked, s.
 MARKED_S = 1.5
+#: What the signs mean.
+LEGEND = (
+    "Dots: moments of the last second. Squares: anchors that pull them. "
+    "Arrow: how much the pulls agree (order). Tick on a bar: the score at which a word is heard."
+)
 
 
 def travelled(
@@ -115,7 +120,8 @@ class Synchronisation(View):
         """Centre and radius for each head."""
         if not self._heads:
             return []
-        width, height = self.width() - 16.0, self.height() - self._scores_height() - 10
+        width = self.width() - 16.0
+        height = self.legend_box(LEGEND).top() - self._scores_height() - 10
         caption = 1.3 * self._line()
         best, columns = 0.0, 1
         for count in range(1, self._heads + 1):
@@ -140,7 +146,7 @@ class Synchronisation(View):
         rows = -(-max(len(self.words), 1) // columns)
         label = max((self.fontMetrics().horizontalAdvance(w) for w in self.words), default=0) + 10
         cell = (self.width() - 28.0) / columns
-        top = self.height() - self._scores_height() + 4
+        top = self.legend_box(LEGEND).top() - self._scores_height() + 4
         return [
             QRectF(14 + (n // rows) * cell + label, top + (n % rows) * 1.45 * line + 0.3 * line,
                    cell - label - 16, 0.7 * line)
@@ -173,7 +179,9 @@ class Synchronisation(View):
             x = bar.left() + float(np.clip(threshold, 0, 1)) * bar.width()
             painter.setPen(QPen(QColor(self.theme.muted), 1.5))
             painter.drawLine(QPointF(x, bar.top() - 2), QPointF(x, bar.bottom() + 2))
-        if not self.words:
+        if self.words:
+            self.draw_legend(painter, LEGEND)
+        else:
             painter.setPen(QColor(self.theme.muted))
             text = "Nothing is heard yet."
             if self._begun:

@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QRect, QSize, Qt, QTimer
-from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from PyQt6.QtCore import QRect, QRectF, QSize, Qt, QTimer
+from PyQt6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QPainter,
+    QPaintEvent,
+    QPixmap,
+    QResizeEvent,
+)
 from PyQt6.QtSvg import QSvgGenerator
 from PyQt6.QtWidgets import QApplication, QWidget
 
@@ -63,6 +71,25 @@ class View(QWidget):
 
     def draw(self, painter: QPainter) -> None:
         """Paint what moves."""
+
+    def small_font(self) -> QFont:
+        """For what explains."""
+        small = self.font()
+        small.setPointSizeF(small.pointSizeF() * 0.85)
+        return small
+
+    def legend_box(self, text: str) -> QRectF:
+        """Room for an explanation at the bottom, as high as its lines."""
+        width = self.width() - 28.0
+        room = QRectF(0, 0, width, self.height())
+        box = QFontMetricsF(self.small_font()).boundingRect(room, _WRAPPED, text)
+        return QRectF(14, self.height() - box.height() - 8, width, box.height())
+
+    def draw_legend(self, painter: QPainter, text: str) -> None:
+        """Explain what is drawn."""
+        painter.setFont(self.small_font())
+        painter.setPen(QColor(self.theme.muted))
+        painter.drawText(self.legend_box(text), _WRAPPED, text)
 
     def renew_backdrop(self) -> None:
         """Paint the backdrop anew at the next frame."""
@@ -139,6 +166,15 @@ class View(QWidget):
         self.render(painter)
         self._direct = False
         return painter.end()
+
+
+_WRAPPED = Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap
+
+
+def figure(value: float, digits: int = 0, *, plus: bool = False) -> str:
+    """A number as people write it: with a real minus, and never −0."""
+    sign = "+" if plus else ""
+    return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
 
 def run_alone(make: Any, arguments: list[str] | None = None) -> None:
