@@ -200,8 +200,7 @@ class FilePlayer:
                 self._processor = self._make_processor()
             self._go_to(self._place)
             self._say_listening()
-        self._processor.pipeline.limit_db = self.settings.limit_db
-        self._processor.pipeline.bypass = self.settings.bypass
+        self._processor.adjust(self.settings.limit_db, self.settings.bypass)
 
     def _make_processor(self) -> Processor:
         pipeline = self._make_pipeline()

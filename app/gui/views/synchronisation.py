@@ -55,7 +55,7 @@ class Synchronisation(View):
         self._heads = self._tokens = 0
         self._begun = False
         self._angle = self._goal = self._pull = np.zeros((0, 0))
-        self._scores = np.zeros(0)
+        self._scores = self._thresholds = np.zeros(0)
         self._dots: Dots | None = None
         self._marked: dict[str, int] = {}  # frames left
 
@@ -66,6 +66,7 @@ class Synchronisation(View):
         if len(frame.steps):
             last = frame.steps[-1]
             self._scores = np.array(last["scores"], float)
+            self._thresholds = np.array(last["thresholds"], float)
             if self._heads:
                 settled = last["settled"].astype(float)
                 self._goal = np.arctan2(settled[..., 1], settled[..., 0])
