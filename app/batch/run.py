@@ -114,7 +114,7 @@ class Batch:
         for file in facts:
             file.pop("picture")
         beside = page.removesuffix(".html") + ".json"
-        storage.write_text(beside, json.dumps(content, indent=1))
+        storage.write_text(beside, json.dumps(content, indent=1, allow_nan=False))
 
 
 def processors() -> int:
