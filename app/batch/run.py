@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from app.audiofile import remove_parts
 from app.batch import pool, ray_runner, report, storage
 from app.batch.manifest import Manifest
 from app.batch.settings import Job, Settings
@@ -85,14 +86,21 @@ class Batch:
         totals = Totals(len(self.jobs), skipped=len(self.jobs) - len(self.left))
         with Manifest(self.manifest) as manifest:
             manifest.begin(self.left, key)
+            self._remove_parts()
             for outcome in self._outcomes(self.left, progress):
                 manifest.record(outcome, key)
                 totals.count(outcome)
                 on_outcome(outcome)
+            self._remove_parts()
             totals.wall_s = round(time.monotonic() - begin, 3)
             if page:
                 self._report(manifest, totals, page)
         return totals
+
+    def _remove_parts(self) -> None:
+        """What killed workers left, of earlier runs and of this one."""
+        targets = (job.target for job in self.left)
+        remove_parts(storage.local_path(t) for t in targets if not storage.is_remote(t))
 
     def _outcomes(self, jobs: list[Job], progress: pool.Progress) -> Iterator[Outcome]:
         if self.ray is None:
