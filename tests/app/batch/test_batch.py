@@ -229,8 +229,7 @@ def test_a_source_that_changes_meanwhile_is_told_and_the_earlier_output_stays(tm
 def test_two_runs_at_the_same_outputs_do_not_mix(folder, tmp_path):
     from app.batch.manifest import NAME, Manifest
 
-    with Manifest(tmp_path / "out" / NAME) as manifest:
-        manifest.begin([], "")
+    with Manifest(tmp_path / "out" / NAME):
         done = batch(folder, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert "another run is at work" in done.stderr
