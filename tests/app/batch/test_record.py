@@ -9,6 +9,7 @@ from app.batch import manifest as record
 from app.batch import pool, storage
 from app.batch.manifest import Manifest, earlier_outputs
 from app.batch.plan import plan
+from app.batch.ray_runner import clean_file_alike
 from app.batch.run import Batch
 from app.batch.settings import Job, Settings
 from app.batch.worker import Outcome, clean_file
@@ -156,3 +157,15 @@ def test_remains_of_one_file_are_not_those_of_another(tmp_path):
         part_of(target).touch()
     remove_parts(alike[:1])
     assert [part_of(target).exists() for target in alike] == [False, True]
+
+
+def test_another_custom_word_makes_another_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESONANCE_WORDS", str(tmp_path))
+    spotting = Settings("live", spot=True)
+    before, silent = spotting.key(), LIVE.key()
+    (tmp_path / "marvin").mkdir()
+    (tmp_path / "marvin" / "word.json").write_text("{}")
+    assert spotting.key() != before
+    assert LIVE.key() == silent
+    outcome = clean_file_alike(Job("a.wav", "b.wav"), spotting, before)
+    assert "other models or custom words" in outcome.error
