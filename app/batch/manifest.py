@@ -78,13 +78,12 @@ class Manifest:
         self._base.close()
 
     def begin(self, job: Job, settings: str) -> None:
-        """A file is begun: what other settings made of it no longer counts as done."""
+        """A file is begun: what an earlier run made of it no longer counts as done."""
         with self._told():
             self._base.execute(
                 "INSERT INTO files (source, target, state, settings, size) "
                 "VALUES (?, ?, 'waiting', ?, ?) ON CONFLICT (source, target) DO UPDATE "
-                "SET state = 'waiting', settings = excluded.settings "
-                "WHERE state <> 'done' OR settings <> excluded.settings",
+                "SET state = 'waiting', settings = excluded.settings",
                 (_stored(job.source), _stored(job.target), settings, job.size),
             )
 
