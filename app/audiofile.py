@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +32,8 @@ _WAV_LIMIT = 4_000_000_000
 _MISMATCH = re.compile(r"(\d+) \(should be (\d+)\)")
 #: libsndfile's word for "I cannot tell how long this is".
 UNKNOWN_LENGTH = 1 << 62
+#: Names of files that are being written: whose, and the process that writes.
+_PART = re.compile(r"\.([0-9a-f]{16})\.\d+\.part")
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -146,6 +150,29 @@ def _size(source: soundfile.SoundFile, subtype: str) -> int:
     return int(source.frames * source.channels) * width
 
 
+def part_of(target: Path) -> Path:
+    """Where ``target`` is written until it is whole: beside its place, under a short name."""
+    return target.with_name(f".{_mark(target)}.{os.getpid()}.part")
+
+
+def _mark(target: Path) -> str:
+    """Tells files of a folder apart, however long their names are."""
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+
+
+def remove_parts(targets: Iterable[Path]) -> None:
+    """Remove what processes that were killed left of these files; each folder is read once."""
+    marks = defaultdict[Path, set[str]](set)
+    for target in targets:
+        marks[target.parent].add(_mark(target))
+    for folder, ours in marks.items():
+        with suppress(OSError):
+            for path in folder.iterdir():
+                part = _PART.fullmatch(path.name)
+                if part and part[1] in ours:
+                    path.unlink(missing_ok=True)
+
+
 @contextmanager
 def written_aside(
     target: Path, source: soundfile.SoundFile, subtype: str | None = None
@@ -161,7 +188,7 @@ def written_aside(
         If the target cannot be written; what stood there before stays.
     """
     form, subtype = output_format(source, target, subtype)
-    aside = target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
+    aside = part_of(target)
     count = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

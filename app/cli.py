@@ -134,12 +134,12 @@ def denoise(
 @click.argument("inputs", nargs=-1, metavar="IN...")
 @click.option("-o", "--output", required=True, help="Folder for the outputs; may be s3://, gs:// …")
 @click.option(
-    "--list", "listed", type=click.File(encoding="utf-8"),
+    "--list", "listed", type=click.File(encoding="utf-8", errors="surrogateescape"),
     help="Take the inputs named in this file, one a line; - is stdin.",
 )  # fmt: skip
 @click.option(
     "--name", "template", default="{stem}{suffix}", metavar="TEMPLATE",
-    help="Outputs' names: {stem}, {suffix}, {name}, {preset}; '{stem}.flac' converts.",
+    help="Outputs' names: {stem}, {suffix}, {name}, {folder}, {preset}; '{stem}.flac' converts.",
 )  # fmt: skip
 @click.option("--preset", default="studio", metavar="NAME", help="Model to use, as in denoise.")
 @LIMIT

@@ -341,8 +341,8 @@ def driver(folder: Path) -> None:
     size = len(json.dumps(dataclasses.asdict(facts)))
     with Manifest(folder / "manifest.sqlite") as manifest:
         begin = time.process_time()
-        manifest.begin(jobs, "key")
         for job in jobs:
+            manifest.begin(job, "key")
             manifest.record(dataclasses.replace(facts, source=job.source, target=job.target), "key")
         recorded = time.process_time() - begin
     rows = [

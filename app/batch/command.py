@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from app.batch import plan, ray_runner, storage
-from app.batch.manifest import NAME
+from app.batch.manifest import NAME, earlier_outputs
 from app.batch.run import Batch, Totals, processors
 from app.batch.settings import Job, Settings
 from app.batch.worker import Outcome
 from app.errors import UserError
+from app.options import warn
 
 #: The report's name in the outputs' folder.
 REPORT = "resonance-batch.html"
@@ -97,12 +98,15 @@ def run(
     named = [*inputs, *(plan.from_list(listed) if listed else [])]
     if not named:
         raise click.UsageError("name files or folders, or give a --list of them")
-    jobs = plan.plan(named, output, template=template, preset=settings.preset)
-    if not jobs:
-        raise UserError("there is no sound in what was named")
-    batch = Batch(
-        jobs, settings, manifest or _manifest(output), processes or processors(), ray, resume
+    record = manifest or _manifest(output)
+    if resume and not record.exists():
+        warn(f"there is no record {record} to go on from; every file will be done")
+    jobs = plan.plan(
+        named, output, template=template, preset=settings.preset, made=earlier_outputs(record)
     )
+    if not jobs:
+        raise UserError("there is no sound in what was named, or only what earlier runs made of it")
+    batch = Batch(jobs, settings, record, processes or processors(), ray, resume)
     if dry_run:
         _show_plan(batch, as_json)
         return True

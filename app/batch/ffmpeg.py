@@ -26,8 +26,8 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def decoded(path: Path) -> Iterator[Path]:
-    """The first sound track of ``path`` as a WAV file of floats, for a while.
+def decoded(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The first sound track of ``path`` as a WAV file of floats, for a while; and warnings.
 
     Raises
     ------
@@ -39,14 +39,14 @@ def decoded(path: Path) -> Iterator[Path]:
     if not path.is_file():
         raise AudioFileError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
     with tempfile.TemporaryDirectory(prefix="resonance-") as folder:
-        sound = Path(folder) / f"{path.stem[:100]}.wav"
+        sound = Path(folder) / "sound.wav"
         done = subprocess.run(
             ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0",
              "-c:a", "pcm_f32le", "-rf64", "auto", str(sound)],
             stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )  # fmt: skip
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = said[-1] if said else "no reason given"
+            reason = said[0] if said else "no reason given"
             raise AudioFileError(f"{path} cannot be read by ffmpeg: {reason}")
-        yield sound
+        yield sound, [f"{path} may be damaged; ffmpeg says: {line}" for line in said]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,19 +18,27 @@ from app.batch.worker import Outcome
 from app.errors import UserError
 
 #: Of the layout; a record of another one is refused.
-VERSION = 1
+VERSION = 2
 NAME = "resonance-batch.sqlite"
 
 _LAYOUT = """
 CREATE TABLE IF NOT EXISTS files (
-    source TEXT PRIMARY KEY, target TEXT NOT NULL, state TEXT NOT NULL, settings TEXT NOT NULL,
-    sha256 TEXT, size INTEGER, modified_ns INTEGER, output_bytes INTEGER, error TEXT, facts TEXT
+    source TEXT, target TEXT, state TEXT NOT NULL, settings TEXT NOT NULL, sha256 TEXT,
+    size INTEGER, modified_ns INTEGER, output_bytes INTEGER, error TEXT, facts TEXT,
+    PRIMARY KEY (source, target)
 ) WITHOUT ROWID
 """
 
 
+#: Rows whose target, if it is there, was made by a batch.
+_MADE = "(state = 'waiting' OR output_bytes > 0)"
+
+
 class Manifest:
     """States are ``waiting``, ``done`` and ``failed``; every change is on the disk at once.
+
+    A row waits from before its target is written, and knows from then on what was written there:
+    so a target is told from a file of somebody else's, whenever a run is killed.
 
     Parameters
     ----------
@@ -38,7 +48,7 @@ class Manifest:
     Raises
     ------
     UserError
-        If it cannot be opened, is no manifest, or another run holds it.
+        If it cannot be opened, read or written, is no manifest, or another run holds it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,15 +58,14 @@ class Manifest:
             self._base = sqlite3.connect(path, isolation_level=None, timeout=1.0)
             self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base.execute("PRAGMA synchronous = FULL")  # also when the power fails
             (version,) = self._base.execute("PRAGMA user_version").fetchone()
             if version not in (0, VERSION):
                 raise UserError(f"{path} is of another version of this program; name another one")
             self._base.execute(_LAYOUT)
             self._base.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.OperationalError as error:
-            reason = "another run is at work on it" if "locked" in str(error) else str(error)
-            raise UserError(f"the manifest {path} cannot be opened: {reason}") from error
+            raise UserError(f"the manifest {path} cannot be opened: {_reason(error)}") from error
         except sqlite3.DatabaseError as error:
             raise UserError(f"{path} is not a manifest of ours ({error}); move it away") from error
         except OSError as error:
@@ -68,64 +77,132 @@ class Manifest:
     def __exit__(self, *_: object) -> None:
         self._base.close()
 
-    def begin(self, jobs: list[Job], settings: str) -> None:
-        """Write down what is going to be done."""
-        rows = [(job.source, job.target, "waiting", settings, job.size) for job in jobs]
-        self._base.execute("BEGIN")
-        self._base.executemany(
-            "INSERT OR REPLACE INTO files (source, target, state, settings, size) "
-            "VALUES (?, ?, ?, ?, ?)",
-            rows,
-        )
-        self._base.execute("COMMIT")
+    def begin(self, job: Job, settings: str) -> None:
+        """A file is begun: what an earlier run made of it no longer counts as done."""
+        with self._told():
+            self._base.execute(
+                "INSERT INTO files (source, target, state, settings, size) "
+                "VALUES (?, ?, 'waiting', ?, ?) ON CONFLICT (source, target) DO UPDATE "
+                "SET state = 'waiting', settings = excluded.settings",
+                (_stored(job.source), _stored(job.target), settings, job.size),
+            )
 
     def record(self, outcome: Outcome, settings: str) -> None:
-        """What became of a file."""
+        """What became of a file; one that failed leaves an earlier output as it was."""
         facts = asdict(outcome)
         state = "failed" if outcome.error else "done"
-        self._base.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (outcome.source, outcome.target, state, settings, outcome.sha256, outcome.size,
-             outcome.modified_ns, outcome.output_bytes, outcome.error, json.dumps(facts)),
-        )  # fmt: skip
+        error = _stored(outcome.error) if outcome.error else None
+        with self._told():
+            self._base.execute(
+                "INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(?8, "
+                "(SELECT output_bytes FROM files WHERE source = ?1 AND target = ?2)), ?9, ?10)",
+                (_stored(outcome.source), _stored(outcome.target), state, settings,
+                 outcome.sha256, outcome.size, outcome.modified_ns, outcome.output_bytes or None,
+                 error, json.dumps(facts)),
+            )  # fmt: skip
 
     def done_before(self, job: Job, settings: str) -> bool:
         """Whether the output is there, made with these settings from the source as it is now."""
-        row = self._base.execute(
-            "SELECT target, sha256, size, modified_ns, output_bytes FROM files "
-            "WHERE source = ? AND state = 'done' AND settings = ?",
-            (job.source, settings),
-        ).fetchone()
-        if row is None or row[0] != job.target:
+        with self._told():
+            row = self._base.execute(
+                "SELECT sha256, size, modified_ns, output_bytes FROM files "
+                "WHERE source = ? AND target = ? AND state = 'done' AND settings = ?",
+                (_stored(job.source), _stored(job.target), settings),
+            ).fetchone()
+        if row is None:
             return False
-        _, sha256, size, modified_ns, output_bytes = row
-        if not _is_whole(job.target, output_bytes) or job.size != size:
+        sha256, size, modified_ns, output_bytes = row
+        if job.size != size or not _is_whole(job.target, output_bytes):
             return False
-        if storage.is_remote(job.source):
-            return True  # storages tell no reliable time; the size is as it was
+        # Storages tell no reliable time; there, the size as it was must do.
+        return storage.is_remote(job.source) or self._unchanged(job, sha256, modified_ns)
+
+    def _unchanged(self, job: Job, sha256: str, modified_ns: int) -> bool:
         path = storage.local_path(job.source)
-        return bool(path.stat().st_mtime_ns == modified_ns or _hash(path) == sha256)
+        try:
+            now_ns = path.stat().st_mtime_ns
+            if now_ns == modified_ns:
+                return True
+            if _hash(path) != sha256:
+                return False
+        except OSError:  # it cannot be read: cleaning it will say why
+            return False
+        with self._told():  # so that it need not be read again the next time
+            self._base.execute(
+                "UPDATE files SET modified_ns = ? WHERE source = ? AND target = ?",
+                (now_ns, _stored(job.source), _stored(job.target)),
+            )
+        return True
 
-    def outcomes(self, sources: set[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The facts of files that are done or failed, in the order of their names."""
-        rows = self._base.execute(
-            "SELECT source, facts FROM files WHERE facts IS NOT NULL ORDER BY source"
-        )
-        for source, facts in rows:
-            if sources is None or source in sources:
-                yield json.loads(facts)
+    def made(self, job: Job) -> bool:
+        """Whether what lies at the target was made from the source."""
+        with self._told():
+            row = self._base.execute(
+                f"SELECT 1 FROM files WHERE source = ? AND target = ? AND {_MADE}",
+                (_stored(job.source), _stored(job.target)),
+            ).fetchone()
+        return row is not None
 
-    def states(self) -> dict[str, int]:
-        """How many files are in each state."""
-        rows = self._base.execute("SELECT state, count(*) FROM files GROUP BY state")
-        return dict(rows.fetchall())
+    def targets(self) -> set[str]:
+        """All outputs that were made."""
+        with self._told():
+            rows = self._base.execute(f"SELECT target FROM files WHERE {_MADE}").fetchall()
+        return {os.fsdecode(target) for (target,) in rows}
+
+    def outcomes(self, jobs: Collection[Job]) -> Iterator[dict[str, Any]]:
+        """The facts of those that are done or failed, in the order of their names."""
+        wanted = {(job.source, job.target) for job in jobs}
+        with self._told():
+            rows = self._base.execute(
+                "SELECT source, target, facts FROM files WHERE facts IS NOT NULL ORDER BY source"
+            )
+            for source, target, facts in rows:
+                if (os.fsdecode(source), os.fsdecode(target)) in wanted:
+                    yield json.loads(facts)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite says, as a sentence."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UserError(
+                f"the manifest {self.path} cannot be read or written: {error}; "
+                "see that its disk has room and is there, then go on with --resume"
+            ) from error
+
+
+def earlier_outputs(path: Path) -> set[str]:
+    """All outputs that the manifest at ``path`` knows; none if there is no such file."""
+    if not path.exists():
+        return set()
+    with Manifest(path) as manifest:
+        return manifest.targets()
+
+
+def _reason(error: sqlite3.OperationalError) -> str:
+    if "lock" not in str(error):
+        return str(error)
+    return (
+        "another run is at work on it, or its folder lies on a network and has no locks; "
+        "in that case name a --manifest on a disk of this machine"
+    )
+
+
+def _stored(text: str) -> str | bytes:
+    """SQLite takes UTF-8 alone: names that are none are stored as their bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
 
 
 def _is_whole(target: str, output_bytes: int) -> bool:
     if storage.is_remote(target):
         return storage.exists(target)
     path = storage.local_path(target)
-    return path.is_file() and path.stat().st_size == output_bytes
+    return os.path.isfile(path) and os.path.getsize(path) == output_bytes
 
 
 def _hash(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import importlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from app.errors import UserError
 from app.figure import RANGE_DB
 from app.sessions import DenoiserModel, Float32Array
 from dsp.bank import OscillatorBank
+from dsp.kernels import LARGEST_SAMPLE
 from dsp.meters import FLOOR_DB, to_db
 from dsp.stream import BankStream
 
@@ -35,6 +37,11 @@ DNSMOS_RATE, DNSMOS_SAMPLES, DNSMOS_WINDOWS = 16000, 144160, 10
 DNSMOS_FIT = (-0.06766283, 1.11546468, 0.04602535)
 
 
+def _as_heard(block: Float32Array) -> Float32Array:
+    """What the pipeline takes for silence is silence here, too."""
+    return np.where(np.abs(block) < LARGEST_SAMPLE, block, np.float32(0.0))
+
+
 class Levels:
     """RMS, peak and the level of the noise, dBFS."""
 
@@ -47,7 +54,7 @@ class Levels:
         """A block [samples, channels]."""
         if not block.size:
             return
-        sound = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+        sound = _as_heard(block)
         power = np.square(sound).mean(axis=1, dtype=np.float64)
         self._power += float(power.sum())
         self._samples += len(block)
@@ -159,13 +166,15 @@ class Opinions:
     def hear(self, before: Float32Array, after: Float32Array) -> None:
         """A block and the same block cleaned, each [samples, channels]."""
         for heard, block in zip(self._heard, (before, after), strict=True):
-            heard.append(block[: self._left, 0].copy())
+            heard.append(_as_heard(block[: self._left, 0]))
         self._left -= min(self._left, len(before))
 
     def summary(self) -> dict[str, float] | None:
-        """Before and after, 1 … 5; None without sound."""
+        """Before and after, 1 … 5; None without sound, or where the network has no opinion."""
         before, after = (self._mean(np.concatenate(h)) if h else None for h in self._heard)
         if before is None or after is None:
+            return None
+        if not (math.isfinite(before) and math.isfinite(after)):
             return None
         return {"before": round(before, 2), "after": round(after, 2)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from app.audiofile import FORMATS
@@ -14,11 +14,19 @@ from app.batch.worker import readable_endings
 from app.errors import UserError
 
 #: What a name template may hold.
-FIELDS = ("stem", "suffix", "name", "preset")
+FIELDS = ("stem", "suffix", "name", "folder", "preset")
+
+#: A source, its folders below the input that it came from, and its size in bytes.
+Found = tuple[str, PurePosixPath, int]
 
 
 def plan(
-    inputs: Sequence[str], output: str, *, template: str = "{stem}{suffix}", preset: str = ""
+    inputs: Sequence[str],
+    output: str,
+    *,
+    template: str = "{stem}{suffix}",
+    preset: str = "",
+    made: Collection[str] = (),
 ) -> list[Job]:
     """Every file to clean and where it goes, in the order of their names.
 
@@ -30,7 +38,10 @@ def plan(
         Folder, or address of one. Folders below an input folder are kept.
     template
         Name of each output: ``{stem}``, ``{suffix}`` with its dot, ``{name}`` (both together),
-        ``{preset}``, and folders if wanted.
+        ``{preset}``, and folders if wanted. ``{folder}`` is all folders of the source, in place
+        of those below the input.
+    made
+        What earlier runs made; below ``output`` it is no input.
 
     Raises
     ------
@@ -38,8 +49,11 @@ def plan(
         If an input is missing, the template makes no sense, outputs would meet, or an output
         would replace an input.
     """
+    output = storage.absolute(output)
     jobs: dict[str, Job] = {}
     for source, below, size in _found(inputs, output):
+        if source in made and _lies_in(source, output):
+            continue
         target = _target(source, below, output, template, preset)
         jobs.setdefault(source, Job(source, target, size))
     ordered = sorted(jobs.values(), key=lambda job: job.source)
@@ -52,63 +66,101 @@ def from_list(lines: Iterable[str]) -> list[str]:
     return [line.rstrip("\r\n") for line in lines if line.strip()]
 
 
-def _found(inputs: Sequence[str], output: str) -> Iterator[tuple[str, PurePosixPath, int]]:
-    """Each source, its folders below the input that it came from, and its size in bytes."""
+def _found(inputs: Sequence[str], output: str) -> Iterator[Found]:
     endings = readable_endings()
     for named in inputs:
+        path = Path(storage.absolute(named))
         if storage.is_remote(named):
-            yield from _remote(named, endings)
-            continue
-        path = storage.local_path(named)
-        if not _exists(path) and glob.has_magic(named):
-            matches = sorted(glob.glob(named, recursive=True))
-            if not matches:
-                raise UserError(f"no file fits the pattern {named!r}")
-            root = _fixed_part(named)
-            for match in map(Path, matches):
-                if match.is_file():
-                    yield str(match), _below(match, root), match.stat().st_size
-        elif path.is_dir():
+            yield from _remote(named, output, endings)
+        elif os.path.isdir(path):
             yield from _folder(path, output, endings)
+        elif glob.has_magic(named) and not os.path.exists(path):
+            yield from _matches(str(storage.local_path(named)), output)
         else:
-            yield str(path), PurePosixPath(), path.stat().st_size if _exists(path) else 0
+            yield str(path), PurePosixPath(), _size(path)
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long, a folder that may not be read
-        return False
-
-
-def _remote(address: str, endings: frozenset[str]) -> Iterator[tuple[str, PurePosixPath, int]]:
+def _remote(address: str, output: str, endings: frozenset[str]) -> Iterator[Found]:
     found = storage.listed(address)
-    root = address.rstrip("/") + "/"
+    root = address.rstrip("/")
+    inner = _lies_in(output, root)
     for source, size in found:
         if len(found) == 1 and source == address:
             yield source, PurePosixPath(), size
+        elif inner and _lies_in(source, output):
+            continue
         elif PurePosixPath(source).suffix.lower() in endings:
-            yield source, PurePosixPath(source.removeprefix(root)).parent, size
+            yield source, PurePosixPath(source.removeprefix(f"{root}/")).parent, size
 
 
-def _folder(
-    folder: Path, output: str, endings: frozenset[str]
-) -> Iterator[tuple[str, PurePosixPath, int]]:
-    """All sound below a folder, hidden files and the outputs' own folder left out."""
-    own = None if storage.is_remote(output) else os.path.realpath(storage.local_path(output))
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            f for f in folders
-            if not f.startswith(".") and os.path.realpath(os.path.join(here, f)) != own
-        )  # fmt: skip
-        for name in sorted(files):
-            path = Path(here, name)
-            if path.suffix.lower() in endings and not name.startswith("."):
-                yield str(path), _below(path, folder), path.stat(follow_symlinks=False).st_size
-        for name in folders:  # called like sound, but with nothing in it: told as a failure
-            path = Path(here, name)
-            if path.suffix.lower() in endings and not any(path.iterdir()):
-                yield str(path), _below(path, folder), 0
+def _matches(pattern: str, output: str) -> Iterator[Found]:
+    """The files that fit a pattern, without those in an outputs' folder that it reaches into."""
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        raise UserError(f"no file fits the pattern {pattern!r}")
+    root = Path(os.path.abspath(_fixed_part(pattern)))
+    inner = _lies_in(output, str(root))
+    for match in map(Path, map(os.path.abspath, matches)):
+        if not os.path.isdir(match) and not (inner and _lies_in(str(match), output)):
+            yield str(match), _below(match, root), _size(match)
+
+
+def _folder(root: Path, output: str, endings: frozenset[str]) -> Iterator[Found]:
+    for path in _walk(root, _identity(output), endings):
+        yield str(path), _below(path, root), _size(path)
+
+
+def _walk(
+    folder: Path, output: Hashable, endings: frozenset[str], above: tuple[Hashable, ...] = ()
+) -> Iterator[Path]:
+    """All sound below a folder; hidden files and the outputs' own folder are left out.
+
+    Links to folders are followed, but never round in a circle. A folder that cannot be listed,
+    or is called like sound with nothing in it, stands for itself: it will be told as a failure.
+    """
+    here = _identity(str(folder))
+    if here in above or (above and here == output):
+        return
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        yield folder
+        return
+    if not names and folder.suffix.lower() in endings:
+        yield folder
+    for name in names:
+        path = folder / name
+        if name.startswith("."):
+            continue
+        if os.path.isdir(path):
+            yield from _walk(path, output, endings, (*above, here))
+        elif path.suffix.lower() in endings:
+            yield path
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # what cannot be read is told when its turn comes
+        return 0
+
+
+def _lies_in(address: str, folder: str) -> bool:
+    """Whether it is below a folder, both from the root or addresses."""
+    if storage.is_remote(address) or storage.is_remote(folder):
+        return address.startswith(folder.rstrip("/") + "/")
+    return address != folder and Path(address).is_relative_to(folder)
+
+
+def _identity(address: str) -> Hashable:
+    """The same for all spellings of a file: a link, a disk's other letters, a place twice there."""
+    if storage.is_remote(address):
+        return address
+    try:
+        status = os.stat(address)
+    except OSError:  # nothing there yet
+        return os.path.realpath(address)
+    return status.st_dev, status.st_ino
 
 
 def _below(path: Path, root: Path) -> PurePosixPath:
@@ -132,42 +184,46 @@ def _target(source: str, below: PurePosixPath, output: str, template: str, prese
     if suffix.lower() in ffmpeg.ENDINGS:
         stem, suffix = name.name, ".wav"
     try:
-        named = template.format(stem=stem, suffix=suffix, name=stem + suffix, preset=preset)
+        named = template.format(
+            stem=stem, suffix=suffix, name=stem + suffix, folder=_folders(source), preset=preset
+        )
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         fields = " ".join(f"{{{field}}}" for field in FIELDS)
         raise UserError(
             f"the name {template!r} cannot be filled in; it may hold {fields}"
         ) from error
-    place = PurePosixPath(below, named)
+    place = PurePosixPath(named) if "{folder}" in template else PurePosixPath(below, named)
     if place.is_absolute() or ".." in place.parts or not place.name:
         raise UserError(f"the name {template!r} leads out of the folder {output}")
     if storage.is_remote(output):
         return f"{output.rstrip('/')}/{place}"
-    return str(storage.local_path(output) / place)
+    return str(Path(output) / place)
+
+
+def _folders(source: str) -> str:
+    """All folders of a source, from the root of its disk or storage."""
+    if storage.is_remote(source):
+        return str(PurePosixPath(source.partition("://")[2]).parent)
+    folder = Path(source).parent
+    return folder.relative_to(folder.anchor).as_posix()
 
 
 def _check(jobs: Sequence[Job]) -> None:
-    sources = {_real(job.source): job.source for job in jobs}
+    sources = {_identity(job.source) for job in jobs}
     taken: dict[str, str] = {}
     for job in jobs:
-        target = _real(job.target)
-        if target in sources:
+        if _identity(job.target) in sources:
             raise UserError(
                 f"{job.source}: its output {job.target} would replace an input; "
                 "choose another folder, or a --name such as '{stem}-clean{suffix}'"
             )
-        if target in taken:
+        place = job.target if storage.is_remote(job.target) else os.path.realpath(job.target)
+        if place in taken:
             raise UserError(
-                f"{taken[target]} and {job.source} would both become {job.target}; "
-                "choose a --name such as '{name}.wav' that keeps them apart"
+                f"{taken[place]} and {job.source} would both become {job.target}; "
+                "--name '{folder}/{name}' keeps them apart"
             )
-        taken[target] = job.source
-
-
-def _real(address: str) -> str:
-    if storage.is_remote(address):
-        return address
-    return os.path.realpath(storage.local_path(address))
+        taken[place] = job.source
 
 
 def check_template(template: str) -> None:

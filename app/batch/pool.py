@@ -6,9 +6,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -73,16 +73,19 @@ class _Worker:
 def clean_all(
     jobs: Iterable[Job], settings: Settings, processes: int, progress: Progress
 ) -> Iterator[Outcome]:
-    """The outcomes of all files as they come; a worker that dies costs its file one more try."""
+    """The outcomes of all files as they come; a worker that dies costs its file one more try.
+
+    A job is taken when a worker is free for it.
+    """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     context = multiprocessing.get_context("spawn")
-    waiting, tries = deque(jobs), dict[Job, int]()
-    count = min(processes, len(waiting))
-    workers = [_Worker(context, settings) for _ in range(count)]
+    waiting, again, tries = iter(jobs), list[Job](), dict[Job, int]()
+    workers: list[_Worker] = []
     try:
-        for worker in workers:
-            worker.give(waiting.popleft())
+        for job in islice(waiting, processes):
+            workers.append(_Worker(context, settings))
+            workers[-1].give(job)
         while workers:
             ready = wait([w.connection for w in workers])
             for worker in [w for w in workers if w.connection in ready]:
@@ -92,13 +95,14 @@ def clean_all(
                         progress(worker.job, answer)
                     continue
                 if answer is None:
-                    answer = _died(worker, waiting, tries)
+                    answer = _died(worker, again, tries)
                     workers[workers.index(worker)] = worker = _Worker(context, settings)
                 worker.job = None
                 if answer is not None:
                     yield answer
-                if waiting:
-                    worker.give(waiting.popleft())
+                todo = again.pop() if again else next(waiting, None)
+                if todo:
+                    worker.give(todo)
                 else:
                     worker.stop()
                     workers.remove(worker)
@@ -115,7 +119,7 @@ def _answer(worker: _Worker) -> Outcome | float | None:
     return answer
 
 
-def _died(worker: _Worker, waiting: deque[Job], tries: dict[Job, int]) -> Outcome | None:
+def _died(worker: _Worker, again: list[Job], tries: dict[Job, int]) -> Outcome | None:
     """Put the file of a dead worker back, or give it up."""
     worker.process.join(PATIENCE_S)
     job, code = worker.job, worker.process.exitcode
@@ -124,7 +128,7 @@ def _died(worker: _Worker, waiting: deque[Job], tries: dict[Job, int]) -> Outcom
         return None
     tries[job] = tries.get(job, 0) + 1
     if tries[job] < TRIES:
-        waiting.appendleft(job)
+        again.append(job)
         return None
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     return Outcome(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import socket
@@ -61,23 +62,44 @@ def _check_there(address: str) -> None:
         raise UserError(f"no Ray cluster at {address!r}: {error}") from error
 
 
+@functools.cache
+def _key_here(settings: Settings) -> str:
+    return settings.key()
+
+
+def clean_file_alike(job: Job, settings: Settings, key: str) -> Outcome:
+    """Clean one file, if models and custom words here are those that ``key`` was made of."""
+    try:
+        if _key_here(settings) == key:
+            return clean_file(job, settings)
+        error = "it has other models or custom words than the machine that started the batch"
+    except UserError as wrong:
+        error = str(wrong)
+    return Outcome(
+        job.source, job.target, size=job.size,
+        error=f"{job.source} cannot be cleaned on {socket.gethostname()}: {error}; "
+        "install the same version there, with the same words",
+    )  # fmt: skip
+
+
 def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
     """The outcomes of all files as they come.
 
     Every machine must see the sources and outputs under the same names: a shared folder, or
-    addresses of a storage. Models come from the package installed there.
+    addresses of a storage. Models and custom words are those found there;
+    a machine whose own are not the same as here fails its files.
     """
     ray = _ray()
     # Each task is one processor's; its process stays and keeps the models for the next one.
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(clean_file)
-    shared = ray.put(settings)
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(clean_file_alike)
+    shared, key = ray.put(settings), settings.key()
     waiting = iter(jobs)
     running: dict[Any, Job] = {}
     tries: dict[Job, int] = {}
     while True:
         room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(running)
         for job in islice(waiting, max(0, room)):
-            running[task.remote(job, shared)] = job
+            running[task.remote(job, shared, key)] = job
         if not running:
             return
         # Many at once on a large cluster: each wait looks at all that run.
@@ -90,7 +112,7 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
             except ray.exceptions.RayError as error:
                 tries[job] = tries.get(job, 0) + 1
                 if tries[job] < TRIES:
-                    running[task.remote(job, shared)] = job
+                    running[task.remote(job, shared, key)] = job
                     continue
                 reason = str(error).strip().splitlines()[0]
                 yield Outcome(

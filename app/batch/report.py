@@ -22,7 +22,7 @@ def html(content: dict[str, Any]) -> str:
         "totals": content["totals"], "settings": content["settings"], "files": shown,
         "left_out": len(files) - len(shown), "sums": _sums(files),
     }  # fmt: skip
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return _PAGE.read_text(encoding="utf-8").replace("{{data}}", text)
 
 

@@ -6,16 +6,18 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from app.audiofile import remove_parts
 from app.batch import pool, ray_runner, report, storage
 from app.batch.manifest import Manifest
 from app.batch.settings import Job, Settings
 from app.batch.worker import Outcome
+from app.errors import UserError
 
 
 @dataclass
@@ -80,21 +82,52 @@ class Batch:
         """Do all that is left; tell each outcome; write the report to ``page`` and beside it.
 
         What is done stays done and recorded, however this ends.
+
+        Raises
+        ------
+        UserError
+            Before anything is cleaned, if an output would replace a file that no batch made.
         """
         key, begin = self.settings.key(), time.monotonic()
         totals = Totals(len(self.jobs), skipped=len(self.jobs) - len(self.left))
         with Manifest(self.manifest) as manifest:
-            manifest.begin(self.left, key)
-            for outcome in self._outcomes(self.left, progress):
+            self._check_replaced(manifest)
+            self._remove_parts()
+            for outcome in self._outcomes(self._begun(manifest, key), progress):
                 manifest.record(outcome, key)
                 totals.count(outcome)
                 on_outcome(outcome)
+            self._remove_parts()
             totals.wall_s = round(time.monotonic() - begin, 3)
             if page:
                 self._report(manifest, totals, page)
         return totals
 
-    def _outcomes(self, jobs: list[Job], progress: pool.Progress) -> Iterator[Outcome]:
+    def _check_replaced(self, manifest: Manifest) -> None:
+        """Outputs of this record may be made anew; nothing else is replaced."""
+        there = storage.existing(job.target for job in self.left)
+        foreign = [job for job in self.left if job.target in there and not manifest.made(job)]
+        if foreign:
+            first, more = foreign[0], len(foreign) - 1
+            others = f" (and {more} more)" if more else ""
+            raise UserError(
+                f"{first.target} is there already{others}, and the record {self.manifest} does not "
+                f"say that it was made from {first.source}; choose another folder or --name, or "
+                "move away what is there"
+            )
+
+    def _remove_parts(self) -> None:
+        """What killed workers left, of earlier runs and of this one."""
+        targets = (job.target for job in self.left)
+        remove_parts(storage.local_path(t) for t in targets if not storage.is_remote(t))
+
+    def _begun(self, manifest: Manifest, key: str) -> Iterator[Job]:
+        """The files that are left, each recorded when it is handed out."""
+        for job in self.left:
+            manifest.begin(job, key)
+            yield job
+
+    def _outcomes(self, jobs: Iterable[Job], progress: pool.Progress) -> Iterator[Outcome]:
         if self.ray is None:
             return pool.clean_all(jobs, self.settings, self.processes, progress)
         ray_runner.connect(self.ray)
@@ -102,7 +135,7 @@ class Batch:
 
     def _report(self, manifest: Manifest, totals: Totals, page: str) -> None:
         facts: list[dict[str, Any]] = []
-        for file in manifest.outcomes({job.source for job in self.jobs}):
+        for file in manifest.outcomes(self.jobs):
             if len(facts) >= report.MOST_PICTURES:
                 file["picture"] = None  # a million of them would fill the memory
             facts.append(file)
@@ -114,7 +147,7 @@ class Batch:
         for file in facts:
             file.pop("picture")
         beside = page.removesuffix(".html") + ".json"
-        storage.write_text(beside, json.dumps(content, indent=1))
+        storage.write_text(beside, json.dumps(content, indent=1, allow_nan=False))
 
 
 def processors() -> int:

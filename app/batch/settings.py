@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app import __version__
+from app.enrolment import words_folder
 from app.errors import UserError
 from app.sessions import DenoiserModel, read_card
 from app.spotter import Sensitivity
@@ -32,7 +33,7 @@ class Settings:
         return Sensitivity(given.pop("", Sensitivity.per_hour), given)
 
     def key(self) -> str:
-        """Hash of the settings, the model files and the version: what is done is done for a key.
+        """Hash of settings, models, custom words and version: what is done is done for a key.
 
         Raises
         ------
@@ -46,8 +47,14 @@ class Settings:
             DenoiserModel.preset(self.preset)  # says what is wrong
             raise UserError(f"the card of preset {self.preset} cannot be read") from None
         shaping = {**asdict(self), "pictures": None}  # those only go into the report
-        facts = json.dumps([shaping, models, __version__], sort_keys=True)
+        words = _custom_words() if self.spot else []
+        facts = json.dumps([shaping, models, words, __version__], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _custom_words() -> list[str]:
+    files = sorted(words_folder().glob("*/word.json"))
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 @dataclass(frozen=True)

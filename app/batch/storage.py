@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from app.audiofile import part_of
 from app.errors import AudioFileError, UserError
 
 
@@ -25,6 +27,11 @@ def is_remote(address: str) -> bool:
 def local_path(address: str) -> Path:
     """The path of an address on this machine."""
     return Path(address.removeprefix("file://"))
+
+
+def absolute(address: str) -> str:
+    """An address as it is, a path from the root of its file system."""
+    return address if is_remote(address) else os.path.abspath(local_path(address))
 
 
 def filesystem(address: str) -> tuple[Any, str]:
@@ -106,18 +113,58 @@ def stored(address: str) -> Iterator[Path]:
 
 
 def exists(address: str) -> bool:
-    """Whether there is something at an address."""
+    """Whether there is something at an address.
+
+    Raises
+    ------
+    UserError
+        If a storage does not answer.
+    """
     if not is_remote(address):
-        return local_path(address).exists()
+        return os.path.exists(local_path(address))
     system, path = filesystem(address)
-    return bool(system.exists(path))
+    try:
+        return bool(system.exists(path))
+    except Exception as error:  # each storage has errors of its own
+        raise UserError(f"{address} cannot be looked up: {error}") from error
+
+
+def existing(addresses: Iterable[str]) -> set[str]:
+    """Those of the addresses where there is a file; a storage is asked once for each folder.
+
+    Raises
+    ------
+    UserError
+        If a storage does not answer.
+    """
+    there = set()
+    folders = defaultdict[str, set[str]](set)
+    for address in addresses:
+        if is_remote(address):
+            folders[address.rpartition("/")[0]].add(address)
+        elif os.path.isfile(local_path(address)):
+            there.add(address)
+    for folder, within in folders.items():
+        names = _names_in(folder)
+        there |= {address for address in within if address.rpartition("/")[2] in names}
+    return there
+
+
+def _names_in(folder: str) -> set[str]:
+    system, path = filesystem(folder)
+    try:
+        return {name.rpartition("/")[2] for name in system.ls(path, detail=False)}
+    except FileNotFoundError:
+        return set()
+    except Exception as error:  # each storage has errors of its own
+        raise UserError(f"{folder} cannot be listed: {error}") from error
 
 
 def write_text(address: str, text: str) -> None:
     """Write a small file whole or not at all."""
     with stored(address) as path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+        aside = part_of(path)
         try:
             aside.write_text(text, encoding="utf-8")
             os.replace(aside, path)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
-from app.audiofile import blocks, open_audio, written_aside
+from app.audiofile import FORMATS, blocks, open_audio, written_aside
 from app.batch import ffmpeg, storage
 from app.batch.keyword_files import write_beside
 from app.batch.measures import Levels, Opinions, SmallResonogram
@@ -106,29 +107,43 @@ def clean_file(job: Job, settings: Settings, tell: Tell = lambda _: None) -> Out
 
 def _clean(job: Job, settings: Settings, outcome: Outcome, tell: Tell) -> None:
     begin = time.perf_counter()
-    with storage.fetched(job.source) as source:
+    with storage.fetched(job.source) as source, _called(job.source, source, outcome):
         outcome.fetched_s = time.perf_counter() - begin
         _fingerprint(source, outcome)
-        with storage.stored(job.target) as target:
-            _remove_remains(target)
-            with _readable(source) as (readable, subtype):
-                _through(readable, target, settings, settings.subtype or subtype, outcome, tell)
-            if _changed(source, outcome):
-                target.unlink(missing_ok=True)
-                raise AudioFileError(f"{job.source} changed while it was read; run again")
+        with storage.stored(job.target) as target, _called(job.target, target, outcome):
+            _through(source, target, settings, outcome, tell)
             outcome.output_bytes = target.stat().st_size
             begin = time.perf_counter()
-        outcome.fetched_s += time.perf_counter() - begin
-    if not storage.is_remote(job.source):
-        outcome.modified_ns = storage.local_path(job.source).stat().st_mtime_ns
-    else:
-        outcome.fetched_s = round(outcome.fetched_s, 4)
+        outcome.fetched_s = round(outcome.fetched_s + time.perf_counter() - begin, 4)
+    if storage.is_remote(job.source):
+        outcome.modified_ns = 0  # it was that of the copy
+
+
+@contextmanager
+def _called(name: str, here: Path, outcome: Outcome) -> Iterator[None]:
+    """What is said of a copy at hand names the file that people know."""
+    try:
+        yield
+    except UserError as error:
+        raise AudioFileError(str(error).replace(str(here), name)) from error
+    outcome.warnings = [warning.replace(str(here), name) for warning in outcome.warnings]
 
 
 def _fingerprint(source: Path, outcome: Outcome) -> None:
-    """Hash and size of the source; a folder, or what cannot be read, is told by ``open_audio``."""
+    """Hash and size of the source.
+
+    Raises
+    ------
+    AudioFileError
+        If it is a folder, or cannot be read.
+    """
+    try:
+        if source.is_dir():
+            os.listdir(source)  # one that fails here stands for all that is in it
+    except OSError as error:
+        raise AudioFileError(f"{source} cannot be opened: {error.strerror}") from error
     if not source.is_file():
-        with open_audio(source):
+        with open_audio(source):  # says what is wrong
             return
     digest = hashlib.sha256()
     try:
@@ -142,50 +157,46 @@ def _fingerprint(source: Path, outcome: Outcome) -> None:
 
 
 def _changed(source: Path, outcome: Outcome) -> bool:
-    status = source.stat()
+    try:
+        status = source.stat()
+    except OSError:
+        return True
     return (status.st_size, status.st_mtime_ns) != (outcome.size, outcome.modified_ns)
 
 
-def _remove_remains(target: Path) -> None:
-    """What a run that was killed left beside this output."""
-    start = f".{target.name[:100]}."
-    with suppress(OSError):
-        for path in target.parent.iterdir():
-            if path.name.startswith(start) and path.name.endswith(".part"):
-                middle = path.name[len(start) : -len(".part")]
-                if middle.isdigit():
-                    path.unlink(missing_ok=True)
-
-
 @contextmanager
-def _readable(source: Path) -> Iterator[tuple[Path, str | None]]:
+def _readable(source: Path, target: Path, outcome: Outcome) -> Iterator[tuple[Path, str | None]]:
     """The source, or what ffmpeg makes of it, and the subtype that the output then has."""
-    if source.suffix.lower() in ffmpeg.ENDINGS:
-        with ffmpeg.decoded(source) as sound:
-            yield sound, ffmpeg.SUBTYPE
-    else:
+    if source.suffix.lower() not in ffmpeg.ENDINGS:
         yield source, None
+        return
+    with ffmpeg.decoded(source) as (sound, warnings), _called(str(source), sound, outcome):
+        outcome.warnings += warnings
+        form = FORMATS.get(target.suffix.lower())
+        fits = form and soundfile.check_format(form, ffmpeg.SUBTYPE)
+        yield sound, ffmpeg.SUBTYPE if fits else None
 
 
-def _through(
-    source: Path, target: Path, settings: Settings, subtype: str | None, outcome: Outcome,
-    tell: Tell,
-) -> None:  # fmt: skip
+def _through(source: Path, target: Path, settings: Settings, outcome: Outcome, tell: Tell) -> None:
     with ExitStack() as stack:
-        reader = stack.enter_context(open_audio(source))
+        readable, subtype = stack.enter_context(_readable(source, target, outcome))
+        reader = stack.enter_context(open_audio(readable))
         rate, channels = reader.samplerate, reader.channels
         run = FileRun(make_pipeline(settings, rate, channels), tell)
         measures = _Measures(settings, rate, reader.frames)
-        aside = stack.enter_context(written_aside(target, reader, subtype))
+        aside = stack.enter_context(written_aside(target, reader, settings.subtype or subtype))
         size = max(1, min(round(BLOCK_S * rate), MOST_SAMPLES // channels))
-        sound = stack.enter_context(read_ahead(blocks(reader, source, size)))
+        sound = stack.enter_context(read_ahead(blocks(reader, readable, size)))
         write = stack.enter_context(write_behind(aside))
         for heard, cleaned in run.clean(sound):
             write(cleaned)
             measures.hear(heard, cleaned)
-        result = run.result(reader, source)
+        result = run.result(reader, readable)
+        if _changed(source, outcome):  # before the output takes the place of an earlier one
+            raise AudioFileError(f"{source} changed while it was read; run again")
         outcome.seconds, outcome.samplerate = result.seconds, rate
-        outcome.channels, outcome.warnings = channels, result.warnings
+        outcome.channels = channels
+        outcome.warnings += result.warnings
         outcome.keywords = [asdict(event) for event in result.events]
         measures.tell(outcome)
         if settings.spot:
@@ -220,4 +231,4 @@ def readable_endings() -> frozenset[str]:
     known = {f".{name.lower()}" for name in soundfile.available_formats()}
     more = ".wav .wave .aif .aifc .oga .opus .snd .sph .8svx .sf"
     found = (known | set(more.split())) - {".raw", ".mat4", ".mat5"}
-    return frozenset(found | (ffmpeg.ENDINGS if ffmpeg.is_installed() else frozenset()))
+    return frozenset(found | ffmpeg.ENDINGS)

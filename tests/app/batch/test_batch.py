@@ -215,21 +215,21 @@ def test_outputs_within_the_input_folder_are_not_taken_for_inputs(folder):
     assert len(plan([str(folder)], str(out))) == 3
 
 
-def test_a_source_that_changes_meanwhile_is_told(folder, tmp_path):
+def test_a_source_that_changes_meanwhile_is_told_and_the_earlier_output_stays(tmp_path):
     source = write_noise(tmp_path / "a.wav", 6)
+    earlier = write_noise(tmp_path / "out.wav").read_bytes()
     outcome = clean_file(
         Job(str(source), str(tmp_path / "out.wav")), Settings("live", pictures=False),
         lambda _: os.utime(source, (1, 1)),
     )  # fmt: skip
     assert "changed while it was read" in outcome.error
-    assert not (tmp_path / "out.wav").exists()
+    assert (tmp_path / "out.wav").read_bytes() == earlier
 
 
 def test_two_runs_at_the_same_outputs_do_not_mix(folder, tmp_path):
     from app.batch.manifest import NAME, Manifest
 
-    with Manifest(tmp_path / "out" / NAME) as manifest:
-        manifest.begin([], "")
+    with Manifest(tmp_path / "out" / NAME):
         done = batch(folder, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert "another run is at work" in done.stderr
@@ -245,6 +245,15 @@ def test_ffmpeg_reads_what_libsndfile_cannot(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     info = soundfile.info(tmp_path / "out" / "talk.m4a.wav")
     assert (info.samplerate, info.channels, info.subtype) == (44100, 2, "PCM_24")
+
+    content = (folder / "talk.m4a").read_bytes()
+    start = content.index(b"mdat") + 1000
+    (folder / "talk.m4a").write_bytes(content[:start] + bytes(3000) + content[start + 3000 :])
+    (job,) = plan([str(folder / "talk.m4a")], str(tmp_path / "out"), template="{stem}.ogg")
+    outcome = clean_file(job, Settings("live", pictures=False))
+    assert outcome.error is None
+    assert outcome.warnings[0].startswith(f"{folder}/talk.m4a may be damaged; ffmpeg says: ")
+    assert soundfile.info(tmp_path / "out" / "talk.m4a.ogg").subtype == "VORBIS"
 
 
 def test_a_missing_input_is_told_and_the_rest_done(folder, tmp_path):

@@ -1,13 +1,18 @@
 """The report: one page that shows what was done, also in a real browser."""
 
+import dataclasses
 import json
 import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+import soundfile
 
 from app.batch import report
+from app.batch.settings import Job, Settings
+from app.batch.worker import clean_file
 from tests.app.batch.conftest import batch, lines, write_noise
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -54,6 +59,33 @@ def test_a_page_of_a_million_files_stays_small():
     assert sum(f["picture"] is not None for f in data["files"]) == report.MOST_PICTURES
 
 
+def test_absurdly_loud_samples_do_not_break_the_page(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full(16000, 3e38, np.float32), 16000, "FLOAT")
+    outcome = clean_file(Job(str(tmp_path / "a.wav"), str(tmp_path / "b.wav")), Settings("live"))
+    assert outcome.levels["before"]["peak_db"] == -120
+    assert report.html({"totals": {}, "settings": {}, "files": [dataclasses.asdict(outcome)]})
+
+
+def shown(path, tmp_path):
+    """The page as a browser shows it."""
+    done = subprocess.run(
+        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
+         path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium")
+def test_a_browser_shows_files_from_everywhere(page, tmp_path):
+    path, _ = page
+    text = re.sub(r'"source":"[^"]*quiet.wav"', '"source":"s3://talks/quiet.wav"', path.read_text())
+    (tmp_path / "page.html").write_text(text)
+    assert "<span>s3://talks/quiet.wav</span>" in shown(tmp_path / "page.html", tmp_path)
+
+
 @pytest.mark.skipif(not BROWSER, reason="no Chromium")
 def test_a_browser_shows_it_and_sorts_it(page, tmp_path):
     path, _ = page
@@ -63,17 +95,11 @@ def test_a_browser_shows_it_and_sorts_it(page, tmp_path):
         ".find(b => b.textContent == 'length').click()</script></html>"
     )
     clicked.write_text(path.read_text().replace("</html>", press))
-    done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
-         clicked.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    rows = re.search(r'<tbody id="rows">(.*?)</tbody>', done.stdout, re.DOTALL)[1].split("<tr")[1:]
+    text = shown(clicked, tmp_path)
+    rows = re.search(r'<tbody id="rows">(.*?)</tbody>', text, re.DOTALL)[1].split("<tr")[1:]
     names = [re.search(r"<span>(.*?)</span>", row)[1] for row in rows]
     assert names[:2] == ["two.flac", "quiet.wav"]
     assert names[2].startswith("&lt;script&gt;")
     assert "cannot be read as audio" in rows[2]
-    assert 'aria-sort="descending"' in done.stdout
-    assert done.stdout.count("<canvas") == 4
+    assert 'aria-sort="descending"' in text
+    assert text.count("<canvas") == 4
