@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import psutil
 import soundfile
 
@@ -131,14 +130,14 @@ def _memory_mb() -> float:
 def _outside(what: str, seconds: float) -> dict[str, Any]:
     """The same in a process of its own, on a screen and a sound server of its own."""
     sound, samplerate = soundfile.read(DEMO, dtype="float32")
-    again = np.tile(sound, int((seconds + 120) / (len(sound) / samplerate)) + 1)
+    times = int((seconds + 120) / (len(sound) / samplerate)) + 1
     with tempfile.TemporaryDirectory() as folder, screen() as display, ExitStack() as running:
         config = Path(folder) / "config.toml"
         config.write_text("[window]\nlistening = true\nwelcomed = true\n")
         server = SoundServer(Path(folder))
         server.start()
         running.callback(server.end)
-        running.enter_context(server.playing(again, samplerate))
+        running.enter_context(server.playing(sound, samplerate, times=times))
         environment = {
             **server.environment, **display, "RESONANCE_CONFIG": str(config),
             "RESONANCE_WORDS": str(Path(folder) / "words"),

@@ -72,8 +72,8 @@ class SoundServer:
         return [line for line in modules if "resonance_" in line]
 
     @contextmanager
-    def playing(self, sound, samplerate, sink="ci_mic"):
-        """Play ``sound`` into the microphone meanwhile."""
+    def playing(self, sound, samplerate, sink="ci_mic", times=1):
+        """Play ``sound``, so many times, into the microphone meanwhile."""
         player = subprocess.Popen(
             ["paplay", "-d", sink, "--raw", "--format=float32le", f"--rate={samplerate}",
              "--channels=1", "--latency-msec=50"],
@@ -81,8 +81,10 @@ class SoundServer:
         )  # fmt: skip
 
         def feed():
+            content = np.asarray(sound, "<f4").tobytes()
             with suppress(BrokenPipeError), player.stdin as pipe:
-                pipe.write(np.asarray(sound, "<f4").tobytes())
+                for _ in range(times):
+                    pipe.write(content)
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
