@@ -120,26 +120,28 @@ def _of_server(end: pulse.Endpoint, kind: str) -> Device:
     )  # fmt: skip
 
 
-def find_route(input_name: str | None, output_name: str | None) -> Route:
-    """The devices of these names, or the defaults.
+def find_route(devices: list[Device], input_name: str | None, output_name: str | None) -> Route:
+    """From and to the devices of these names, or the defaults.
 
     Raises
     ------
     DeviceError
         If nothing matches; the message lists what there is.
     """
-    devices = list_devices()
-    ends = (find_device(devices, input_name, "input"), find_device(devices, output_name, "output"))
-    asked = list(zip(ends, (input_name, output_name), strict=True))
-    names = [_portaudio_name(end, name) for end, name in asked]
-    server = [end.server_name or None for end in ends]
-    return Route(*ends, (names[0], names[1]), (server[0], server[1]))
+    hears = find_device(devices, input_name, "input")
+    plays = find_device(devices, output_name, "output")
+    (heard_by, source), (played_by, sink) = address(hears, input_name), address(plays, output_name)
+    return Route(hears, plays, (heard_by, played_by), (source, sink))
 
 
-def _portaudio_name(device: Device, asked: str | None) -> str | None:
+def address(device: Device, asked: str | None) -> tuple[str | None, str | None]:
+    """What PortAudio calls a device, None for its default, and the sound server behind it, if any.
+
+    ``asked`` is the name by which people chose it, None if they did not.
+    """
     if device.server_name:
-        return pulse.PORTAUDIO_NAME
-    return f"{device.name}, {device.host_api}" if asked else None
+        return pulse.PORTAUDIO_NAME, device.server_name
+    return (f"{device.name}, {device.host_api}" if asked else None), None
 
 
 def find_device(devices: list[Device], name: str | None, kind: str) -> Device:

@@ -32,8 +32,8 @@ def main() -> None:
             last = float(out[-1])
 
         clocks.run(bridge, SECONDS, tone, use)
-        rows.append((f"{ppm:+d}", f"{bridge.drift_ppm:+.1f}", f"{bridge.empty}",
-                     f"{bridge.full}", f"{jumps}"))  # fmt: skip
+        rows.append((f"{ppm:+d}", f"{bridge.drift_ppm:+.1f}", f"{bridge.counters['ring_empty']}",
+                     f"{bridge.counters['ring_full']}", f"{jumps}"))  # fmt: skip
     header = ("clocks differ by / ppm", "found / ppm", "ran empty", "ran full", "jumps in a tone")
     write_section(
         "live-clocks",

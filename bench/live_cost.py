@@ -20,7 +20,7 @@ import psutil
 import soundfile
 from numpy.typing import NDArray
 
-from app.devices import find_route
+from app.devices import find_route, list_devices
 from app.live.board import COUNTERS
 from app.live.process import EngineProcess
 from app.live.settings import LISTENING, EngineSettings
@@ -68,7 +68,7 @@ def serve(kind: str) -> None:
     """Run a wire or RNNoise until the process is ended."""
     raise_priority()
     step = rnnoise_step() if kind == "rnnoise" else keep
-    stream = open_stream(find_route(None, None), BLOCK, Simple(step))  # type: ignore[arg-type]
+    stream = open_stream(find_route(list_devices(), None, None), BLOCK, Simple(step))  # type: ignore[arg-type]
     stream.start()
     time.sleep(3600)
 

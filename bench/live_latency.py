@@ -16,7 +16,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from app.devices import find_route
+from app.devices import find_route, list_devices
 from app.live.board import Board
 from app.live.processor import Processor
 from app.live.streams import open_stream, raise_priority
@@ -60,7 +60,7 @@ def measure(server: SoundServer, preset: str, block_ms: int) -> tuple[list[int],
     feed = np.zeros(RATE, np.float32)
     feed[: len(burst)] = burst
     switch = Switch(preset)
-    stream = open_stream(find_route(None, None), RATE * block_ms // 1000, switch)  # type: ignore[arg-type]
+    stream = open_stream(find_route(list_devices(), None, None), RATE * block_ms // 1000, switch)  # type: ignore[arg-type]
     stream.start()
     try:
         with server.playing(np.tile(feed, SECONDS + 10), RATE):

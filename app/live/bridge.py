@@ -29,18 +29,22 @@ class ClockBridge:
         Both ends' nominal rate, Hz.
     blocksize
         Samples that are written and read at a time.
+    counters
+        Whose ``ring_empty``, ``ring_full`` (times) and ``skipped_samples`` (dropped since one side
+        stood still) grow; None: those of its own.
     clock
         Seconds, monotonic; another one in simulations.
     """
 
     def __init__(
-        self, samplerate: float, blocksize: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, samplerate: float, blocksize: int, counters: dict[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._rate, self._block, self._clock = samplerate, blocksize, clock
         self._ring = np.zeros(_ROOM * blocksize, np.float32)
         self._control = DriftControl(BLOCKS * blocksize / samplerate)
-        self.empty = self.full = 0  #: times it was
-        self.skipped = 0  #: samples dropped since one side stood still
+        names = ("ring_empty", "ring_full", "skipped_samples")
+        self.counters = dict.fromkeys(names, 0) if counters is None else counters
         self.reset()
 
     def reset(self) -> None:
@@ -67,7 +71,7 @@ class ClockBridge:
         self._resampler.set_io_ratio(self._ratio, 1.0, len(block))
         sound = self._resampler.resample_chunk(block)
         if self._written + len(sound) - self._read > len(self._ring):
-            self.full += 1
+            self.counters["ring_full"] += 1
             return
         places = np.arange(self._written, self._written + len(sound)) % len(self._ring)
         self._ring[places] = sound
@@ -88,7 +92,7 @@ class ClockBridge:
         elif filling_s > self._control.target_s + _SURPLUS * self._block / self._rate:
             before = self._read
             self._begin(filling_s)
-            self.skipped += self._read - before
+            self.counters["skipped_samples"] += self._read - before
         if not self._flows:
             out[:] = 0.0
             return
@@ -107,7 +111,7 @@ class ClockBridge:
         self._flows = True
 
     def _ran_empty(self) -> None:
-        self.empty += 1
+        self.counters["ring_empty"] += 1
         self._flows = False
         block_s = self._block / self._rate
         self._control.target_s = min(self._control.target_s + block_s, MOST_BLOCKS * block_s)

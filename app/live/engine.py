@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from app import pulse
-from app.devices import Route, find_device, find_route, list_devices, refresh
+from app.devices import Device, Route, find_device, find_route, list_devices, refresh
 from app.errors import DeviceError, StuckError, UserError
 from app.live import settings as words
 from app.live.board import Board, new_path
@@ -316,25 +316,26 @@ class Engine:
             refresh()
         self._asked = self._names()
         self._stands_in = False
+        devices = list_devices()
         try:
-            return find_route(*self._asked)
+            return find_route(devices, *self._asked)
         except DeviceError:
-            if not self._listened or not pulse.endpoints("output"):
+            if not self._listened or not any(d.server_name and d.outputs for d in devices):
                 raise
-        gone = self._missing()
+        gone = self._missing(devices)
         input_name, output_name = (None if name in gone else name for name in self._asked)
-        route = find_route(input_name, output_name)
+        route = find_route(devices, input_name, output_name)
         self._stands_in = True
         are = f"{' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
         self._warn("away", f"{are}; using {_between(route)} until it returns")
         return route
 
-    def _missing(self) -> list[str]:
+    def _missing(self, devices: list[Device]) -> list[str]:
         """Names asked for that no device has; virtual ones, and what they hear, have no stand-in.
 
         With direction out, the default microphone would be played into the room.
         """
-        devices, gone = list_devices(), []
+        gone = []
         own = {self._mic.sink, self._speaker.monitor}
         for name, kind in zip(self._asked, ("input", "output"), strict=True):
             fixed = name in own or (kind == "input" and self.settings.direction == "out")
@@ -367,13 +368,15 @@ class Engine:
     def _look_at_devices(self) -> None:
         """After the server has told of changes: what we use may be gone, what we want be back."""
         assert self._route
-        names = {kind: {e.name for e in pulse.endpoints(kind)} for kind in ("input", "output")}
-        ends = (("input", self._route.server[0]), ("output", self._route.server[1]))
-        if any(name and name not in names[kind] for kind, name in ends):
-            known = names["input"] | names["output"]
+        devices = list_devices()
+        sources = {d.server_name for d in devices if d.inputs} - {""}
+        sinks = {d.server_name for d in devices if d.outputs} - {""}
+        source, sink = self._route.server
+        if (source and source not in sources) or (sink and sink not in sinks):
+            known = sources or sinks
             self._lose("a device is gone" if known else "the sound server went away")
             return
-        why = self._other_route()
+        why = self._other_route(devices)
         if why:
             self._close_stream()
             self._say(words.RECONNECTING, why)
@@ -382,11 +385,11 @@ class Engine:
             pulse.bring_back(*self._route.server)
             self._rest_if_unheard()
 
-    def _other_route(self) -> str:
+    def _other_route(self, devices: list[Device]) -> str:
         """Why another route than the present one should be taken; empty if none should."""
         assert self._route
         try:
-            route = find_route(*self._asked)
+            route = find_route(devices, *self._asked)
         except DeviceError:
             return ""
         if self._stands_in:

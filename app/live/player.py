@@ -19,7 +19,7 @@ import soxr
 
 from app import pulse
 from app.audiofile import blocks, open_audio
-from app.devices import find_device, list_devices, sounddevice
+from app.devices import address, find_device, list_devices, sounddevice
 from app.errors import AudioFileError, DeviceError, UserError
 from app.live import settings as words
 from app.live.board import Board
@@ -342,9 +342,7 @@ def _output(name: str | None) -> tuple[str | None, str | None]:
         found = find_device(list_devices(), name, "output")
     except DeviceError:  # away; the default stands in
         return None, None
-    if found.server_name:
-        return pulse.PORTAUDIO_NAME, found.server_name
-    return f"{found.name}, {found.host_api}", None
+    return address(found, name)
 
 
 def _look(path: Path) -> tuple[int, int]:

@@ -191,9 +191,7 @@ class BridgedStream:
     def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
         sd = sounddevice()
         self._processor = processor
-        self._bridge = ClockBridge(processor.samplerate, blocksize)
-        counters = processor.counters
-        self._before = {n: counters[n] for n in ("ring_empty", "ring_full", "skipped_samples")}
+        self._bridge = ClockBridge(processor.samplerate, blocksize, processor.counters)
         self._played_at = time.monotonic()
         self._ready_in, self._ready_out = _once(raise_priority), _once(raise_priority)
         options = _common(blocksize, processor)
@@ -219,10 +217,6 @@ class BridgedStream:
         played: Float32Array = heard[:, 0].copy()
         self._processor.process(heard[:, 0], played)
         self._bridge.write(played)
-        counters, before, bridge = self._processor.counters, self._before, self._bridge
-        counters["ring_empty"] = before["ring_empty"] + bridge.empty
-        counters["ring_full"] = before["ring_full"] + bridge.full
-        counters["skipped_samples"] = before["skipped_samples"] + bridge.skipped
 
     def _play(self, played: Any, frames: int, _: Any, status: Any) -> None:
         self._ready_out()
