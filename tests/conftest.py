@@ -23,8 +23,11 @@ from app.sessions import DenoiserModel, SpotterModel
 from assets import DEMO
 from tests.sound_server import SoundServer
 
-# Programs started by the tests know Ctrl-C, also where the tests themselves run in the background.
+# Programs started by the tests know Ctrl-C and closed terminals, also where the tests themselves
+# run in the background or under nohup.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
