@@ -4,9 +4,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ROOMS := app assets dsp export models
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run gui test lint demo clean
+.PHONY: run gui test lint types demo clean
 
 run: $(VENV)/.run
 	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png
@@ -20,11 +21,17 @@ test: $(VENV)/.test lint
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(MAKE) types
+
+# mypy looks at folders, not at setuptools' map of them: links show it the installed package.
+types:
+	mkdir -p build/types/resonance
+	ln -sfn $(wildcard $(CURDIR)/resonance/*.*) $(addprefix $(CURDIR)/,$(ROOMS)) build/types/resonance/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 
 # The demo recording itself (needs espeak-ng).
 demo: $(VENV)/.run
-	$(BIN)/python -m assets.make_demo
+	$(BIN)/python -m resonance.assets.make_demo
 
 $(VENV)/.run: pyproject.toml constraints.txt system-packages.sh
 	./system-packages.sh run

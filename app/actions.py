@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from app.errors import UserError
-from app.spotter import KeywordEvent
+from resonance.app.errors import UserError
+from resonance.app.spotter import KeywordEvent
 
 #: Events that may wait for a slow action; more are dropped and counted.
 WAITING = 256
@@ -144,10 +144,12 @@ class Command:
         facts = {f"RESONANCE_{name.upper()}": str(value) for name, value in asdict(event).items()}
         self._running.append(
             subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, start_new_session=True,
+                self._arguments,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
                 env=os.environ | facts,
             )
-        )  # fmt: skip
+        )
         if failed:
             raise RuntimeError(f"ended with exit code {failed[-1].returncode}")
 
@@ -325,9 +327,15 @@ def _close(workers: Sequence[Worker]) -> None:
 
 
 def makers(
-    words: Sequence[str], *, events: Path | None = None, commands: Sequence[str] = (),
-    websocket: str | None = None, token: str = "", osc: str | None = None, mqtt: str | None = None,
-) -> list[Callable[[], Action]]:  # fmt: skip
+    words: Sequence[str],
+    *,
+    events: Path | None = None,
+    commands: Sequence[str] = (),
+    websocket: str | None = None,
+    token: str = "",
+    osc: str | None = None,
+    mqtt: str | None = None,
+) -> list[Callable[[], Action]]:
     """What the command line's options ask for; ``words`` may stand before a command's ``=``."""
     asked: list[Callable[[], Action]] = []
     if events:

@@ -13,17 +13,28 @@ from pathlib import Path
 
 import soundfile
 
-from app.errors import AudioFileError
-from app.sessions import Float32Array
+from resonance.app.errors import AudioFileError
+from resonance.app.sessions import Float32Array
 
 #: Samples read at a time, per channel.
 BLOCK = 1 << 14
 #: What can be written, by the end of the file's name: container of libsndfile.
 FORMATS = {
-    ".wav": "WAV", ".wave": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".oga": "OGG", ".opus": "OGG",
-    ".mp3": "MP3", ".aiff": "AIFF", ".aif": "AIFF", ".aifc": "AIFF", ".caf": "CAF", ".au": "AU",
-    ".rf64": "RF64", ".w64": "W64",
-}  # fmt: skip
+    ".wav": "WAV",
+    ".wave": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".oga": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+    ".aifc": "AIFF",
+    ".caf": "CAF",
+    ".au": "AU",
+    ".rf64": "RF64",
+    ".w64": "W64",
+}
 #: Containers that may hold the same kind of sound under the extension .wav.
 _WAV_KINDS = ("WAV", "WAVEX", "RF64")
 #: A plain WAV cannot count further, bytes.

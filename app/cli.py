@@ -26,12 +26,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from app import __version__, config
-from app.audiofile import FORMATS
-from app.errors import UserError
-from app.gui.command import gui
-from app.live.command import live
-from app.options import (
+from resonance import __version__
+from resonance.app import config
+from resonance.app.audiofile import FORMATS
+from resonance.app.errors import UserError
+from resonance.app.gui.command import gui
+from resonance.app.live.command import live
+from resonance.app.options import (
     EXIT_FAILED,
     FILES,
     JSON,
@@ -43,7 +44,7 @@ from app.options import (
     sensitivity,
     warn,
 )
-from app.spotter import KeywordEvent, Sensitivity
+from resonance.app.spotter import KeywordEvent, Sensitivity
 
 
 class Group(click.Group):
@@ -97,13 +98,19 @@ def main(ctx: click.Context) -> None:
 @SENSITIVITY
 @JSON
 def denoise(
-    files: tuple[Path, ...], output: Path, preset: str, limit_db: float | None, spot: bool,
-    figure: Path | None, rates: tuple[tuple[str, float], ...], as_json: bool,
-) -> None:  # fmt: skip
+    files: tuple[Path, ...],
+    output: Path,
+    preset: str,
+    limit_db: float | None,
+    spot: bool,
+    figure: Path | None,
+    rates: tuple[tuple[str, float], ...],
+    as_json: bool,
+) -> None:
     """Clean recordings; samplerate, channels, subtype and length stay as they are."""
-    from app.audiofile import open_audio
-    from app.figure import Resonogram, check_drawable
-    from app.files import denoise_file
+    from resonance.app.audiofile import open_audio
+    from resonance.app.figure import Resonogram, check_drawable
+    from resonance.app.files import denoise_file
 
     targets = _targets(files, output)
     if figure:
@@ -134,22 +141,28 @@ def denoise(
 @click.argument("inputs", nargs=-1, metavar="IN...")
 @click.option("-o", "--output", required=True, help="Folder for the outputs; may be s3://, gs:// …")
 @click.option(
-    "--list", "listed", type=click.File(encoding="utf-8", errors="surrogateescape"),
+    "--list",
+    "listed",
+    type=click.File(encoding="utf-8", errors="surrogateescape"),
     help="Take the inputs named in this file, one a line; - is stdin.",
-)  # fmt: skip
+)
 @click.option(
-    "--name", "template", default="{stem}{suffix}", metavar="TEMPLATE",
+    "--name",
+    "template",
+    default="{stem}{suffix}",
+    metavar="TEMPLATE",
     help="Outputs' names: {stem}, {suffix}, {name}, {folder}, {preset}; '{stem}.flac' converts.",
-)  # fmt: skip
+)
 @click.option("--preset", default="studio", metavar="NAME", help="Model to use, as in denoise.")
 @LIMIT
 @click.option(
     "--subtype", metavar="NAME", help="PCM_16, PCM_24, FLOAT …; default: the input's own."
 )
 @click.option(
-    "--spot", is_flag=True,
+    "--spot",
+    is_flag=True,
     help="Write keywords beside each output: JSON lines, SRT, Audacity labels.",
-)  # fmt: skip
+)
 @SENSITIVITY
 @click.option("--dnsmos", type=FILES, help="Estimate opinions with this DNSMOS P.835 model.")
 @click.option("--processes", type=click.IntRange(1), help="Default: one for each processor.")
@@ -162,22 +175,46 @@ def denoise(
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @JSON
 def batch(
-    inputs: tuple[str, ...], output: str, listed: Any, template: str, preset: str,
-    limit_db: float | None, subtype: str | None, spot: bool, rates: tuple[tuple[str, float], ...],
-    dnsmos: Path | None, processes: int | None, ray: str | None, resume: bool,
-    manifest: Path | None, report: bool, dry_run: bool, as_json: bool,
-) -> None:  # fmt: skip
+    inputs: tuple[str, ...],
+    output: str,
+    listed: Any,
+    template: str,
+    preset: str,
+    limit_db: float | None,
+    subtype: str | None,
+    spot: bool,
+    rates: tuple[tuple[str, float], ...],
+    dnsmos: Path | None,
+    processes: int | None,
+    ray: str | None,
+    resume: bool,
+    manifest: Path | None,
+    report: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Clean whole folders, on all processors or a cluster; can be stopped and resumed."""
-    from app.batch import command
-    from app.batch.settings import Settings
+    from resonance.app.batch import command
+    from resonance.app.batch.settings import Settings
 
     settings = Settings(
         preset, limit_db, spot, rates, subtype, str(dnsmos.resolve()) if dnsmos else None, report
     )
     whole = command.run(
-        err, inputs, listed, output, template, settings, processes, ray, manifest, report,
-        resume, dry_run, as_json,
-    )  # fmt: skip
+        err,
+        inputs,
+        listed,
+        output,
+        template,
+        settings,
+        processes,
+        ray,
+        manifest,
+        report,
+        resume,
+        dry_run,
+        as_json,
+    )
     if not whole:
         raise SystemExit(EXIT_FAILED)
 
@@ -188,10 +225,10 @@ def batch(
 @JSON
 def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json: bool) -> None:
     """Find keywords in recordings: one line for each."""
-    from app.enrolment import load_all
-    from app.files import spot_file
-    from app.pipeline import Pipeline
-    from app.sessions import SpotterModel
+    from resonance.app.enrolment import load_all
+    from resonance.app.files import spot_file
+    from resonance.app.pipeline import Pipeline
+    from resonance.app.sessions import SpotterModel
 
     model, wanted = SpotterModel(), sensitivity(rates)
     custom = load_all(model)
@@ -236,10 +273,10 @@ def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json:
 @JSON
 def enroll(
     word: str, files: tuple[Path, ...], per_hour: float, forget: bool, as_json: bool
-) -> None:  # fmt: skip
+) -> None:
     """Learn WORD from 3 to 5 recordings of it alone; spot and live then listen for it, too."""
-    from app import enrolment
-    from app.sessions import SpotterModel
+    from resonance.app import enrolment
+    from resonance.app.sessions import SpotterModel
 
     if forget:
         enrolment.forget(word)
@@ -262,7 +299,7 @@ def enroll(
 @JSON
 def devices(as_json: bool) -> None:
     """List audio devices; use their names with ``live``."""
-    from app.devices import list_devices
+    from resonance.app.devices import list_devices
 
     found = list_devices()
     if as_json:
@@ -302,7 +339,7 @@ def show_config(init: bool) -> None:
 @JSON
 def info(as_json: bool) -> None:
     """Versions, models, libraries and devices: what a bug report needs."""
-    from app.info import collect
+    from resonance.app.info import collect
 
     facts = collect()
     if as_json:
@@ -341,12 +378,12 @@ main.add_command(live)
 main.add_command(gui)
 _programs(
     "train",
-    {"denoiser": "models.train_denoiser", "keywords": "models.train_keywords"},
+    {"denoiser": "resonance.models.train_denoiser", "keywords": "resonance.models.train_keywords"},
     "Train a model (needs torch).",
 )
 _programs(
     "export",
-    {"denoiser": "export.denoiser", "keywords": "export.keywords"},
+    {"denoiser": "resonance.export.denoiser", "keywords": "resonance.export.keywords"},
     "Export a trained model (needs torch).",
 )
 
@@ -367,9 +404,9 @@ def _targets(files: Sequence[Path], output: Path) -> dict[Path, Path]:
 def _pipeline_maker(
     preset: str, limit_db: float | None, spot: bool, wanted: Sensitivity
 ) -> tuple[Callable[[int, int], Any], Any]:
-    from app.enrolment import load_all
-    from app.pipeline import Pipeline
-    from app.sessions import DenoiserModel, SpotterModel
+    from resonance.app.enrolment import load_all
+    from resonance.app.pipeline import Pipeline
+    from resonance.app.sessions import DenoiserModel, SpotterModel
 
     model = DenoiserModel.preset(preset)
     spotter = SpotterModel() if spot else None
@@ -393,11 +430,15 @@ def _report(source: Path, target: Path, result: Any, as_json: bool, spotted: boo
     warn(*result.warnings)
     if as_json:
         line = {
-            "file": str(source), "output": str(target),
-            "latency_samples": result.latency_samples, "seconds": round(result.seconds, 3),
-            "samplerate": result.samplerate, "channels": result.channels,
-            "real_time_factor": round(result.real_time_factor, 5), "warnings": result.warnings,
-        }  # fmt: skip
+            "file": str(source),
+            "output": str(target),
+            "latency_samples": result.latency_samples,
+            "seconds": round(result.seconds, 3),
+            "samplerate": result.samplerate,
+            "channels": result.channels,
+            "real_time_factor": round(result.real_time_factor, 5),
+            "warnings": result.warnings,
+        }
         if spotted:
             line["keywords"] = [dataclasses.asdict(event) for event in result.events]
         click.echo(json.dumps(line))
@@ -444,8 +485,13 @@ def _progress(
     verb: str, total: int
 ) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
     """A calm progress line on terminals, nothing elsewhere."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn())  # fmt: skip
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(verb, total=total)
         yield (

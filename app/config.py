@@ -23,15 +23,26 @@ import click
 import platformdirs
 import tomlkit
 
-from app.errors import UserError
+from resonance.app.errors import UserError
 
 #: Options of ``live`` that a device's table may hold.
 DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate")
 #: Parameters that are about a single run.
 _ONCE = {
-    "output", "figure", "forget", "as_json", "seconds", "init", "record", "record_raw",
-    "record_both", "listed", "resume", "manifest", "dry_run",
-}  # fmt: skip
+    "output",
+    "figure",
+    "forget",
+    "as_json",
+    "seconds",
+    "init",
+    "record",
+    "record_raw",
+    "record_both",
+    "listed",
+    "resume",
+    "manifest",
+    "dry_run",
+}
 #: The table that the window keeps for itself.
 WINDOW = "window"
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import ModelError
-from app.sessions import Float32Array, SpotterModel
-from assets import MODELS
-from dsp.peaks import peaks, rate_line
+from resonance.app.errors import ModelError
+from resonance.app.sessions import Float32Array, SpotterModel
+from resonance.assets import MODELS
+from resonance.dsp.peaks import peaks, rate_line
 
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10

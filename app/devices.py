@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from types import ModuleType
 
-from app import pulse
-from app.errors import DeviceError
+from resonance.app import pulse
+from resonance.app.errors import DeviceError
 
 _INSTALL = {
     "linux": "apt-get install libportaudio2 libasound2-plugins (or what your system calls it)",
@@ -100,12 +100,16 @@ def list_devices() -> list[Device]:
     default_input, default_output = sd.default.device
     found = [
         Device(
-            raw["name"], apis[raw["hostapi"]]["name"],
-            raw["max_input_channels"], raw["max_output_channels"], raw["default_samplerate"],
-            index == default_input, index == default_output,
+            raw["name"],
+            apis[raw["hostapi"]]["name"],
+            raw["max_input_channels"],
+            raw["max_output_channels"],
+            raw["default_samplerate"],
+            index == default_input,
+            index == default_output,
         )
         for index, raw in enumerate(sd.query_devices())
-    ]  # fmt: skip
+    ]
     if any(device.name == pulse.PORTAUDIO_NAME for device in found):
         found += [_of_server(e, "input") for e in pulse.endpoints("input")]
         found += [_of_server(e, "output") for e in pulse.endpoints("output")]
@@ -115,9 +119,16 @@ def list_devices() -> list[Device]:
 def _of_server(end: pulse.Endpoint, kind: str) -> Device:
     hears, plays = int(kind == "input"), int(kind == "output")
     return Device(
-        end.description, pulse.HOST_API, hears, plays, pulse.SAMPLERATE,
-        end.default and bool(hears), end.default and bool(plays), end.name, end.card,
-    )  # fmt: skip
+        end.description,
+        pulse.HOST_API,
+        hears,
+        plays,
+        pulse.SAMPLERATE,
+        end.default and bool(hears),
+        end.default and bool(plays),
+        end.name,
+        end.card,
+    )
 
 
 def find_route(devices: list[Device], input_name: str | None, output_name: str | None) -> Route:

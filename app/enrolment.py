@@ -15,12 +15,12 @@ import platformdirs
 import soundfile
 from numpy.typing import NDArray
 
-from app.audiofile import open_audio
-from app.custom_words import Background, CustomWord
-from app.errors import UserError
-from app.pipeline import Pipeline
-from app.sessions import Float32Array, SpotterModel
-from app.spotter import last_loud
+from resonance.app.audiofile import open_audio
+from resonance.app.custom_words import Background, CustomWord
+from resonance.app.errors import UserError
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import Float32Array, SpotterModel
+from resonance.app.spotter import last_loud
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
 FEWEST, MOST = 3, 20
@@ -99,9 +99,13 @@ def learn(
         for place in places
     ]
     return CustomWord(
-        word, [round(float(x), 5) for x in direction],
-        round(background.threshold(direction, per_hour), 4), per_hour, model.sha256, agreement,
-    )  # fmt: skip
+        word,
+        [round(float(x), 5) for x in direction],
+        round(background.threshold(direction, per_hour), 4),
+        per_hour,
+        model.sha256,
+        agreement,
+    )
 
 
 def _unit(vector: NDArray[np.floating]) -> Float32Array:

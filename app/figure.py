@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import UserError
-from app.sessions import DenoiserModel, Float32Array
-from app.spotter import KeywordEvent
-from dsp.bank import OscillatorBank
-from dsp.stream import BankStream
+from resonance.app.errors import UserError
+from resonance.app.sessions import DenoiserModel, Float32Array
+from resonance.app.spotter import KeywordEvent
+from resonance.dsp.bank import OscillatorBank
+from resonance.dsp.stream import BankStream
 
 #: A picture shows at most this much, s.
 LONGEST_S = 600.0
@@ -87,10 +87,15 @@ class Resonogram:
         shown = _thinned(level_db)
         length_s = level_db.shape[1] * self.hop_s
         image = axis.imshow(
-            shown, origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
+            shown,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            interpolation="nearest",
             extent=(0.0, max(length_s, self.hop_s), -0.5, len(self.bank) - 0.5),
-            vmin=RANGE_DB[0], vmax=RANGE_DB[1],
-        )  # fmt: skip
+            vmin=RANGE_DB[0],
+            vmax=RANGE_DB[1],
+        )
         wanted_hz = np.array([100, 200, 500, 1000, 2000, 4000, 7000])
         axis.set_yticks(np.interp(wanted_hz, self.bank.f0_hz, np.arange(len(self.bank))), wanted_hz)
         axis.set_ylabel(f"{name}\noscillator f0 / Hz")
@@ -150,7 +155,12 @@ def _thinned(level_db: NDArray[np.float32]) -> NDArray[np.float32]:
 def _mark(axis: Any, event: KeywordEvent) -> None:
     axis.axvline(event.time_s, color="white", linewidth=0.8, alpha=0.7)
     axis.annotate(
-        event.keyword, (event.time_s, 0.97), xycoords=("data", "axes fraction"),
-        color="black", fontsize=9, ha="center", va="top",
+        event.keyword,
+        (event.time_s, 0.97),
+        xycoords=("data", "axes fraction"),
+        color="black",
+        fontsize=9,
+        ha="center",
+        va="top",
         bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"},
-    )  # fmt: skip
+    )

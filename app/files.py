@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from app.audiofile import blocks, open_audio, truncation, written_aside
-from app.errors import AudioFileError
-from app.pipeline import Pipeline
-from app.sessions import Float32Array
-from app.spotter import KeywordEvent
+from resonance.app.audiofile import blocks, open_audio, truncation, written_aside
+from resonance.app.errors import AudioFileError
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import Float32Array
+from resonance.app.spotter import KeywordEvent
 
 #: Silence played after a file while spotting, so that a word at the very end is heard, s.
 TAIL_S = 1.0

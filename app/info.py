@@ -6,18 +6,27 @@ import importlib.metadata
 import platform
 from typing import Any
 
-from app import __version__, config, pulse
-from app.devices import list_devices
-from app.enrolment import words_folder
-from app.errors import UserError
-from app.live.streams import may_be_realtime
-from app.sessions import read_card
-from assets import MODELS
+from resonance import __version__
+from resonance.app import config, pulse
+from resonance.app.devices import list_devices
+from resonance.app.enrolment import words_folder
+from resonance.app.errors import UserError
+from resonance.app.live.streams import may_be_realtime
+from resonance.app.sessions import read_card
+from resonance.assets import MODELS
 
 PACKAGES = (
-    "numpy", "numba", "onnxruntime", "soundfile", "soxr", "sounddevice", "pulsectl", "PyQt6",
-    "matplotlib", "torch",
-)  # fmt: skip
+    "numpy",
+    "numba",
+    "onnxruntime",
+    "soundfile",
+    "soxr",
+    "sounddevice",
+    "pulsectl",
+    "PyQt6",
+    "matplotlib",
+    "torch",
+)
 
 
 def collect() -> dict[str, Any]:

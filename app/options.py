@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from app.spotter import Sensitivity
+from resonance.app.spotter import Sensitivity
 
 #: Exit codes: all well, something failed, wrong usage (click's own).
 EXIT_FAILED = 1
@@ -39,19 +39,26 @@ class Rate(click.ParamType[tuple[str, float]]):
 
 
 SENSITIVITY = click.option(
-    "--false-accepts", "rates", type=Rate(), multiple=True,
+    "--false-accepts",
+    "rates",
+    type=Rate(),
+    multiple=True,
     help="False accepts allowed per hour of running speech: more hears more. For every word "
     "(default 1), or for one: stop=2. May be given several times.",
-)  # fmt: skip
+)
 LIMIT = click.option(
-    "--limit-db", type=click.FloatRange(0, 200), default=None,
+    "--limit-db",
+    type=click.FloatRange(0, 200),
+    default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
-)  # fmt: skip
+)
 PRESET = click.option(
-    "--preset", default="live", metavar="NAME",
+    "--preset",
+    default="live",
+    metavar="NAME",
     help="Model to use. live: no look-ahead at all. studio: hears 20 ms ahead, cleaner. "
     "vowels: knows only synthetic vowels.",
-)  # fmt: skip
+)
 
 
 def sensitivity(rates: Sequence[tuple[str, float]]) -> Sensitivity:

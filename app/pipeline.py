@@ -8,12 +8,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.custom_words import CustomWord
-from app.errors import UserError
-from app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
-from app.spotter import KeywordEvent, Sensitivity, Spotter
-from dsp.meters import FLOOR_DB
-from dsp.stream import BankStream
+from resonance.app.custom_words import CustomWord
+from resonance.app.errors import UserError
+from resonance.app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
+from resonance.app.spotter import KeywordEvent, Sensitivity, Spotter
+from resonance.dsp.meters import FLOOR_DB
+from resonance.dsp.stream import BankStream
 
 Bank = TypeVar("Bank", bound=BankStream)
 
@@ -191,15 +191,21 @@ class Pipeline:
 
 
 def make_stream(
-    samplerate: float, denoiser: DenoiserModel | None, spotter: SpotterModel | None,
+    samplerate: float,
+    denoiser: DenoiserModel | None,
+    spotter: SpotterModel | None,
     kind: type[Bank],
-) -> Bank:  # fmt: skip
+) -> Bank:
     """The bank of these models at work."""
     if denoiser:
         return kind(
-            denoiser.bank, samplerate, denoiser.hop_s,
-            carriers=denoiser.carriers, ramp_s=denoiser.ramp_s, lookahead_s=denoiser.lookahead_s,
-        )  # fmt: skip
+            denoiser.bank,
+            samplerate,
+            denoiser.hop_s,
+            carriers=denoiser.carriers,
+            ramp_s=denoiser.ramp_s,
+            lookahead_s=denoiser.lookahead_s,
+        )
     if spotter:
         return kind(spotter.bank, samplerate, spotter.hop_s)
     raise UserError("a pipeline needs a denoiser, a spotter or both")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from app.errors import DeviceError
+from resonance.app.errors import DeviceError
 
 #: What PortAudio calls the server.
 PORTAUDIO_NAME = "pulse"

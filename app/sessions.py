@@ -12,11 +12,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.errors import ModelError
-from assets import MODELS
-from dsp.bank import FloatArray, OscillatorBank
-from dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
-from dsp.meters import FLOOR_DB
+from resonance.app.errors import ModelError
+from resonance.assets import MODELS
+from resonance.dsp.bank import FloatArray, OscillatorBank
+from resonance.dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from resonance.dsp.meters import FLOOR_DB
 
 Float32Array = NDArray[np.float32]
 

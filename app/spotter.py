@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.custom_words import Background, CustomWord, Matcher
-from app.errors import UserError
-from app.sessions import Float32Array, SpotterModel, SpotterState
-from dsp.features import LOG_SCALE, log_power
-from dsp.ring import FrameRing
-from dsp.trigger import FloatArray, Trigger, TriggerSettings
+from resonance.app.custom_words import Background, CustomWord, Matcher
+from resonance.app.errors import UserError
+from resonance.app.sessions import Float32Array, SpotterModel, SpotterState
+from resonance.dsp.features import LOG_SCALE, log_power
+from resonance.dsp.ring import FrameRing
+from resonance.dsp.trigger import FloatArray, Trigger, TriggerSettings
 
 #: Thresholds lie between these, whatever the wish.
 LOWEST, HIGHEST = 0.05, 0.98
@@ -56,12 +56,16 @@ class Sensitivity:
 
     def custom_thresholds(self, matcher: Matcher) -> FloatArray:
         """Of custom words [words]: as learnt, or for the rate that is asked for."""
-        return np.array([
-            matcher.background.threshold(np.array(word.direction, np.float32),
-                                         self.words[word.word])
-            if word.word in self.words else word.threshold
-            for word in matcher.words
-        ])  # fmt: skip
+        return np.array(
+            [
+                matcher.background.threshold(
+                    np.array(word.direction, np.float32), self.words[word.word]
+                )
+                if word.word in self.words
+                else word.threshold
+                for word in matcher.words
+            ]
+        )
 
 
 def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:

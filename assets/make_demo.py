@@ -1,6 +1,6 @@
 """Make the demo recording: sentences and keywords by espeak-ng voices, under synthetic noise.
 
-``python -m assets.make_demo`` writes ``demo.flac`` (noisy), ``demo-clean.flac`` and
+``python -m resonance.assets.make_demo`` writes ``demo.flac`` (noisy), ``demo-clean.flac`` and
 ``demo.json`` (which keyword stands where). Needs espeak-ng; the results are shipped.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from assets import DEMO
+from resonance.assets import DEMO
 
 SAMPLERATE = 22050  # espeak-ng's own
 SNR_DB = 8.0

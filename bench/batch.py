@@ -22,15 +22,15 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from app.batch import pool, ray_runner
-from app.batch.manifest import Manifest
-from app.batch.pipeline import BLOCK_S, StretchPipeline
-from app.batch.plan import plan
-from app.batch.settings import Job, Settings
-from app.batch.worker import Outcome, clean_file, denoiser
-from assets import DEMO
 from bench.peers import rnnoise_step
 from bench.report import table, write_section
+from resonance.app.batch import pool, ray_runner
+from resonance.app.batch.manifest import Manifest
+from resonance.app.batch.pipeline import BLOCK_S, StretchPipeline
+from resonance.app.batch.plan import plan
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import Outcome, clean_file, denoiser
+from resonance.assets import DEMO
 
 Sound = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ ROUNDS = 8
 MINUTE = 60
 #: Length of the sound for the throughput of one core.
 SPEED_S = 10.24
-COMMAND = [sys.executable, "-m", "app.cli", "batch"]
+COMMAND = [sys.executable, "-m", "resonance", "batch"]
 
 
 def speech(samplerate: int, seconds: float = MINUTE) -> Sound:
@@ -179,8 +179,8 @@ def scaling(folder: Path) -> None:
 
 _MEASURED = """
 import json, resource, sys
-from app.batch.settings import Job, Settings
-from app.batch.worker import clean_file
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import clean_file
 outcome = clean_file(Job(sys.argv[1], sys.argv[2]), Settings("live"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([peak * 1024, outcome.seconds, outcome.busy_s, outcome.cpu_s, outcome.error]))
@@ -197,8 +197,10 @@ def memory(folder: Path) -> None:
                 file.write(minute)
         done = subprocess.run(
             [sys.executable, "-c", _MEASURED, str(path), str(folder / f"{minutes}-out.wav")],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         peak, seconds, busy, cpu, error = json.loads(done.stdout)
         assert error is None, error
         assert seconds == minutes * MINUTE
@@ -281,8 +283,10 @@ def damage(folder: Path) -> None:
         makers[number % len(makers)](there / f"bad{number:03}.wav")
     done = subprocess.run(
         [*COMMAND, str(there), "-o", str(folder / "done"), "--no-report", "--preset", "live"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     once = sum(sum(f"bad{n:03}" in line for line in told) == 1 for n in range(200))
     good = len(list((folder / "done").rglob("*.wav")))

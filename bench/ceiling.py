@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 from bench.report import table, write_section
 from bench.scores import estoi, sdr_db, wideband_pesq
-from dsp.bank import hz_to_erb
-from dsp.features import hop_edges
-from dsp.identity import TRAINING_SAMPLERATE
-from models.bank import hear, play, poles_from, rewind
-from models.data import find_recordings
-from models.denoiser import Denoiser, DenoiserConfig
-from models.train_denoiser import dev_batches
+from resonance.dsp.bank import hz_to_erb
+from resonance.dsp.features import hop_edges
+from resonance.dsp.identity import TRAINING_SAMPLERATE
+from resonance.models.bank import hear, play, poles_from, rewind
+from resonance.models.data import find_recordings
+from resonance.models.denoiser import Denoiser, DenoiserConfig
+from resonance.models.train_denoiser import dev_batches
 
 FLOOR_DB = -30.0
 WINDOW = 320
@@ -104,10 +104,18 @@ def scores(estimates: list[Tensor], batches: list[tuple[float, Tensor, Tensor]])
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
-              help="Folder of recordings.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
-              help="Folder for decoded audio.")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Folder of recordings.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    help="Folder for decoded audio.",
+)
 @click.option("--count", default=6, help="Mixtures at each SNR.")
 def main(data: Path, work: Path, count: int) -> None:
     """Measure and write the table into docs/benchmarks.md."""

@@ -15,18 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.custom_words import PEAKS, Background
-from app.enrolment import AFTER_STEPS, AROUND_S
-from app.sessions import SpotterModel
-from app.spotter import last_loud
 from bench.detection import heights
 from bench.report import table, write_section
-from dsp.peaks import rate_line
-from export.background import AVERAGED, embeddings, unheard
-from models.data import SAMPLERATE, AudioStore, find_recordings
-from models.keyword_data import Corpus, words_of
-from models.keywords import CUSTOM_WORDS, STEP_FRAMES, KeywordSpotter, load
-from models.mixing import Sound
+from resonance.app.custom_words import PEAKS, Background
+from resonance.app.enrolment import AFTER_STEPS, AROUND_S
+from resonance.app.sessions import SpotterModel
+from resonance.app.spotter import last_loud
+from resonance.dsp.peaks import rate_line
+from resonance.export.background import AVERAGED, embeddings, unheard
+from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
+from resonance.models.keyword_data import Corpus, words_of
+from resonance.models.keywords import CUSTOM_WORDS, STEP_FRAMES, KeywordSpotter, load
+from resonance.models.mixing import Sound
 
 FloatArray = NDArray[np.floating]
 
@@ -104,7 +104,7 @@ def by_coherence(enrolled: Sequence[Heard]) -> Callable[[Heard], FloatArray]:
 
 
 def threshold(found: list[float], hours: float) -> float:
-    """At which PER_HOUR peaks an hour are expected; as ``app.custom_words`` does."""
+    """At which PER_HOUR peaks an hour are expected; as ``resonance.app.custom_words`` does."""
     slope, start = rate_line(np.array(sorted(found, reverse=True)[:PEAKS]), hours)
     return float((np.log(PER_HOUR) - start) / slope)
 
@@ -121,9 +121,12 @@ def all_peaks(
 
 
 def measure(
-    matcher: Matcher, clips: dict[str, list[Heard]], tuning: Sequence[Heard],
-    judging: Sequence[Heard], step_s: float,
-) -> tuple[dict[str, float], float]:  # fmt: skip
+    matcher: Matcher,
+    clips: dict[str, list[Heard]],
+    tuning: Sequence[Heard],
+    judging: Sequence[Heard],
+    step_s: float,
+) -> tuple[dict[str, float], float]:
     """Hits by word, percent, and false accepts per hour, averaged over DRAWS enrolments each."""
     rng = np.random.default_rng(0)
     hours = [sum(len(h.embeddings) for h in lot) * step_s / 3600 for lot in (tuning, judging)]
@@ -156,8 +159,12 @@ def recorded(model: KeywordSpotter, corpus: Corpus) -> dict[str, list[Heard]]:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--checkpoint", type=click.Path(exists=True, path_type=Path), required=True,
-              help="best.pt that the shipped spotter was exported from.")  # fmt: skip
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="best.pt that the shipped spotter was exported from.",
+)
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
 def main(data: Path, checkpoint: Path, work: Path) -> None:
     """Measure custom words by three ways of matching."""

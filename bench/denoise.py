@@ -19,26 +19,27 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from app.batch.measures import Dnsmos
 from bench import peers
 from bench.report import table, write_section
 from bench.scores import edge_energy_kept, estoi, sdr_db, wideband_pesq
-from models.data import SAMPLERATE, AudioStore, find_recordings
-from models.mixing import Sound, noise_scale, rms, speech_rms
-from models.train_denoiser import DEV_SNRS_DB, stores
+from resonance.app.batch.measures import Dnsmos
+from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
+from resonance.models.mixing import Sound, noise_scale, rms, speech_rms
+from resonance.models.train_denoiser import DEV_SNRS_DB, stores
 
 LONGEST_S = 6
 NOISY = "noisy"
 #: Titles of the sections, and the commands that write them.
 TITLES = {
     "denoise": (
-        "Denoising", "python -m bench.denoise --data DIR --peer GTCRN=FILE … --dnsmos FILE"
+        "Denoising",
+        "python -m bench.denoise --data DIR --peer GTCRN=FILE … --dnsmos FILE",
     ),
     "bits": (
         "Bits per weight",
         "python -m bench.denoise --data DIR --no-packaged --model FILE … --section bits",
     ),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -119,11 +120,17 @@ class Worker:
         self, name: str, snr_db: float, label: str, sound: Sound, clean: Sound, busy_s: float
     ) -> Scores:
         return Scores(
-            name, snr_db, label, sdr_db(sound, clean), wideband_pesq(sound, clean),
-            estoi(sound, clean), edge_energy_kept(sound, clean),
+            name,
+            snr_db,
+            label,
+            sdr_db(sound, clean),
+            wideband_pesq(sound, clean),
+            estoi(sound, clean),
+            edge_energy_kept(sound, clean),
             self.dnsmos.overall(sound) if self.dnsmos else np.nan,
-            len(clean) / SAMPLERATE, busy_s,
-        )  # fmt: skip
+            len(clean) / SAMPLERATE,
+            busy_s,
+        )
 
 
 def _sentence(index: int) -> list[Scores]:
@@ -183,20 +190,43 @@ def overview(scores: list[Scores], systems: Sequence[peers.System]) -> str:
         clean = [s for s in own if not np.isfinite(s.snr_db)]
         latency = latencies.get(name, 0.0)
         cost = sum(s.busy_s for s in own) / sum(s.seconds for s in own)
-        rows.append((
-            name,
-            *(f"{_mean(mixed, value):.{digits}f}" for value, digits in (
-                (lambda s: s.sdr_db, 2), (lambda s: s.pesq, 2), (lambda s: s.estoi, 3),
-                (lambda s: s.dnsmos, 2), (lambda s: 100 * s.edges, 1))),
-            *((f"{_mean(clean, lambda s: s.sdr_db):.1f}",
-               f"{_mean(clean, lambda s: 100 * s.edges):.1f}") if clean else ("–", "–")),
-            "whole file" if latency is None else f"{latency:.0f}",
-            f"{cost:.3f}" if name != NOISY else "–",
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                *(
+                    f"{_mean(mixed, value):.{digits}f}"
+                    for value, digits in (
+                        (lambda s: s.sdr_db, 2),
+                        (lambda s: s.pesq, 2),
+                        (lambda s: s.estoi, 3),
+                        (lambda s: s.dnsmos, 2),
+                        (lambda s: 100 * s.edges, 1),
+                    )
+                ),
+                *(
+                    (
+                        f"{_mean(clean, lambda s: s.sdr_db):.1f}",
+                        f"{_mean(clean, lambda s: 100 * s.edges):.1f}",
+                    )
+                    if clean
+                    else ("–", "–")
+                ),
+                "whole file" if latency is None else f"{latency:.0f}",
+                f"{cost:.3f}" if name != NOISY else "–",
+            )
+        )
     header = (
-        "system", "SI-SDR / dB", "PESQ-WB", "ESTOI", "DNSMOS", "word edges kept / %",
-        "clean speech: SI-SDR / dB", "edges / %", "latency / ms", "real-time factor",
-    )  # fmt: skip
+        "system",
+        "SI-SDR / dB",
+        "PESQ-WB",
+        "ESTOI",
+        "DNSMOS",
+        "word edges kept / %",
+        "clean speech: SI-SDR / dB",
+        "edges / %",
+        "latency / ms",
+        "real-time factor",
+    )
     return table(header, rows)
 
 
@@ -226,38 +256,74 @@ def by_noise(scores: list[Scores], names: Sequence[str]) -> str:
         before = _mean([s for s in noisy if s.noise == label], lambda s: s.sdr_db)
         gains = [
             _mean([s for s in mixed if s.system == name and s.noise == label], lambda s: s.sdr_db)
-            for name in names if name != NOISY
-        ]  # fmt: skip
+            for name in names
+            if name != NOISY
+        ]
         rows.append((label, str(counts[label]), *(f"{gain - before:+.1f}" for gain in gains)))
     return table(("noise", "mixtures", *(name for name in names if name != NOISY)), rows)
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
-              help="Folder of recordings.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
-              help="Folder for decoded audio.")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Folder of recordings.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    help="Folder for decoded audio.",
+)
 @click.option("--preset", "presets", multiple=True, default=("live", "studio"))
-@click.option("--model", "models", type=click.Path(exists=True, path_type=Path), multiple=True,
-              help="More model files of ours, such as quantised ones.")  # fmt: skip
+@click.option(
+    "--model",
+    "models",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="More model files of ours, such as quantised ones.",
+)
 @click.option(
     "--packaged/--no-packaged", default=True, help="RNNoise, SpeexDSP, WebRTC, noisereduce."
 )
-@click.option("--peer", "files", multiple=True, metavar="NAME=FILE",
-              help="ONNX file of gtcrn… or fastenhancer….")  # fmt: skip
+@click.option(
+    "--peer",
+    "files",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="ONNX file of gtcrn… or fastenhancer….",
+)
 @click.option("--dnsmos", type=click.Path(exists=True, path_type=Path), help="DNSMOS P.835 model.")
 @click.option("--sentences", type=int, help="Fewer sentences, for a quick look.")
 @click.option("--jobs", default=2, help="Processes.")
-@click.option("--section", type=click.Choice(list(TITLES)), default="denoise",
-              help="Part of docs/benchmarks.md to write.")  # fmt: skip
+@click.option(
+    "--section",
+    type=click.Choice(list(TITLES)),
+    default="denoise",
+    help="Part of docs/benchmarks.md to write.",
+)
 @click.option("--write/--no-write", default=True, help="Write docs/benchmarks.md.")
-@click.option("--json", "as_json", type=click.Path(path_type=Path),
-              help="File for the means of our presets, for the models' cards.")  # fmt: skip
+@click.option(
+    "--json",
+    "as_json",
+    type=click.Path(path_type=Path),
+    help="File for the means of our presets, for the models' cards.",
+)
 def main(
-    data: Path, work: Path, presets: tuple[str, ...], models: tuple[Path, ...], packaged: bool,
-    files: tuple[str, ...], dnsmos: Path | None, sentences: int | None, jobs: int, section: str,
-    write: bool, as_json: Path | None,
-) -> None:  # fmt: skip
+    data: Path,
+    work: Path,
+    presets: tuple[str, ...],
+    models: tuple[Path, ...],
+    packaged: bool,
+    files: tuple[str, ...],
+    dnsmos: Path | None,
+    sentences: int | None,
+    jobs: int,
+    section: str,
+    write: bool,
+    as_json: Path | None,
+) -> None:
     """Measure the denoisers side by side and write the tables into docs/benchmarks.md."""
     settings = Settings(data, work, presets, models, packaged, files, dnsmos)
     systems = settings.systems()

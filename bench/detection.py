@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.sessions import SpotterModel, SpotterState
-from dsp.peaks import log_rates, peaks, rate_line
-from dsp.trigger import smoothed
-from models.data import SAMPLERATE, AudioStore
-from models.keyword_data import BandLevels, words_of
-from models.keywords import CORE_WORDS
-from models.mixing import Sound, noise_scale
+from resonance.app.sessions import SpotterModel, SpotterState
+from resonance.dsp.peaks import log_rates, peaks, rate_line
+from resonance.dsp.trigger import smoothed
+from resonance.models.data import SAMPLERATE, AudioStore
+from resonance.models.keyword_data import BandLevels, words_of
+from resonance.models.keywords import CORE_WORDS
+from resonance.models.mixing import Sound, noise_scale
 
 FloatArray = NDArray[np.floating]
 

@@ -23,13 +23,13 @@ import torch
 from torch import nn
 
 from bench.report import DOCS, EXPERIMENTS, table, write_section
-from models.bc_resnet import BCResNet
-from models.data import Recording, find_recordings
-from models.keyword_copies import Copies
-from models.keyword_data import NOISY_DB, Corpus
-from models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig
-from models.train_keywords import Run, scores
-from models.training import seed_everything
+from resonance.models.bc_resnet import BCResNet
+from resonance.models.data import Recording, find_recordings
+from resonance.models.keyword_copies import Copies
+from resonance.models.keyword_data import NOISY_DB, Corpus
+from resonance.models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig
+from resonance.models.train_keywords import Run, scores
+from resonance.models.training import seed_everything
 
 STEPS, EPOCHS, BATCH, LEARNING_RATE = 800, 8, 32, 2e-3
 #: Augmented copies of the clips, and synthetic readings of each word.
@@ -65,9 +65,9 @@ def _attentions(base: SpotterConfig, size: str, seeds: int) -> Iterator[Variant]
 SHIPPED = "oscillator, with positions"
 PUBLISHED_SIZE = ", published size"
 #: The published model on this spotter's frames: 62 of 16 ms instead of 49 of 20 ms.
-ON_OUR_FRAMES = SpotterConfig(**{
-    **vars(PUBLISHED), "classes": SpotterConfig().classes, "frame_s": 0.016, "tokens": 62
-})  # fmt: skip
+ON_OUR_FRAMES = SpotterConfig(
+    **{**vars(PUBLISHED), "classes": SpotterConfig().classes, "frame_s": 0.016, "tokens": 62}
+)
 #: BC-ResNet-1 learns little at the spotter's rate.
 CONTROLS = (
     *_attentions(SpotterConfig(), "", seeds=5),
@@ -134,9 +134,16 @@ def trained(variant: Variant, seed: int, data: Data) -> Result:
     model, (copies, speakers) = variant.model(), data.copies(variant.speakers)
     begin = time.perf_counter()
     run = Run(
-        model, data.dev, data.work / "nothing-kept", epochs=EPOCHS, seed=seed, batch=BATCH,
-        learning_rate=LEARNING_RATE * variant.rate, device="cpu", share=0.0,
-    )  # fmt: skip
+        model,
+        data.dev,
+        data.work / "nothing-kept",
+        epochs=EPOCHS,
+        seed=seed,
+        batch=BATCH,
+        learning_rate=LEARNING_RATE * variant.rate,
+        device="cpu",
+        share=0.0,
+    )
     for epoch in range(EPOCHS):
         examples = copies[epoch]
         run.share = (STEPS // EPOCHS * BATCH + 0.5) / len(examples.labels)
@@ -188,8 +195,15 @@ def rows(names: Iterable[str], results: Sequence[Result]) -> list[tuple[str, ...
     return found
 
 
-HEADER = ("model", "parameters", "seeds", "12 labels", "ten words", "12 labels, noise",
-          "ten words, noise")  # fmt: skip
+HEADER = (
+    "model",
+    "parameters",
+    "seeds",
+    "12 labels",
+    "ten words",
+    "12 labels, noise",
+    "ten words, noise",
+)
 BUDGET = (
     f"{STEPS} steps of {BATCH} clips, learning rate {LEARNING_RATE:g} (BC-ResNet-1: five times "
     f"that) falling to 0, the same {COPIES} augmented copies of the clips, last averaged weights; "
@@ -208,8 +222,9 @@ def draw_speakers(results: Sequence[Result], target: Path) -> None:
         people = [group[0]["speakers"] for group in own]
         (line,) = axes.plot(people, [np.mean([r[score] for r in g]) for g in own], label=label)
         for number, group in zip(people, own, strict=True):
-            axes.plot([number] * len(group), [r[score] for r in group], "o", ms=3,
-                      color=line.get_color())  # fmt: skip
+            axes.plot(
+                [number] * len(group), [r[score] for r in group], "o", ms=3, color=line.get_color()
+            )
     axes.set_xscale("log", base=2)
     axes.set_xticks(people, [str(number) for number in people])
     axes.set_xlabel("speakers to train on")
@@ -234,11 +249,16 @@ def write(results: Sequence[Result]) -> None:
         EXPERIMENTS,
     )
     few = [
-        (name.removesuffix(" of the speakers"), str(own[0]["speakers"]), str(len(own)),
-         *(spread(own, score) for score in SCORES), spread(own, "loss", 2))
+        (
+            name.removesuffix(" of the speakers"),
+            str(own[0]["speakers"]),
+            str(len(own)),
+            *(spread(own, score) for score in SCORES),
+            spread(own, "loss", 2),
+        )
         for name in (*(v.name for v in FEWER), SHIPPED)
         if (own := [r for r in results if r["variant"] == name])
-    ]  # fmt: skip
+    ]
     write_section(
         "keyword-speakers",
         "### How many people it learned from\n\nThe shipped shape (last row: all), trained on the "
@@ -253,10 +273,19 @@ def write(results: Sequence[Result]) -> None:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--work", type=click.Path(path_type=Path), required=True,
-              help="Folder of results, prepared clips and decoded audio.")  # fmt: skip
-@click.option("--only", "groups", type=click.Choice(list(GROUPS)), multiple=True,
-              help="What to train; default: all. Two calls may work at once.")  # fmt: skip
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of results, prepared clips and decoded audio.",
+)
+@click.option(
+    "--only",
+    "groups",
+    type=click.Choice(list(GROUPS)),
+    multiple=True,
+    help="What to train; default: all. Two calls may work at once.",
+)
 @click.option("--tables", is_flag=True, help="Train nothing, write what there is.")
 def main(data: Path, work: Path, groups: tuple[str, ...], tables: bool) -> None:
     """Train variants of the spotter on a short budget and write what they reach."""

@@ -16,9 +16,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel
-from app.spotter import HIGHEST, LOWEST
 from bench.detection import (
     FalsePeaks,
     FloatArray,
@@ -30,11 +27,14 @@ from bench.detection import (
 )
 from bench.report import DOCS, table, write_section
 from bench.speed import step_times
-from dsp.trigger import TriggerSettings
-from models.data import SAMPLERATE, find_recordings
-from models.keyword_data import NOISY_DB, Corpus, Examples, held_out
-from models.keywords import CORE_WORDS, LABELS
-from models.mixing import Sound
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.app.spotter import HIGHEST, LOWEST
+from resonance.dsp.trigger import TriggerSettings
+from resonance.models.data import SAMPLERATE, find_recordings
+from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, held_out
+from resonance.models.keywords import CORE_WORDS, LABELS
+from resonance.models.mixing import Sound
 
 #: False accepts per hour and word that are asked for.
 WISHES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -70,8 +70,15 @@ def draw_confusion(found: FloatArray, labels: FloatArray, target: Path) -> None:
     axes.set_ylabel("said")
     for row, column in np.argwhere(share >= 0.5):
         shade = "white" if share[row, column] > 50 else "black"
-        axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", color=shade,
-                  fontsize=8)  # fmt: skip
+        axes.text(
+            column,
+            row,
+            f"{share[row, column]:.0f}",
+            ha="center",
+            va="center",
+            color=shade,
+            fontsize=8,
+        )
     axes.set_title("Dev clips, percent of each word")
     figure.savefig(target, dpi=80)
 
@@ -82,14 +89,17 @@ class Detection:
     def __init__(self, listener: Listener, corpus: Corpus) -> None:
         smoothing = TriggerSettings.smoothing
         speech = corpus.speech
-        tuning = [(speech, i) for i, r in enumerate(speech.recordings)
-                  if r.text and held_out(r) == 1]  # fmt: skip
+        tuning = [
+            (speech, i) for i, r in enumerate(speech.recordings) if r.text and held_out(r) == 1
+        ]
         step_s = listener.model.step_s
         self.curve = sensitivity(false_peaks(running_speech(listener, tuning, smoothing), step_s))
         judging = running_speech(listener, corpus.judged_on(), smoothing)
         self.false = false_peaks(judging, step_s)
-        silent = [(listener.scores(corpus.dev_noise.get(i), smoothing), "")
-                  for i in range(len(corpus.dev_noise))]  # fmt: skip
+        silent = [
+            (listener.scores(corpus.dev_noise.get(i), smoothing), "")
+            for i in range(len(corpus.dev_noise))
+        ]
         self.noise = false_peaks(silent, step_s)
         words = [i for i, r in enumerate(corpus.dev_words.recordings) if r.label in CORE_WORDS]
         self.said = np.array(
@@ -104,12 +114,15 @@ class Detection:
     ) -> FloatArray:
         """Highest score of each clip's own word, embedded in noise (or silence)."""
         rng = np.random.default_rng(3)
-        return np.array([
-            listener.scores(
-                embedded(rng, corpus.dev_words.get(i), noises, NOISY_DB), TriggerSettings.smoothing
-            )[:, word].max()
-            for i, word in zip(words, self.said, strict=True)
-        ])  # fmt: skip
+        return np.array(
+            [
+                listener.scores(
+                    embedded(rng, corpus.dev_words.get(i), noises, NOISY_DB),
+                    TriggerSettings.smoothing,
+                )[:, word].max()
+                for i, word in zip(words, self.said, strict=True)
+            ]
+        )
 
     def thresholds(self, wish: float) -> FloatArray:
         """Of the ten words for a wished rate."""
@@ -191,8 +204,15 @@ def compare_bits(paths: Sequence[Path], corpus: Corpus) -> None:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         found = accuracy(answers(Listener(model), examples), examples.labels.numpy())
         median_us = 1e6 * np.median(step_times(model))
-        rows.append((str(card["bits"]), f"{card['bytes'] / 1000:.0f}", f"{found['all']:.2f}",
-                     f"{found['ten']:.2f}", f"{median_us:.0f}"))  # fmt: skip
+        rows.append(
+            (
+                str(card["bits"]),
+                f"{card['bytes'] / 1000:.0f}",
+                f"{found['all']:.2f}",
+                f"{found['ten']:.2f}",
+                f"{median_us:.0f}",
+            )
+        )
     header = ("bits per weight", "kB", "12 labels", "ten words", "step / µs")
     write_section(
         "keyword-bits",
@@ -203,20 +223,46 @@ def compare_bits(paths: Sequence[Path], corpus: Corpus) -> None:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--model", "model_path", type=click.Path(exists=True, path_type=Path),
-              help="Another keywords.onnx than the shipped one.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
-              help="Folder for decoded audio.")  # fmt: skip
-@click.option("--bits", "exports", type=click.Path(exists=True, path_type=Path), multiple=True,
-              help="Only compare these exports of the same weights with other --bits.")  # fmt: skip
-@click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
-              help="Folder of a training run, to draw how it learned; in order.")  # fmt: skip
-@click.option("--scores", "scores_path", type=click.Path(path_type=Path),
-              help="Only write the scores here, for python -m export.keywords.")  # fmt: skip
+@click.option(
+    "--model",
+    "model_path",
+    type=click.Path(exists=True, path_type=Path),
+    help="Another keywords.onnx than the shipped one.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    help="Folder for decoded audio.",
+)
+@click.option(
+    "--bits",
+    "exports",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="Only compare these exports of the same weights with other --bits.",
+)
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="Folder of a training run, to draw how it learned; in order.",
+)
+@click.option(
+    "--scores",
+    "scores_path",
+    type=click.Path(path_type=Path),
+    help="Only write the scores here, for python -m resonance.export.keywords.",
+)
 def main(
-    data: Path, model_path: Path | None, work: Path, exports: tuple[Path, ...],
-    runs: tuple[Path, ...], scores_path: Path | None,
-) -> None:  # fmt: skip
+    data: Path,
+    model_path: Path | None,
+    work: Path,
+    exports: tuple[Path, ...],
+    runs: tuple[Path, ...],
+    scores_path: Path | None,
+) -> None:
     """Measure the shipped spotter and write the tables into docs/benchmarks.md."""
     torch.set_num_threads(1)
     corpus = Corpus(find_recordings(data), work)
@@ -243,13 +289,24 @@ def main(
         draw_learning(runs, DOCS / "keywords-learning.png")
     accuracies = [(name, f"{s['all']:.2f}", f"{s['ten']:.2f}") for name, s in clips.items()]
     rows = [
-        (wish, f"{r['threshold']:.2f}", f"{r['false_accepts_per_hour_and_word']:.2f}",
-         f"{r['in_noise_per_hour_and_word']:.2f}", f"{r['missed_percent_clean']:.1f}",
-         f"{r['missed_percent_noisy']:.1f}")
+        (
+            wish,
+            f"{r['threshold']:.2f}",
+            f"{r['false_accepts_per_hour_and_word']:.2f}",
+            f"{r['in_noise_per_hour_and_word']:.2f}",
+            f"{r['missed_percent_clean']:.1f}",
+            f"{r['missed_percent_noisy']:.1f}",
+        )
         for wish, r in curve.items()
-    ]  # fmt: skip
-    header = ("asked for", "mean threshold", "measured", "in noise alone", "missed, clean / %",
-              f"missed, {NOISY_DB:g} dB / %")  # fmt: skip
+    ]
+    header = (
+        "asked for",
+        "mean threshold",
+        "measured",
+        "in noise alone",
+        "missed, clean / %",
+        f"missed, {NOISY_DB:g} dB / %",
+    )
     write_section(
         "keywords",
         "## Keywords\n\nClips of held-out speakers, percent right "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import numpy as np
 
-from app.live.bridge import ClockBridge
 from bench.report import table, write_section
+from resonance.app.live.bridge import ClockBridge
 from tests.app.live.test_bridge import BLOCK, RATE, Clocks, tone
 
 SECONDS = 3600
@@ -32,8 +32,15 @@ def main() -> None:
             last = float(out[-1])
 
         clocks.run(bridge, SECONDS, tone, use)
-        rows.append((f"{ppm:+d}", f"{bridge.drift_ppm:+.1f}", f"{bridge.counters['ring_empty']}",
-                     f"{bridge.counters['ring_full']}", f"{jumps}"))  # fmt: skip
+        rows.append(
+            (
+                f"{ppm:+d}",
+                f"{bridge.drift_ppm:+.1f}",
+                f"{bridge.counters['ring_empty']}",
+                f"{bridge.counters['ring_full']}",
+                f"{jumps}",
+            )
+        )
     header = ("clocks differ by / ppm", "found / ppm", "ran empty", "ran full", "jumps in a tone")
     write_section(
         "live-clocks",

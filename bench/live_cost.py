@@ -20,17 +20,17 @@ import psutil
 import soundfile
 from numpy.typing import NDArray
 
-from app.devices import find_route, list_devices
-from app.live.board import COUNTERS
-from app.live.process import EngineProcess
-from app.live.settings import LISTENING, EngineSettings
-from app.live.streams import open_stream, raise_priority
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel
-from assets import DEMO
 from bench.peers import Sound, Step, rnnoise_step
 from bench.report import table, write_section
 from bench.speed import demo_like, listened
+from resonance.app.devices import find_route, list_devices
+from resonance.app.live.board import COUNTERS
+from resonance.app.live.process import EngineProcess
+from resonance.app.live.settings import LISTENING, EngineSettings
+from resonance.app.live.streams import open_stream, raise_priority
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel
+from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
 SECONDS = 10

@@ -86,10 +86,14 @@ def until_listening(live: Live, count: int) -> float:
 def plug(server: SoundServer) -> None:
     """Add the microphone."""
     server.pactl(
-        "load-module", "module-remap-source", "master=ci_mic.monitor", "source_name=usb",
-        "channels=1", "channel_map=mono",
+        "load-module",
+        "module-remap-source",
+        "master=ci_mic.monitor",
+        "source_name=usb",
+        "channels=1",
+        "channel_map=mono",
         "source_properties=\"device.description='USB microphone'\"",
-    )  # fmt: skip
+    )
 
 
 FAULTS: dict[str, Callable[[SoundServer, Live], float]] = {

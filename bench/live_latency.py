@@ -16,13 +16,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from app.devices import find_route, list_devices
-from app.live.board import Board
-from app.live.processor import Processor
-from app.live.streams import open_stream, raise_priority
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel
 from bench.report import table, write_section
+from resonance.app.devices import find_route, list_devices
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor
+from resonance.app.live.streams import open_stream, raise_priority
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel
 from tests.sound_server import SoundServer
 
 RATE = 48000
@@ -39,8 +39,15 @@ class Switch:
 
     def __init__(self, preset: str) -> None:
         model = DenoiserModel.preset(preset)
-        facts = {"samplerate": RATE, "oscillators": len(model.bank), "words": [], "kept_s": 1.0,
-                 "heads": 0, "tokens": 0, "d_osc": 0}  # fmt: skip
+        facts = {
+            "samplerate": RATE,
+            "oscillators": len(model.bank),
+            "words": [],
+            "kept_s": 1.0,
+            "heads": 0,
+            "tokens": 0,
+            "d_osc": 0,
+        }
         self._processor = Processor(Pipeline(RATE, denoiser=model, limit_db=0.0), Board(facts))
         self.samplerate, self.counters = float(RATE), self._processor.counters
         self._heard = 0
@@ -102,8 +109,9 @@ def main() -> None:
             for block_ms in BLOCKS_MS:
                 later, flags = measure(server, preset, block_ms)
                 each = ", ".join(f"{samples:+d}" for samples in later)
-                rows.append((f"`{preset}`", f"{block_ms}", f"**{np.median(later):+.0f}**", each,
-                             f"{flags}"))  # fmt: skip
+                rows.append(
+                    (f"`{preset}`", f"{block_ms}", f"**{np.median(later):+.0f}**", each, f"{flags}")
+                )
         server.end()
     header = ("preset", "block / ms", "added / samples", "at each change", "blocks lost")
     write_section(

@@ -19,13 +19,13 @@ import psutil
 import soundfile
 import soxr
 
-from app.live.process import EngineProcess
-from app.live.settings import LISTENING, EngineSettings
-from app.live.streams import PRIORITY
-from app.live.terminal import lost_blocks
-from assets import DEMO
 from bench.report import table, write_section
 from bench.standstill import Standstill, Watchers
+from resonance.app.live.process import EngineProcess
+from resonance.app.live.settings import LISTENING, EngineSettings
+from resonance.app.live.streams import PRIORITY
+from resonance.app.live.terminal import lost_blocks
+from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
 BLOCKS_S = (0.005, 0.01)
@@ -44,15 +44,23 @@ class Watch:
     def __init__(self, server: SoundServer, block_s: float) -> None:
         name = f"soak{1000 * block_s:.0f}"
         for sink in (f"{name}_mic", f"{name}_out"):
-            server.pactl("load-module", "module-null-sink", f"sink_name={sink}", f"rate={RATE}",
-                         "channels=1", "norewinds=1")  # fmt: skip
+            server.pactl(
+                "load-module",
+                "module-null-sink",
+                f"sink_name={sink}",
+                f"rate={RATE}",
+                "channels=1",
+                "norewinds=1",
+            )
         self.sink, self.block_s = f"{name}_mic", block_s
         self.engine = EngineProcess(
             EngineSettings(
-                input_name=f"{name}_mic.monitor", output_name=f"{name}_out", block_s=block_s,
+                input_name=f"{name}_mic.monitor",
+                output_name=f"{name}_out",
+                block_s=block_s,
                 feedback_guard=False,
             )
-        )  # fmt: skip
+        )
         self.engine.start()
         while self.engine.state != LISTENING:
             self.engine.messages()
@@ -101,13 +109,16 @@ class Watch:
         lost = lost_blocks(counters) - lost_blocks(self.first_second)
         skipped = counters["skipped_samples"] - self.first_second["skipped_samples"]
         return [
-            f"{1000 * self.block_s:g}", f"{counters['blocks']:,}", f"{lost}",
+            f"{1000 * self.block_s:g}",
+            f"{counters['blocks']:,}",
+            f"{lost}",
             f"{self.excused(standstills)}",
             f"{1000 * skipped / RATE:.0f}",
-            f"{counters['late_blocks']}", f"{counters['dry_blocks']}",
+            f"{counters['late_blocks']}",
+            f"{counters['dry_blocks']}",
             f"{p50:.2f} / {p99:.2f} / {p999:.2f} / {busy.max():.2f}",
             f"{self.memory_mib[min(1, len(self.memory_mib) - 1)]:.1f} → {self.memory_mib[-1]:.1f}",
-        ]  # fmt: skip
+        ]
 
 
 @click.command()
@@ -142,10 +153,17 @@ def main(minutes: float) -> None:
         standstills = watchers.close()
         rows = [watch.row(standstills) for watch in watches]
         troubles = sorted({t for watch in watches for t in watch.troubles})
-    header = ("block / ms", "blocks", "lost after the first second",
-              "of these when the machine stood still", "caught up with / ms",
-              "late", "uncleaned",
-              "block time / ms: median / 99 % / 99.9 % / longest", "memory / MiB")  # fmt: skip
+    header = (
+        "block / ms",
+        "blocks",
+        "lost after the first second",
+        "of these when the machine stood still",
+        "caught up with / ms",
+        "late",
+        "uncleaned",
+        "block time / ms: median / 99 % / 99.9 % / longest",
+        "memory / MiB",
+    )
     told = "; ".join(troubles) or "nothing"
     longest_s = max((still.length_s for still in standstills), default=0.0)
     write_section(

@@ -21,9 +21,9 @@ import onnxruntime
 import soxr
 from numpy.typing import NDArray
 
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel
-from models.data import SAMPLERATE
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel
+from resonance.models.data import SAMPLERATE
 
 Sound = NDArray[np.float32]
 Step = Callable[[Sound], Any]

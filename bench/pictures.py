@@ -14,14 +14,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from app.sessions import DenoiserModel
 from bench.denoise import mixed, noise_for
 from bench.peers import ours
 from bench.scores import Sound, sdr_db
-from models.data import SAMPLERATE, find_recordings
-from models.denoiser import DenoiserConfig
-from models.mixing import speech_rms
-from models.train_denoiser import stores
+from resonance.app.sessions import DenoiserModel
+from resonance.models.data import SAMPLERATE, find_recordings
+from resonance.models.denoiser import DenoiserConfig
+from resonance.models.mixing import speech_rms
+from resonance.models.train_denoiser import stores
 
 DOCS = Path(__file__).parent.parent / "docs"
 #: (sentence, SNR in dB) of the mixtures that are drawn.
@@ -32,8 +32,9 @@ CURVES = (("loss", "loss"), ("improvement", "SI-SDR improvement / dB"), ("estoi"
 
 def spectrogram(axes: Axes, sound: Sound, title: str) -> None:
     """Draw one sound, 80 dB deep."""
-    axes.specgram(sound + 1e-9, NFFT=512, noverlap=384, Fs=SAMPLERATE, vmin=-140, vmax=-50,
-                  cmap="magma")  # fmt: skip
+    axes.specgram(
+        sound + 1e-9, NFFT=512, noverlap=384, Fs=SAMPLERATE, vmin=-140, vmax=-50, cmap="magma"
+    )
     axes.set_title(title, fontsize=9)
     axes.set_ylabel("Hz")
 
@@ -42,8 +43,14 @@ def before_and_after(folder: Path, work: Path, target: Path) -> None:
     """One row for each mixture: noisy, both presets, clean."""
     speech, noises = stores(find_recordings(folder), "dev", work)
     systems = [ours("live"), ours("studio")]
-    figure, grid = plt.subplots(len(ITEMS), 4, figsize=(15, 2.7 * len(ITEMS)),
-                                sharex=True, sharey=True, layout="constrained")  # fmt: skip
+    figure, grid = plt.subplots(
+        len(ITEMS),
+        4,
+        figsize=(15, 2.7 * len(ITEMS)),
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
     for row, (index, snr_db) in zip(grid, ITEMS, strict=True):
         rng = np.random.default_rng((2027, index))
         clean = speech.get(index, 0, SECONDS * SAMPLERATE)
@@ -71,8 +78,13 @@ def learned_bank(target: Path) -> None:
     places.legend()
     width = model.bank.decay_hz[narrow] / start.decay_hz[narrow]
     moves.axhline(1.0, color="grey", lw=0.8)
-    moves.scatter(start.f0_hz[narrow], width, s=12,
-                  c=model.bank.f0_hz[narrow] - start.f0_hz[narrow], cmap="coolwarm")  # fmt: skip
+    moves.scatter(
+        start.f0_hz[narrow],
+        width,
+        s=12,
+        c=model.bank.f0_hz[narrow] - start.f0_hz[narrow],
+        cmap="coolwarm",
+    )
     moves.set(xlabel="f0 at the start / Hz", ylabel="bandwidth after / before")
     figure.colorbar(moves.collections[0], label="shift of f0 / Hz")
     figure.savefig(target, dpi=80)
@@ -94,12 +106,25 @@ def learning_curves(runs: tuple[Path, ...], target: Path) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
-              help="Folder of recordings.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
-              help="Folder for decoded audio.")  # fmt: skip
-@click.option("--run", "runs", type=click.Path(exists=True, path_type=Path), multiple=True,
-              help="Folder of a training run, for docs/learning.png; may be repeated.")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Folder of recordings.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    help="Folder for decoded audio.",
+)
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="Folder of a training run, for docs/learning.png; may be repeated.",
+)
 def main(data: Path, work: Path, runs: tuple[Path, ...]) -> None:
     """Draw docs/before-after.png, docs/bank.png and docs/learning.png."""
     plt.switch_backend("Agg")

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel
 from bench.report import table, write_section
-from models.data import SAMPLERATE, find_recordings
-from models.losses import true_readings
-from models.mixing import Sound
-from models.train_denoiser import dev_batches
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel
+from resonance.models.data import SAMPLERATE, find_recordings
+from resonance.models.losses import true_readings
+from resonance.models.mixing import Sound
+from resonance.models.train_denoiser import dev_batches
 
 #: The network needs a moment to know the noise, s.
 SETTLING_S = 0.5
@@ -45,23 +45,45 @@ def measure(preset: str, batches: list[tuple[float, Sound, Sound]]) -> list[tupl
         spoken = voice > 0.5
         hits, rejects = said[spoken].mean(), (~said[~spoken]).mean()
         error = np.abs(got[..., 1] - level)
-        rows.append((preset, f"{snr_db:g}", f"{100 * hits:.1f}", f"{100 * rejects:.1f}",
-                     f"{error.mean():.1f}", f"{np.percentile(error, 90):.1f}"))  # fmt: skip
+        rows.append(
+            (
+                preset,
+                f"{snr_db:g}",
+                f"{100 * hits:.1f}",
+                f"{100 * rejects:.1f}",
+                f"{error.mean():.1f}",
+                f"{np.percentile(error, 90):.1f}",
+            )
+        )
     return rows
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
-              help="Folder of recordings.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
-              help="Folder for decoded audio.")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Folder of recordings.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    help="Folder for decoded audio.",
+)
 def main(data: Path, work: Path) -> None:
     """Measure and write the table into docs/benchmarks.md."""
     torch.set_num_threads(1)
     batches = dev_batches(find_recordings(data), work, 16)
     rows = [row for preset in ("live", "studio") for row in measure(preset, batches)]
-    header = ("preset", "SNR / dB", "hops with voice found / %", "hops without left alone / %",
-              "noise level: mean error / dB", "90 % within / dB")  # fmt: skip
+    header = (
+        "preset",
+        "SNR / dB",
+        "hops with voice found / %",
+        "hops without left alone / %",
+        "noise level: mean error / dB",
+        "90 % within / dB",
+    )
     write_section(
         "readings",
         "## Voice and noise level\n\nWhat the network reads beside the gains, hop by hop, on "

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from pystoi import stoi
 
-from models.data import SAMPLERATE
-from models.losses import si_sdr_db
+from resonance.models.data import SAMPLERATE
+from resonance.models.losses import si_sdr_db
 
 Sound = NDArray[np.float32]
 

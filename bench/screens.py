@@ -20,14 +20,14 @@ from PIL import Image
 from PyQt6.QtGui import QImage
 from PyQt6.QtWidgets import QApplication, QWidget
 
-from app.gui.shortcuts import Sheet
-from app.gui.window import Window
-from app.live import settings as words
-from app.live.board import Board
-from app.live.processor import Processor, board_facts
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel
-from assets import DEMO
+from resonance.app.gui.shortcuts import Sheet
+from resonance.app.gui.window import Window
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor, board_facts
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.assets import DEMO
 
 DOCS = Path(__file__).parent.parent / "docs" / "window"
 #: The recording: where in the demo it begins, how long it is, s; pictures per second; its size.
@@ -100,10 +100,14 @@ def listen(window: Window) -> Demo:
     window.session.keep(welcomed=True)
     window.session.engine = demo  # type: ignore[assignment]
     window.session.facts = {
-        "input": "USB Microphone", "output": "Headphones", "virtual_mic": "",
-        "latency_samples": 0, "samplerate": demo.samplerate, "device_latency_s": [0.01, 0.02],
+        "input": "USB Microphone",
+        "output": "Headphones",
+        "virtual_mic": "",
+        "latency_samples": 0,
+        "samplerate": demo.samplerate,
+        "device_latency_s": [0.01, 0.02],
         "bridge_s": 0.0,
-    }  # fmt: skip
+    }
     window.session._become(words.LISTENING, "listening")
     window.status.health.hide()  # there is no engine to be measured
     return demo
@@ -171,9 +175,13 @@ def recording() -> None:
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     path = DOCS / "window.gif"
     small[0].save(
-        path, save_all=True, append_images=small[1:], duration=round(1000 / RATE), loop=0,
+        path,
+        save_all=True,
+        append_images=small[1:],
+        duration=round(1000 / RATE),
+        loop=0,
         optimize=True,
-    )  # fmt: skip
+    )
     click.echo(f"{path} {path.stat().st_size // 1024} kB")
 
 

@@ -12,9 +12,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel, SpotterState
 from bench.report import table, write_section
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, SpotterModel, SpotterState
 
 SECONDS = 20
 ROUNDS = 5
@@ -105,8 +105,14 @@ def main() -> None:
                 (f"{samplerate}", name, f"{factor:.4f}", f"{median:.3f}", f"{worst:.3f}", share)
             )
     step_us = 1e6 * np.median(step_times(spotter))
-    header = ("Hz", "parts", "real-time factor", "5 ms block: median / ms", "99.9 % / ms",
-              "of the block / %")  # fmt: skip
+    header = (
+        "Hz",
+        "parts",
+        "real-time factor",
+        "5 ms block: median / ms",
+        "99.9 % / ms",
+        "of the block / %",
+    )
     write_section(
         "speed",
         "## Cost\n\nStreaming pipeline pinned to one core, blocks of 5 ms, median of "

@@ -32,10 +32,11 @@ class Watchers:
         self._running = [
             subprocess.Popen(
                 [sys.executable, "-m", "bench.standstill", str(cpu)],
-                stdout=subprocess.PIPE, text=True,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for cpu in sorted(os.sched_getaffinity(0))
-        ]  # fmt: skip
+        ]
 
     def close(self) -> list[Standstill]:
         """End them; what they saw, in order."""

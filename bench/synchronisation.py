@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.report import table, write_section
-from models.attention import OscillatorAttention, trajectory
-from models.data import find_recordings
-from models.keyword_data import Corpus, Examples
-from models.keywords import KeywordSpotter, load
-from models.train_keywords import scores
+from resonance.models.attention import OscillatorAttention, trajectory
+from resonance.models.data import find_recordings
+from resonance.models.keyword_data import Corpus, Examples
+from resonance.models.keywords import KeywordSpotter, load
+from resonance.models.train_keywords import scores
 
 #: An oscillator this near where it would come to rest has settled, rad.
 NEAR = 0.1
@@ -129,8 +129,14 @@ def physics(model: KeywordSpotter, dev: Examples) -> list[tuple[str, str]]:
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--checkpoint", "checkpoints", type=click.Path(exists=True, path_type=Path),
-              multiple=True, required=True, help="The shipped spotter's first.")  # fmt: skip
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="The shipped spotter's first.",
+)
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
 def main(data: Path, checkpoints: tuple[Path, ...], work: Path) -> None:
     """Disturb the first spotter; show how fast the oscillators of all of them settle."""
@@ -141,10 +147,13 @@ def main(data: Path, checkpoints: tuple[Path, ...], work: Path) -> None:
     disturbances = table(("disturbance", "ten words / %"), physics(models[0], dev))
     some = dev.frames[:200].float()
     shares = [
-        (str(model.config.d_osc), f"{scores(model.eval(), dev)['ten']:.1f}",
-         *(f"{settled_share(model.eval(), some, time):.1f}" for time in TIMES))
+        (
+            str(model.config.d_osc),
+            f"{scores(model.eval(), dev)['ten']:.1f}",
+            *(f"{settled_share(model.eval(), some, time):.1f}" for time in TIMES),
+        )
         for model in models
-    ]  # fmt: skip
+    ]
     header = ("d_osc", "ten words / %", *(f"T = {time:g}" for time in TIMES))
     write_section(
         "synchronisation",

@@ -10,7 +10,7 @@ import numpy as np
 from bench.peers import ours
 from bench.report import table, write_section
 from bench.scores import Sound, snr_db
-from models.vowels import noisy_vowel
+from resonance.models.vowels import noisy_vowel
 
 
 def wiener(pairs: list[tuple[Sound, Sound]]) -> float:
@@ -32,8 +32,9 @@ def main() -> None:
     rows.append(("published oscillator denoiser (its own vowels)", "10.8"))
     rows.append(("one fixed Wiener filter, average spectra known", f"{wiener(pairs):.2f}"))
     for preset, trained_on in (
-        ("live", "speech"), ("vowels", "vowels alone"),
-    ):  # fmt: skip
+        ("live", "speech"),
+        ("vowels", "vowels alone"),
+    ):
         system = ours(preset)
         after = [snr_db(system.start()(n), c) for c, n in pairs]
         rows.append((f"preset `{preset}`, trained on {trained_on}", f"{np.mean(after):.2f}"))

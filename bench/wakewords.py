@@ -16,20 +16,22 @@ import numpy as np
 import torch
 from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
-from app.pipeline import Pipeline
-from app.sessions import SpotterModel
 from bench.detection import embedded
 from bench.report import table, write_section
-from models.data import SAMPLERATE, find_recordings
-from models.keyword_data import NOISY_DB, Corpus, words_of
-from models.keywords import CORE_WORDS
-from models.mixing import Sound
-from models.synthetic_voices import spoken_words
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import SpotterModel
+from resonance.models.data import SAMPLERATE, find_recordings
+from resonance.models.keyword_data import NOISY_DB, Corpus, words_of
+from resonance.models.keywords import CORE_WORDS
+from resonance.models.mixing import Sound
+from resonance.models.synthetic_voices import spoken_words
 
 PHRASES = {
-    "okay nabu": Model.OKAY_NABU, "hey jarvis": Model.HEY_JARVIS,
-    "hey mycroft": Model.HEY_MYCROFT, "alexa": Model.ALEXA,
-}  # fmt: skip
+    "okay nabu": Model.OKAY_NABU,
+    "hey jarvis": Model.HEY_JARVIS,
+    "hey mycroft": Model.HEY_MYCROFT,
+    "alexa": Model.ALEXA,
+}
 READINGS = 40
 #: An event within this after another of the same phrase is the same event, s.
 APART_S = 1.0
@@ -103,10 +105,22 @@ def main(data: Path, work: Path) -> None:
     ):
         false, cost = left_running(spot, corpus)
         heard = hits(spot, phrases, corpus)
-        rows.append((name, f"{heard:.1f}", f"{false:.1f}", f"{false / len(phrases):.2f}",
-                     f"{100 * cost:.2f}"))  # fmt: skip
-    header = ("spotter", f"synthetic readings heard at {NOISY_DB:g} dB / %",
-              "false accepts / h, all words", "per word", "of a core / %")  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{heard:.1f}",
+                f"{false:.1f}",
+                f"{false / len(phrases):.2f}",
+                f"{100 * cost:.2f}",
+            )
+        )
+    header = (
+        "spotter",
+        f"synthetic readings heard at {NOISY_DB:g} dB / %",
+        "false accepts / h, all words",
+        "per word",
+        "of a core / %",
+    )
     write_section(
         "wakewords",
         "## Beside another spotter\n\nBoth as shipped, on the same running speech and on synthetic "

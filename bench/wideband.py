@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel
 from bench.report import table, write_section
 from bench.scores import Sound, snr_db
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel
 
 SECONDS = 12
 #: The trained top, and the band above it [Hz].
@@ -64,17 +64,26 @@ def measure(preset: str, samplerate: int) -> tuple[str, ...]:
         c, n = (band(s, edges, samplerate) for s in (clean, noise))
         after = {name: band(sound, edges, samplerate) for name, sound in played.items()}
         cells += [
-            f"{change_db(after['clean'], c):+.1f}", f"{change_db(after['noise'], n):+.1f}",
+            f"{change_db(after['clean'], c):+.1f}",
+            f"{change_db(after['noise'], n):+.1f}",
             f"{snr_db(after['both'], c) - snr_db(c + n, c):+.1f}",
-        ]  # fmt: skip
+        ]
     return (preset, str(samplerate), *cells)
 
 
 def main() -> None:
     """Measure and write the table into docs/benchmarks.md."""
     rows = [measure(p, rate) for p in ("live", "studio") for rate in (44100, 48000, 96000)]
-    header = ("preset", "Hz", "4–7.5 kHz: clean / dB", "noise alone / dB", "SNR gain / dB",
-              "8.5–20 kHz: clean / dB", "noise alone / dB", "SNR gain / dB")  # fmt: skip
+    header = (
+        "preset",
+        "Hz",
+        "4–7.5 kHz: clean / dB",
+        "noise alone / dB",
+        "SNR gain / dB",
+        "8.5–20 kHz: clean / dB",
+        "noise alone / dB",
+        "SNR gain / dB",
+    )
     write_section(
         "wideband",
         "## Above the trained band\n\nSynthetic wide-band speech, alone, in white noise, and the "

@@ -17,9 +17,9 @@ import click
 import psutil
 import soundfile
 
-from assets import DEMO
 from bench.hidden_screen import screen
 from bench.report import table, write_section
+from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
 #: Waited before measuring, s.
@@ -35,14 +35,14 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
     begin = time.monotonic()
     if what == "none":
         return _engine_alone(begin, seconds)
-    from app.gui.session import open_session
+    from resonance.app.gui.session import open_session
 
     opened = open_session()
 
     from PyQt6.QtWidgets import QApplication
 
-    from app.gui.window import Window
-    from app.live.settings import LISTENING
+    from resonance.app.gui.window import Window
+    from resonance.app.live.settings import LISTENING
 
     application = QApplication(sys.argv[:1])
     window = Window(application, opened)
@@ -73,12 +73,13 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
         memory.append(_memory_mb())
     wall_s = time.monotonic() - start
     found |= {
-        "fps": {v.title: (v.paints - paints[v.title]) / wall_s for v in window.views
-                if v.isVisible()},
+        "fps": {
+            v.title: (v.paints - paints[v.title]) / wall_s for v in window.views if v.isVisible()
+        },
         "cpu": (time.process_time() - cpu_s) / wall_s,
         "memory_mb": memory,
         **_lost(before, board.counters()),
-    }  # fmt: skip
+    }
     window.close()
     return found
 
@@ -92,8 +93,8 @@ def _let_loop(application: Any, seconds: float) -> None:
 
 
 def _engine_alone(begin: float, seconds: float) -> dict[str, Any]:
-    from app.live.process import EngineProcess
-    from app.live.settings import LISTENING, EngineSettings
+    from resonance.app.live.process import EngineProcess
+    from resonance.app.live.settings import LISTENING, EngineSettings
 
     engine = EngineProcess(EngineSettings())
     engine.start()
@@ -139,13 +140,19 @@ def _outside(what: str, seconds: float) -> dict[str, Any]:
         running.callback(server.end)
         running.enter_context(server.playing(sound, samplerate, times=times))
         environment = {
-            **server.environment, **display, "RESONANCE_CONFIG": str(config),
+            **server.environment,
+            **display,
+            "RESONANCE_CONFIG": str(config),
             "RESONANCE_WORDS": str(Path(folder) / "words"),
-        }  # fmt: skip
+        }
         done = subprocess.run(
             [sys.executable, "-m", "bench.window", "--inside", what, "--seconds", str(seconds)],
-            env=environment, capture_output=True, text=True, timeout=seconds + 120, check=False,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds + 120,
+            check=False,
+        )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -174,9 +181,10 @@ def main(what: str | None, seconds: float, rounds: int, minutes: float | None) -
 
 
 _NAMES = {
-    "none": "engine without a window", "one": "resonogram, levels and one view",
+    "none": "engine without a window",
+    "one": "resonogram, levels and one view",
     "all": "all five views",
-}  # fmt: skip
+}
 
 
 def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
@@ -185,17 +193,28 @@ def _report(runs: dict[str, list[dict[str, Any]]], seconds: float) -> str:
         slowest = [min(run["fps"].values()) for run in found if "fps" in run]
         shares = [100 * run["cpu"] for run in found if "cpu" in run]
         frames = [1000 * run["cpu"] / min(run["fps"].values()) for run in found if "cpu" in run]
-        rows.append((
-            _NAMES[kind],
-            _spread(slowest, ".0f"), _spread(shares, ".0f"), _spread(frames, ".1f"),
-            _spread([run["listening_s"] for run in found], ".1f"),
-            str(sum(run["xruns"] for run in found)),
-            str(sum(run["late_blocks"] for run in found)),
-            str(sum(run["blocks"] for run in found)),
-        ))  # fmt: skip
-    header = ("window", "frames/s of the slowest view", "share of a core / %",
-              "busy in a frame / ms", "start to listening / s",
-              "lost", "late", "blocks")  # fmt: skip
+        rows.append(
+            (
+                _NAMES[kind],
+                _spread(slowest, ".0f"),
+                _spread(shares, ".0f"),
+                _spread(frames, ".1f"),
+                _spread([run["listening_s"] for run in found], ".1f"),
+                str(sum(run["xruns"] for run in found)),
+                str(sum(run["late_blocks"] for run in found)),
+                str(sum(run["blocks"] for run in found)),
+            )
+        )
+    header = (
+        "window",
+        "frames/s of the slowest view",
+        "share of a core / %",
+        "busy in a frame / ms",
+        "start to listening / s",
+        "lost",
+        "late",
+        "blocks",
+    )
     count, cores = len(runs["all"]), psutil.cpu_count()
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     command = f"python -m bench.window --seconds {seconds:g} --rounds {count}"

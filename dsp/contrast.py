@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import ComplexArray, FloatArray, OscillatorBank
+from resonance.dsp.bank import ComplexArray, FloatArray, OscillatorBank
 
 #: Frequencies looked at between two neighbours to find the difference's highest response.
 _PROBES = 9

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import FloatArray, OscillatorBank, hz_to_erb
+from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
 
 #: Of the agreement between model files and this code.
 FORMAT_VERSION = 2
@@ -31,9 +31,16 @@ def log_power(power: Any, xp: ModuleType = np) -> Any:
 
 
 def hop_features(
-    power: Any, contrast: Any, re: Any, im: Any, before_re: Any, before_im: Any,
-    turn_re: Any, turn_im: Any, xp: ModuleType = np,
-) -> Any:  # fmt: skip
+    power: Any,
+    contrast: Any,
+    re: Any,
+    im: Any,
+    before_re: Any,
+    before_im: Any,
+    turn_re: Any,
+    turn_im: Any,
+    xp: ModuleType = np,
+) -> Any:
     """Features of one hop (or many) [..., oscillators, 4], in the order of FEATURE_NAMES.
 
     Parameters

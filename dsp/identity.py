@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import ComplexArray, FloatArray, OscillatorBank
+from resonance.dsp.bank import ComplexArray, FloatArray, OscillatorBank
 
 #: The samplerate [Hz] at which the networks learn; gains mean the same at every other rate.
 TRAINING_SAMPLERATE = 16000

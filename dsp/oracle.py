@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import ComplexArray, FloatArray
+from resonance.dsp.bank import ComplexArray, FloatArray
 
 
 def states(sound: FloatArray, poles: ComplexArray) -> ComplexArray:

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import OscillatorBank, wing_bank
-from dsp.contrast import neighbour_weights, pair_of
-from dsp.features import hop_features
-from dsp.identity import identity_and_span, unit_peak
-from dsp.kernels import advance, guard, listen, rewind
+from resonance.dsp.bank import OscillatorBank, wing_bank
+from resonance.dsp.contrast import neighbour_weights, pair_of
+from resonance.dsp.features import hop_features
+from resonance.dsp.identity import identity_and_span, unit_peak
+from resonance.dsp.kernels import advance, guard, listen, rewind
 
 Float32Array = NDArray[np.float32]
 
@@ -142,9 +142,15 @@ class BankStream:
     def listen(self, block: Float32Array) -> int:
         """Hear ``block [samples]`` without playing; returns how many samples were not finite."""
         bad = listen(
-            block, self._pole_re, self._pole_im, self._z_re, self._z_im, self._energy,
-            *self._contrasts, self._contrast,
-        )  # fmt: skip
+            block,
+            self._pole_re,
+            self._pole_im,
+            self._z_re,
+            self._z_im,
+            self._energy,
+            *self._contrasts,
+            self._contrast,
+        )
         self._position += len(block)
         return int(bad)
 
@@ -157,25 +163,44 @@ class BankStream:
             return self._play(block, out, self._energy, self._contrasts)
         count = self.oscillators
         listen(
-            block, self._pole_re[:count], self._pole_im[:count],
-            self._z_re[:count], self._z_im[:count], self._energy[:count],
-            *self._contrasts, self._contrast,
-        )  # fmt: skip
+            block,
+            self._pole_re[:count],
+            self._pole_im[:count],
+            self._z_re[:count],
+            self._z_im[:count],
+            self._energy[:count],
+            *self._contrasts,
+            self._contrast,
+        )
         sound = np.concatenate([self._late, block])
         self._late = sound[len(block) :]
         return self._play(sound[: len(block)], out, self._unused, NO_CONTRASTS)
 
     def _play(
-        self, sound: Float32Array, out: Float32Array, energy: Float32Array,
+        self,
+        sound: Float32Array,
+        out: Float32Array,
+        energy: Float32Array,
         contrasts: list[Float32Array],
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Drive the oscillators that play with ``sound``; what they hear goes into ``energy``."""
         bad = advance(
-            sound, self._pole_re, self._pole_im, self._played_re, self._played_im, energy,
-            *contrasts, self._contrast,
-            self._old_re, self._old_im, self._step_re, self._step_im,
-            self._position, min(self._ramp, self._length), out,
-        )  # fmt: skip
+            sound,
+            self._pole_re,
+            self._pole_im,
+            self._played_re,
+            self._played_im,
+            energy,
+            *contrasts,
+            self._contrast,
+            self._old_re,
+            self._old_im,
+            self._step_re,
+            self._step_im,
+            self._position,
+            min(self._ramp, self._length),
+            out,
+        )
         if self.latency_samples:
             out += self._rewound[self._position : self._position + len(out)]
         guard(sound, out, self._guarded, *self._guard)
@@ -206,10 +231,13 @@ class BankStream:
         return self._describe(self.power(), self.contrast(), self.states(), before, turn)
 
     def _describe(
-        self, power: Float32Array, contrast: Float32Array,
-        now: tuple[Float32Array, Float32Array], before: tuple[Float32Array, Float32Array],
+        self,
+        power: Float32Array,
+        contrast: Float32Array,
+        now: tuple[Float32Array, Float32Array],
+        before: tuple[Float32Array, Float32Array],
         turn: NDArray[np.complex64],
-    ) -> Float32Array:  # fmt: skip
+    ) -> Float32Array:
         """Features of one hop or of many [..., oscillators, 4]; changes power and contrast."""
         if len(self._resting):
             for level in (power, contrast):
@@ -245,10 +273,18 @@ class BankStream:
             np.subtract(weights.imag, self._old_im, out=self._step_im)
         if self.latency_samples:
             rewind(
-                self._late, self._pole_re, self._pole_im, self._back_re, self._back_im,
-                self._old_re, self._old_im, self._step_re, self._step_im,
-                min(self._ramp, self._length), self._rewound[: self._length],
-            )  # fmt: skip
+                self._late,
+                self._pole_re,
+                self._pole_im,
+                self._back_re,
+                self._back_im,
+                self._old_re,
+                self._old_im,
+                self._step_re,
+                self._step_im,
+                min(self._ramp, self._length),
+                self._rewound[: self._length],
+            )
 
     def _weights(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
         """Weights of all oscillators, wings included, for gains [..., oscillators]."""
@@ -284,7 +320,7 @@ def _turn_table(
 def _contrast_weights(
     bank: OscillatorBank, carriers: NDArray[np.bool_], samplerate: float
 ) -> list[Float32Array]:
-    """Real and imaginary parts of ``dsp.contrast.neighbour_weights``."""
+    """Real and imaginary parts of ``resonance.dsp.contrast.neighbour_weights``."""
     return [
         np.ascontiguousarray(part, dtype=np.float32)
         for weights in neighbour_weights(bank, carriers, samplerate)

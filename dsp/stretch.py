@@ -2,7 +2,7 @@
 
 Gains of a hop act on the next one, never on what was heard before. So a whole stretch can be heard
 first, all its hops' gains be found together, and then be played: the samples are those of
-:class:`dsp.stream.BankStream`, which goes hop by hop.
+:class:`resonance.dsp.stream.BankStream`, which goes hop by hop.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.kernels import listen
-from dsp.stream import NO_CONTRASTS, BankStream, Float32Array
+from resonance.dsp.kernels import listen
+from resonance.dsp.stream import NO_CONTRASTS, BankStream, Float32Array
 
 
 class Part(NamedTuple):
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
 
 
 class BankStretch(BankStream):
-    """A :class:`~dsp.stream.BankStream` that plays; feed it with :meth:`hear` and :meth:`play`.
+    """A :class:`~resonance.dsp.stream.BankStream` fed with :meth:`hear` and :meth:`play`.
 
     Both go over the same sound, one after the other. A second set of states plays, since what
     listens is far ahead by then.
@@ -72,9 +72,12 @@ class BankStretch(BankStream):
         contrasts = contrast[:ended][:, self._pairs] / size
         turns = np.array([self._turns[n] for n in lengths.tolist()], np.complex64)
         features = self._describe(
-            power, contrasts.copy(), (z_re[1:], z_im[1:]), (z_re[:-1], z_im[:-1]),
+            power,
+            contrasts.copy(),
+            (z_re[1:], z_im[1:]),
+            (z_re[:-1], z_im[:-1]),
             turns.reshape(ended, count),
-        )  # fmt: skip
+        )
         return Heard(features, contrasts, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:

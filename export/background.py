@@ -1,7 +1,8 @@
-"""Write the ordinary speech that custom words are told from: ``python -m export.background``.
+"""Write the ordinary speech that custom words are told from.
 
-An hour of recordings that the spotter never trained on goes through it; kept are its embeddings
-only, whitened and rounded to 8 bits, and the map that whitens.
+``python -m resonance.export.background`` does it. An hour of recordings that the spotter never
+trained on goes through it; kept are its embeddings only, whitened and rounded to 8 bits, and the
+map that whitens.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data import SAMPLERATE, find_recordings
-from models.keyword_data import Corpus, held_out
-from models.keywords import STEP_FRAMES, KeywordSpotter, course, load
+from resonance.models.data import SAMPLERATE, find_recordings
+from resonance.models.keyword_data import Corpus, held_out
+from resonance.models.keywords import STEP_FRAMES, KeywordSpotter, course, load
 
 #: Directions that are kept, and how far each is whitened: 0 not at all, 1 fully.
 DIRECTIONS, WHITENING = 96, 0.7
@@ -56,12 +57,25 @@ def whitening(found: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32]
 
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"),
-              help="Folder for decoded audio.")  # fmt: skip
-@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              required=True, help="best.pt of the spotter.")  # fmt: skip
-@click.option("--model", "path", type=click.Path(exists=True, path_type=Path), required=True,
-              help="keywords.onnx exported from it; written beside it.")  # fmt: skip
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    help="Folder for decoded audio.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="best.pt of the spotter.",
+)
+@click.option(
+    "--model",
+    "path",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="keywords.onnx exported from it; written beside it.",
+)
 @click.option("--hours", default=1.0, help="How much speech.")
 def main(data: Path, work: Path, checkpoint: Path, path: Path, hours: float) -> None:
     """Write keywords-background.npz beside the spotter it belongs to."""
@@ -81,10 +95,15 @@ def main(data: Path, work: Path, checkpoint: Path, path: Path, hours: float) -> 
     target = path.with_name("keywords-background.npz")
     aside = target.with_suffix(".part.npz")
     np.savez_compressed(
-        aside, model=hashlib.sha256(path.read_bytes()).hexdigest(), mean=mean, map=mapped,
-        examples=np.rint(127 * examples).astype(np.int8), scale=np.float32(1 / 127),
-        averaged=AVERAGED, hours=sum(len(each) for each in found) * step_s / 3600,
-    )  # fmt: skip
+        aside,
+        model=hashlib.sha256(path.read_bytes()).hexdigest(),
+        mean=mean,
+        map=mapped,
+        examples=np.rint(127 * examples).astype(np.int8),
+        scale=np.float32(1 / 127),
+        averaged=AVERAGED,
+        hours=sum(len(each) for each in found) * step_s / 3600,
+    )
     os.replace(aside, target)
     click.echo(f"{target}: {len(examples)} examples, {target.stat().st_size / 1e6:.1f} MB")
 

@@ -1,4 +1,4 @@
-"""Export a trained denoiser: ``python -m export.denoiser --checkpoint FILE --out DIR``."""
+"""Export a denoiser: ``python -m resonance.export.denoiser --checkpoint FILE --out DIR``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dsp.features import (
+from resonance.dsp.features import (
     FEATURE_NAMES,
     FORMAT_VERSION,
     LOG_OFFSET,
@@ -23,9 +23,9 @@ from dsp.features import (
     POWER_FLOOR,
     hop_edges,
 )
-from dsp.identity import TRAINING_SAMPLERATE
-from dsp.stream import BankStream
-from export.onnx_file import (
+from resonance.dsp.identity import TRAINING_SAMPLERATE
+from resonance.dsp.stream import BankStream
+from resonance.export.onnx_file import (
     ParityError,
     check_close,
     export_onnx,
@@ -34,11 +34,11 @@ from export.onnx_file import (
     write_card,
     write_metadata,
 )
-from export.quantise import quantise
-from export.sequence import SEQUENCE_HOPS, make_sequence
-from models import denoiser
-from models.denoiser import Denoiser
-from models.resonant import State
+from resonance.export.quantise import quantise
+from resonance.export.sequence import SEQUENCE_HOPS, make_sequence
+from resonance.models import denoiser
+from resonance.models.denoiser import Denoiser
+from resonance.models.resonant import State
 
 Sound = NDArray[np.float32]
 
@@ -96,9 +96,13 @@ def play(
     """Stream ``sound`` through the bank; ``next_gains`` gets each hop's features."""
     config = model.config
     bank = BankStream(
-        model.bank.frozen(), TRAINING_SAMPLERATE, config.hop_s,
-        carriers=config.carriers(), ramp_s=config.ramp_s, lookahead_s=config.lookahead_s,
-    )  # fmt: skip
+        model.bank.frozen(),
+        TRAINING_SAMPLERATE,
+        config.hop_s,
+        carriers=config.carriers(),
+        ramp_s=config.ramp_s,
+        lookahead_s=config.lookahead_s,
+    )
     out, position = np.zeros_like(sound), 0
     while position + bank.samples_left <= len(sound):
         end = position + bank.samples_left
@@ -199,20 +203,36 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              required=True, help="best.pt of a training run.")  # fmt: skip
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="best.pt of a training run.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--preset", required=True, help="Name of the files: live, studio, or your own.")
-@click.option("--bits", type=click.Choice(["32", "8", "4"]), default="32",
-              help="Per weight; 8 and 4 are block-wise integers.")  # fmt: skip
-@click.option("--scores", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="What bench.denoise --json wrote, for the card.")  # fmt: skip
+@click.option(
+    "--bits",
+    type=click.Choice(["32", "8", "4"]),
+    default="32",
+    help="Per weight; 8 and 4 are block-wise integers.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What bench.denoise --json wrote, for the card.",
+)
 @click.option("--step-only", is_flag=True, help="Leave the sequence form out.")
 @click.option("--data", required=True, help="One line on the training data, for the card.")
 def main(
-    checkpoint: Path, out: Path, preset: str, bits: str, scores: Path | None, step_only: bool,
+    checkpoint: Path,
+    out: Path,
+    preset: str,
+    bits: str,
+    scores: Path | None,
+    step_only: bool,
     data: str,
-) -> None:  # fmt: skip
+) -> None:
     """Export step and sequence form with metadata and card; fail if they differ from torch."""
     torch.set_num_threads(1)
     model, saved = denoiser.load(checkpoint)
@@ -233,15 +253,20 @@ def main(
     click.echo(json.dumps(differences))
     for name in names:
         card = {
-            "kind": "denoiser", "preset": preset,
-            "parameters": sum(p.numel() for p in model.parameters()), "bits_per_weight": int(bits),
-            "training_data": data, "training_steps": saved.get("step"),
+            "kind": "denoiser",
+            "preset": preset,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "bits_per_weight": int(bits),
+            "training_data": data,
+            "training_steps": saved.get("step"),
             "command": (
-                f"export.denoiser --checkpoint {checkpoint.name} --preset {preset} --bits {bits}"
+                f"python -m resonance.export.denoiser --checkpoint {checkpoint.name} "
+                f"--preset {preset} --bits {bits}"
             ),
-            "training_scores": saved.get("scores", {}), "parity": differences,
+            "training_scores": saved.get("scores", {}),
+            "parity": differences,
             "scores": json.loads(scores.read_text()).get(preset) if scores else None,
-        }  # fmt: skip
+        }
         click.echo(str(write_card(out / name, card)))
 
 

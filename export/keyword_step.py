@@ -17,9 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.attention import LEAST_COUPLING, SOFTENING, OscillatorAttention, Synchronisation
-from models.keywords import CORE_WORDS, SEGMENTS, STEP_FRAMES, KeywordSpotter, Layer
-from models.stem import BroadcastBlock, CausalStem, Inlet
+from resonance.models.attention import (
+    LEAST_COUPLING,
+    SOFTENING,
+    OscillatorAttention,
+    Synchronisation,
+)
+from resonance.models.keywords import CORE_WORDS, SEGMENTS, STEP_FRAMES, KeywordSpotter, Layer
+from resonance.models.stem import BroadcastBlock, CausalStem, Inlet
 
 #: Channels are convolved over bands in groups that have at most so many bands together.
 GROUPED = 40
@@ -42,7 +47,7 @@ def scale_and_offset(norm: Any) -> tuple[Tensor, Tensor]:
 
 
 class InletStep(nn.Module):
-    """:class:`models.stem.Inlet` on [1, frames, bands], normalisation folded in."""
+    """:class:`resonance.models.stem.Inlet` on [1, frames, bands], normalisation folded in."""
 
     def __init__(self, inlet: Inlet) -> None:
         super().__init__()
@@ -60,7 +65,7 @@ class InletStep(nn.Module):
 
 
 class BlockStep(nn.Module):
-    """:class:`models.stem.BroadcastBlock` on [2, channels, bands]; its past lies flat."""
+    """:class:`resonance.models.stem.BroadcastBlock` on [2, channels, bands]; its past lies flat."""
 
     def __init__(self, block: BroadcastBlock, bands: int) -> None:
         super().__init__()
@@ -126,7 +131,7 @@ def _side_by_side(maps: Tensor) -> Tensor:
 
 
 class AttentionStep(nn.Module):
-    """:class:`models.attention.OscillatorAttention` on tokens [tokens, width].
+    """:class:`resonance.models.attention.OscillatorAttention` on tokens [tokens, width].
 
     Drives carry the softening as one more dimension. Nearness is left undivided by the length of
     the drive, which the attention's own normalisation takes out again.
@@ -176,13 +181,14 @@ class AttentionStep(nn.Module):
 
 
 class LayerStep(nn.Module):
-    """:class:`models.keywords.Layer` on tokens [tokens, width], but for its last map."""
+    """:class:`resonance.models.keywords.Layer` on tokens [tokens, width], but for its last map."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         if not isinstance(layer.attention, OscillatorAttention):
-            raise click.ClickException("only oscillator attention can be exported: softmax has "
-                                       "nothing to show")  # fmt: skip
+            raise click.ClickException(
+                "only oscillator attention can be exported: softmax has nothing to show"
+            )
         self.attention = AttentionStep(layer.attention)
         self.attention_norm, self.feed_norm = layer.attention_norm, layer.feed_norm
         self.inside, self.last = layer.feed[:2], layer.feed[2]

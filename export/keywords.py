@@ -1,4 +1,4 @@
-"""Export a trained spotter: ``python -m export.keywords --checkpoint FILE --out DIR``."""
+"""Export a trained spotter: ``python -m resonance.export.keywords --checkpoint FILE --out DIR``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsp.bank import broad_bank
-from dsp.features import FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR, band_pooling
-from export.keyword_step import SpotterStep
-from export.onnx_file import (
+from resonance.dsp.bank import broad_bank
+from resonance.dsp.features import FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR, band_pooling
+from resonance.export.keyword_step import SpotterStep
+from resonance.export.onnx_file import (
     check_close,
     export_onnx,
     git_revision,
@@ -24,9 +24,9 @@ from export.onnx_file import (
     write_card,
     write_metadata,
 )
-from export.quantise import quantise
-from models import keywords
-from models.keywords import CORE_WORDS, LABELS, STEP_FRAMES, KeywordSpotter, label_scores
+from resonance.export.quantise import quantise
+from resonance.models import keywords
+from resonance.models.keywords import CORE_WORDS, LABELS, STEP_FRAMES, KeywordSpotter, label_scores
 
 #: What the window shows, besides what the program listens to.
 VIEW = ["settled", "anchors", "order", "pull", "attention"]
@@ -88,13 +88,24 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              required=True, help="best.pt of a training run.")  # fmt: skip
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="best.pt of a training run.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--bits", type=click.Choice(["32", "8", "4"]), default="32",
-              help="Per weight of the matrix products.")  # fmt: skip
-@click.option("--scores", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="JSON written by python -m bench.keywords --scores.")  # fmt: skip
+@click.option(
+    "--bits",
+    type=click.Choice(["32", "8", "4"]),
+    default="32",
+    help="Per weight of the matrix products.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON written by python -m bench.keywords --scores.",
+)
 @click.option("--data", required=True, help="One line on the training data, for the card.")
 def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str) -> None:
     """Export the spotter with metadata and card; fail if it differs from torch."""
@@ -118,11 +129,16 @@ def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str)
         os.replace(path, out / path.name)
     click.echo(json.dumps(differences))
     card = {
-        "kind": "keywords", "labels": list(LABELS), "bits": int(bits),
-        "parameters": sum(p.numel() for p in model.parameters()), "training_data": data,
-        "command": f"python -m export.keywords --checkpoint {checkpoint.name} --bits {bits}",
-        "scores": measured, "parity": differences,
-    }  # fmt: skip
+        "kind": "keywords",
+        "labels": list(LABELS),
+        "bits": int(bits),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_data": data,
+        "command": f"python -m resonance.export.keywords --checkpoint {checkpoint.name} "
+        f"--bits {bits}",
+        "scores": measured,
+        "parity": differences,
+    }
     click.echo(str(write_card(out / "keywords.onnx", card)))
 
 

@@ -31,9 +31,15 @@ def export_onnx(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module.eval(), tuple(inputs.values()), str(path), dynamo=True, external_data=False,
-            input_names=list(inputs), output_names=outputs, verbose=False,
-        )  # fmt: skip
+            module.eval(),
+            tuple(inputs.values()),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            input_names=list(inputs),
+            output_names=outputs,
+            verbose=False,
+        )
 
 
 def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
@@ -64,8 +70,11 @@ def git_revision() -> str:
     """The commit the export was made from, or "unknown"."""
     done = subprocess.run(
         ["git", "rev-parse", "HEAD"],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
     return done.stdout.strip() or "unknown"
 
 

@@ -28,9 +28,13 @@ def quantise(path: Path, bits: int) -> None:
     kept = [n.name for n in model.graph.node if any(f in i for i in n.input for f in FIXED)]
     logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)
     quantiser = MatMulNBitsQuantizer(
-        model, bits=bits, block_size=BLOCK, is_symmetric=True,
-        accuracy_level=_INTEGERS, nodes_to_exclude=kept,
-    )  # fmt: skip
+        model,
+        bits=bits,
+        block_size=BLOCK,
+        is_symmetric=True,
+        accuracy_level=_INTEGERS,
+        nodes_to_exclude=kept,
+    )
     quantiser.process()
     aside = path.with_suffix(".part")
     onnx.save(quantiser.model.model, str(aside))

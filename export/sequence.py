@@ -1,6 +1,6 @@
 """The sequence form made from the step form: many hops per call, the same samples to the last bit.
 
-``python -m export.sequence --models DIR`` does it for the files in a folder.
+``python -m resonance.export.sequence --models DIR`` does it for the files in a folder.
 
 What a step computes from one hop's features alone is computed for all hops at once: they take the
 place of the batch. What goes from hop to hop, the slow levels and the layers' oscillators, is
@@ -22,7 +22,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from export.onnx_file import ParityError, check_close, open_session, write_card
+from resonance.export.onnx_file import ParityError, check_close, open_session, write_card
 
 #: Hops per call.
 SEQUENCE_HOPS = 64
@@ -121,24 +121,32 @@ class _Unroller:
         nodes = [
             make("Neg", [pole_im], [f"{tag}_minus"]),
             make("Concat", [pole_re, f"{tag}_minus", pole_im, pole_re], [f"{tag}_turn"], axis=1),
-            make("Reshape", [f"{tag}_turn", self._constant([self.hops, 2, 2, width])],
-                 [f"{tag}_turns"]),
+            make(
+                "Reshape",
+                [f"{tag}_turn", self._constant([self.hops, 2, 2, width])],
+                [f"{tag}_turns"],
+            ),
             make("Concat", [end.input[1] for end in ends], [f"{tag}_push"], axis=1),
-            make("Reshape", [f"{tag}_push", self._constant([self.hops, 2, width])],
-                 [f"{tag}_pushes"]),
+            make(
+                "Reshape", [f"{tag}_push", self._constant([self.hops, 2, width])], [f"{tag}_pushes"]
+            ),
             make("Concat", names, [f"{tag}_rest"], axis=1),
             make("Reshape", [f"{tag}_rest", self._constant([1, 2, width])], [f"{tag}_before"]),
-        ]  # fmt: skip
+        ]
         turns, pushes = self._split(f"{tag}_turns", tag), self._split(f"{tag}_pushes", f"{tag}_u")
         nodes += [turns, pushes]
         before = f"{tag}_before"
         for hop in range(self.hops):
             nodes += [
                 make("Mul", [turns.output[hop], before], [f"{tag}_parts_{hop}"]),
-                make("ReduceSum", [f"{tag}_parts_{hop}", self._constant([2])],
-                     [f"{tag}_turned_{hop}"], keepdims=0),
+                make(
+                    "ReduceSum",
+                    [f"{tag}_parts_{hop}", self._constant([2])],
+                    [f"{tag}_turned_{hop}"],
+                    keepdims=0,
+                ),
                 make("Add", [f"{tag}_turned_{hop}", pushes.output[hop]], [f"{tag}_{hop}"]),
-            ]  # fmt: skip
+            ]
             before = f"{tag}_{hop}"
         everything = [f"{tag}_all_re", f"{tag}_all_im"]
         nodes.append(self._joined(tag, f"{tag}_all"))
@@ -211,8 +219,12 @@ def _gains(
 
 
 @click.command()
-@click.option("--models", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              required=True, help="Folder with denoiser-PRESET.onnx.")  # fmt: skip
+@click.option(
+    "--models",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder with denoiser-PRESET.onnx.",
+)
 @click.argument("presets", nargs=-1, required=True)
 def main(models: Path, presets: tuple[str, ...]) -> None:
     """Make the sequence form of each of PRESETS from its step form, with its card."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from dsp.kernels import add_contrast
+from resonance.dsp.kernels import add_contrast
 
 _FASTMATH = {"reassoc", "nsz", "contract"}
 _per_item = numba.njit(parallel=True, cache=True, fastmath=_FASTMATH)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import adjoint
+from resonance.models import adjoint
 
 #: Weights (own, next) of neighbouring oscillators, or None.
 Neighbours = tuple[Tensor, Tensor] | None
@@ -44,7 +44,8 @@ def hear(
     pole_re, pole_im
         λ [oscillators].
     neighbours
-        Weights (own, next) of ``dsp.contrast.neighbour_weights``, complex [oscillators - 1].
+        Weights (own, next) of ``resonance.dsp.contrast.neighbour_weights``, complex
+        [oscillators - 1].
 
     Returns
     -------
@@ -59,9 +60,14 @@ def hear(
 
 
 def play(
-    x: Tensor, edges: Tensor, ramp: int,
-    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    edges: Tensor,
+    ramp: int,
+    pole_re: Tensor,
+    pole_im: Tensor,
+    w_re: Tensor,
+    w_im: Tensor,
+) -> Tensor:
     """Additive synthesis ``Re Σ_k w_k z_k`` [batch, samples].
 
     In hop h the weights go from ``w[h]`` to ``w[h + 1]`` within ``ramp`` samples;
@@ -73,9 +79,15 @@ def play(
 
 
 def rewind(
-    x: Tensor, edges: Tensor, ramp: int, ahead: int,
-    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    edges: Tensor,
+    ramp: int,
+    ahead: int,
+    pole_re: Tensor,
+    pole_im: Tensor,
+    w_re: Tensor,
+    w_im: Tensor,
+) -> Tensor:
     """What :func:`play` lacks to be symmetric in time: oscillators that run backwards.
 
     Each hop's start from rest ``ahead`` samples after its beginning. With both, an oscillator
@@ -88,9 +100,15 @@ def rewind(
 
 
 def rewind_fft(
-    x: Tensor, edges: Tensor, ramp: int, ahead: int,
-    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    edges: Tensor,
+    ramp: int,
+    ahead: int,
+    pole_re: Tensor,
+    pole_im: Tensor,
+    w_re: Tensor,
+    w_im: Tensor,
+) -> Tensor:
     """:func:`rewind` in plain torch, for any device."""
     out = torch.zeros_like(x)
     with torch.no_grad():
@@ -117,9 +135,7 @@ def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
     angle = torch.atan2(pole_im, pole_re)
     response = torch.polar(torch.exp(n[:, None] * size), n[:, None] * angle)
     spectrum = torch.fft.fft(x.to(response.dtype), 2 * length)[:, :, None]
-    return torch.fft.ifft(
-        spectrum * torch.fft.fft(response, 2 * length, dim=0), dim=1
-    )[:, :length]  # fmt: skip
+    return torch.fft.ifft(spectrum * torch.fft.fft(response, 2 * length, dim=0), dim=1)[:, :length]
 
 
 def hear_fft(
@@ -144,9 +160,14 @@ def _sums(z: Tensor, edges: Tensor) -> Tensor:
 
 
 def play_fft(
-    x: Tensor, edges: Tensor, ramp: int,
-    pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    edges: Tensor,
+    ramp: int,
+    pole_re: Tensor,
+    pole_im: Tensor,
+    w_re: Tensor,
+    w_im: Tensor,
+) -> Tensor:
     """:func:`play` in plain torch, for any device."""
     z = states_fft(x, pole_re, pole_im)
     lengths = edges[1:] - edges[:-1]
@@ -198,9 +219,14 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 class _Hear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor,
-        own: Tensor, following: Tensor,
-    ) -> Any:  # fmt: skip
+        ctx: Any,
+        x: Tensor,
+        edges: Tensor,
+        pole_re: Tensor,
+        pole_im: Tensor,
+        own: Tensor,
+        following: Tensor,
+    ) -> Any:
         shape = (x.shape[0], len(edges) - 1)
         energy, end_re, end_im = (x.new_zeros(*shape, len(pole_re)) for _ in range(3))
         contrast = x.new_zeros(*shape, len(own))
@@ -226,9 +252,15 @@ class _Hear(torch.autograd.Function):
 class _Play(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, edges: Tensor, ramp: int,
-        pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
-    ) -> Any:  # fmt: skip
+        ctx: Any,
+        x: Tensor,
+        edges: Tensor,
+        ramp: int,
+        pole_re: Tensor,
+        pole_im: Tensor,
+        w_re: Tensor,
+        w_im: Tensor,
+    ) -> Any:
         y = x.new_zeros(x.shape)
         end_re, end_im = (x.new_zeros(x.shape[0], len(edges) - 1, len(pole_re)) for _ in range(2))
         rest = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, y)
@@ -253,9 +285,16 @@ class _Play(torch.autograd.Function):
 class _Rewind(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, edges: Tensor, ramp: int, ahead: int,
-        pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor,
-    ) -> Any:  # fmt: skip
+        ctx: Any,
+        x: Tensor,
+        edges: Tensor,
+        ramp: int,
+        ahead: int,
+        pole_re: Tensor,
+        pole_im: Tensor,
+        w_re: Tensor,
+        w_im: Tensor,
+    ) -> Any:
         y = x.new_zeros(x.shape)
         rest = _arrays(pole_re, pole_im, w_re, w_im, y)
         adjoint.rewind_forward(*_arrays(x, edges), ramp, ahead, *rest)  # type: ignore[call-arg]

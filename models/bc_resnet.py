@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.stem import BroadcastBlock
+from resonance.models.stem import BroadcastBlock
 
 #: Frames it looks at.
 SECOND = 62
@@ -31,8 +31,10 @@ class BCResNet(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.Conv2d(1, 16, 5, (2, 1), 2, bias=False), nn.BatchNorm2d(16), nn.ReLU()
-        ]  # fmt: skip
+            nn.Conv2d(1, 16, 5, (2, 1), 2, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+        ]
         before = 16
         for channels, stride, dilation, blocks in self.STAGES:
             for number in range(blocks):
@@ -42,8 +44,10 @@ class BCResNet(nn.Module):
         self.body = nn.Sequential(*layers)
         self.gather = nn.Sequential(
             nn.Conv2d(before, before, 5, padding=(0, 2), groups=before, bias=False),
-            nn.Conv2d(before, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(before, 32, 1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+        )
         self.head = nn.Linear(32, classes)
 
     def forward(self, window: Tensor) -> Tensor:

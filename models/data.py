@@ -22,7 +22,7 @@ import soxr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dsp.identity import TRAINING_SAMPLERATE
+from resonance.dsp.identity import TRAINING_SAMPLERATE
 
 Int16Array = NDArray[np.int16]
 
@@ -79,9 +79,13 @@ def _read_index(folder: Path) -> Iterator[Recording]:
     with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             yield Recording(
-                folder / row["path"], row["kind"], row["split"],
-                row.get("speaker", ""), row.get("label", ""), row.get("text", ""),
-            )  # fmt: skip
+                folder / row["path"],
+                row["kind"],
+                row["split"],
+                row.get("speaker", ""),
+                row.get("label", ""),
+                row.get("text", ""),
+            )
 
 
 def _read_speech_commands(folder: Path) -> Iterator[Recording]:

@@ -2,7 +2,8 @@
 
 Gains found at the end of a hop act on the next one, so the sound itself is never delayed; with
 ``lookahead_s`` the oscillators that play hear it that much later than those that listen, and run
-backwards in time, too (``models.bank.rewind``). A new denoiser gives gains of 1: it is a wire.
+backwards in time, too (``resonance.models.bank.rewind``). A new denoiser gives gains of 1:
+it is a wire.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dsp.bank import OscillatorBank, broad_bank, narrow_bank
-from dsp.contrast import neighbour_weights, pair_of
-from dsp.features import FEATURE_NAMES, hop_edges, hop_features
-from dsp.identity import TRAINING_SAMPLERATE, identity_and_span
-from models.bank import hear, play, poles_from, rewind, scan
-from models.equaliser import Equaliser
-from models.resonant import ResonantLayer, RMSNorm, State
-from models.training import load_checkpoint
+from resonance.dsp.bank import OscillatorBank, broad_bank, narrow_bank
+from resonance.dsp.contrast import neighbour_weights, pair_of
+from resonance.dsp.features import FEATURE_NAMES, hop_edges, hop_features
+from resonance.dsp.identity import TRAINING_SAMPLERATE, identity_and_span
+from resonance.models.bank import hear, play, poles_from, rewind, scan
+from resonance.models.equaliser import Equaliser
+from resonance.models.resonant import ResonantLayer, RMSNorm, State
+from resonance.models.training import load_checkpoint
 
 #: Where the contrast stands among the features.
 CONTRAST = FEATURE_NAMES.index("log_contrast")
@@ -179,9 +180,10 @@ class Denoiser(nn.Module):
         self.outlet = nn.Linear(config.width, 2 * self.oscillators)
         broad = OscillatorBank(first.f0_hz[: config.broad], first.damping_ratio[: config.broad])
         self.equaliser = Equaliser(
-            broad, identity[: config.broad].astype(np.complex128),
+            broad,
+            identity[: config.broad].astype(np.complex128),
             two_sided=config.lookahead_s > 0,
-        )  # fmt: skip
+        )
         kinds = self.equaliser.kinds
         self.bands = nn.Linear(config.width, kinds * config.broad)
         self.local = LocalGains(4, config.width, config.broad, kinds)
@@ -276,7 +278,7 @@ class Denoiser(nn.Module):
         return delta + delta.new_tensor([1.0, 0.0]), readings
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
-        """Weights of neighbouring oscillators for ``models.bank.hear``."""
+        """Weights of neighbouring oscillators for ``resonance.models.bank.hear``."""
         carriers = self.carriers.cpu().numpy()
         weights = neighbour_weights(self.bank.frozen(), carriers, TRAINING_SAMPLERATE)
         own, following = (torch.tensor(w, dtype=torch.complex64) for w in weights)
@@ -285,7 +287,8 @@ class Denoiser(nn.Module):
     def weights(self, gains: Tensor, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
         """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop.
 
-        As in ``dsp.identity.identity_and_span``; the narrow oscillators' span follows their poles.
+        As in ``resonance.dsp.identity.identity_and_span``; the narrow oscillators' span
+        follows their poles.
         """
         identity = self.identity
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dsp.bank import FloatArray, OscillatorBank, hz_to_erb
-from dsp.identity import TRAINING_SAMPLERATE, unit_peak
+from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
+from resonance.dsp.identity import TRAINING_SAMPLERATE, unit_peak
 
 GRID = 400
 RIDGE = 1e-5

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dsp.peaks import peaks
-from models.data import SAMPLERATE
-from models.keyword_data import CLIP, HELD_WORDS, Corpus, Examples, words_of
-from models.keywords import (
+from resonance.dsp.peaks import peaks
+from resonance.models.data import SAMPLERATE
+from resonance.models.keyword_data import CLIP, HELD_WORDS, Corpus, Examples, words_of
+from resonance.models.keywords import (
     CLASSES,
     CORE_WORDS,
     SILENCE,
@@ -22,23 +22,85 @@ from models.keywords import (
     KeywordSpotter,
     label_scores,
 )
-from models.mixing import Sound
-from models.synthetic_voices import spoken_words
-from models.training import save_atomically
+from resonance.models.mixing import Sound
+from resonance.models.synthetic_voices import spoken_words
+from resonance.models.training import save_atomically
 
 #: Words of the spoken vocabulary, and readings of each.
 VOCABULARY, READINGS = 300, 8
 #: Words that sound much like a core word, synthetic readings of each, and the least probability
 #: at which running speech counts as taken for a core word; steps between two such places.
 CONFUSABLE = (
-    "now", "stopped", "stuff", "step", "top", "stock", "start", "star", "shop", "store", "town",
-    "done", "dawn", "gown", "noun", "round", "doubt", "rye", "ride", "rice", "rise", "light",
-    "night", "rage", "cry", "quite", "try", "bright", "let", "lift", "laugh", "lend", "live",
-    "less", "leaf", "guess", "yet", "yesterday", "yeah", "chest", "nose", "knows", "note", "gnome",
-    "so", "goat", "gold", "dough", "toe", "cold", "ghost", "own", "gone", "an", "in",
-    "aunt", "honest", "of", "often", "awful", "loft", "cough", "cup", "app", "but", "us", "upper",
-    "pub", "hop",
-)  # fmt: skip
+    "now",
+    "stopped",
+    "stuff",
+    "step",
+    "top",
+    "stock",
+    "start",
+    "star",
+    "shop",
+    "store",
+    "town",
+    "done",
+    "dawn",
+    "gown",
+    "noun",
+    "round",
+    "doubt",
+    "rye",
+    "ride",
+    "rice",
+    "rise",
+    "light",
+    "night",
+    "rage",
+    "cry",
+    "quite",
+    "try",
+    "bright",
+    "let",
+    "lift",
+    "laugh",
+    "lend",
+    "live",
+    "less",
+    "leaf",
+    "guess",
+    "yet",
+    "yesterday",
+    "yeah",
+    "chest",
+    "nose",
+    "knows",
+    "note",
+    "gnome",
+    "so",
+    "goat",
+    "gold",
+    "dough",
+    "toe",
+    "cold",
+    "ghost",
+    "own",
+    "gone",
+    "an",
+    "in",
+    "aunt",
+    "honest",
+    "of",
+    "often",
+    "awful",
+    "loft",
+    "cough",
+    "cup",
+    "app",
+    "but",
+    "us",
+    "upper",
+    "pub",
+    "hop",
+)
 CONFUSED, MINED_ABOVE, MINED_APART = 12, 0.25, 15
 
 

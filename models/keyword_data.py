@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsp.bank import broad_bank
-from dsp.contrast import neighbour_weights, pair_of
-from dsp.features import band_pooling, hop_edges, log_power
-from models.bank import hear, poles_from
-from models.data import SAMPLERATE, AudioStore, Recording, chosen
-from models.keywords import (
+from resonance.dsp.bank import broad_bank
+from resonance.dsp.contrast import neighbour_weights, pair_of
+from resonance.dsp.features import band_pooling, hop_edges, log_power
+from resonance.models.bank import hear, poles_from
+from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen
+from resonance.models.keywords import (
     CLASSES,
     CORE_WORDS,
     CUSTOM_WORDS,
@@ -29,9 +29,9 @@ from models.keywords import (
     SILENCE,
     UNKNOWN,
 )
-from models.mixing import Sound, colored_noise, coloured, noise_scale, rms, speech_rms
-from models.rooms import room_responses
-from models.synthetic_voices import speak_by_anyone
+from resonance.models.mixing import Sound, colored_noise, coloured, noise_scale, rms, speech_rms
+from resonance.models.rooms import room_responses
+from resonance.models.synthetic_voices import speak_by_anyone
 
 CLIP = SAMPLERATE  #: one second
 #: What is heard before the second that counts: as far back as the stem remembers.
@@ -219,8 +219,11 @@ class Corpus:
 
     def judged_on(self) -> list[tuple[AudioStore, int]]:
         """Running speech that counts false accepts: (store, index) of lot 2 and the dev readers."""
-        lot = [(self.speech, i) for i, r in enumerate(self.speech.recordings)
-               if r.text and held_out(r) == 2]  # fmt: skip
+        lot = [
+            (self.speech, i)
+            for i, r in enumerate(self.speech.recordings)
+            if r.text and held_out(r) == 2
+        ]
         return lot + [(self.dev_speech, i) for i in range(len(self.dev_speech))]
 
     def copy(self, number: int, synthetic: list[tuple[str, Sound]]) -> Examples:

@@ -10,18 +10,37 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
-from models.stem import CausalStem, ResonantStem
-from models.training import load_checkpoint
+from resonance.models.attention import OscillatorAttention, SoftmaxAttention, Synchronisation
+from resonance.models.stem import CausalStem, ResonantStem
+from resonance.models.training import load_checkpoint
 
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 LABELS = (*CORE_WORDS, UNKNOWN, SILENCE)
 #: What training tells apart besides the core words; all but the last count as unknown.
 OTHERS = (
-    "bed", "bird", "cat", "dog", "eight", "five", "follow", "four", "happy", "house", "learn",
-    "nine", "one", "sheila", "six", "three", "tree", "two", "wow", UNKNOWN, SILENCE,
-)  # fmt: skip
+    "bed",
+    "bird",
+    "cat",
+    "dog",
+    "eight",
+    "five",
+    "follow",
+    "four",
+    "happy",
+    "house",
+    "learn",
+    "nine",
+    "one",
+    "sheila",
+    "six",
+    "three",
+    "tree",
+    "two",
+    "wow",
+    UNKNOWN,
+    SILENCE,
+)
 CLASSES = (*CORE_WORDS, *OTHERS)
 #: Never trained on: words to learn from a few recordings, to measure that with.
 CUSTOM_WORDS = ("backward", "forward", "marvin", "seven", "visual", "zero")
@@ -58,9 +77,19 @@ class SpotterConfig:
 
 #: The published one-layer model (14,446 parameters; 14,250 with softmax attention).
 PUBLISHED = SpotterConfig(
-    classes=CORE_WORDS, frame_s=0.02, tokens=49, channels=None, width=32, heads=2, layers=1,
-    expansion=4, exponent=1, coupling="softplus", normalise_anchors=False, position="none",
-)  # fmt: skip
+    classes=CORE_WORDS,
+    frame_s=0.02,
+    tokens=49,
+    channels=None,
+    width=32,
+    heads=2,
+    layers=1,
+    expansion=4,
+    exponent=1,
+    coupling="softplus",
+    normalise_anchors=False,
+    position="none",
+)
 
 
 class Heard(NamedTuple):
@@ -98,16 +127,22 @@ class Layer(nn.Module):
         self.attention: OscillatorAttention | SoftmaxAttention
         if config.attention == "oscillator":
             self.attention = OscillatorAttention(
-                width, config.heads, config.tokens, d_osc=config.d_osc, exponent=config.exponent,
-                coupling=config.coupling, normalise_anchors=config.normalise_anchors,
-            )  # fmt: skip
+                width,
+                config.heads,
+                config.tokens,
+                d_osc=config.d_osc,
+                exponent=config.exponent,
+                coupling=config.coupling,
+                normalise_anchors=config.normalise_anchors,
+            )
         else:
             self.attention = SoftmaxAttention(width, config.heads)
         self.feed_norm = nn.LayerNorm(width)
         self.feed = nn.Sequential(
-            nn.Linear(width, config.expansion * width), nn.GELU(),
+            nn.Linear(width, config.expansion * width),
+            nn.GELU(),
             nn.Linear(config.expansion * width, width),
-        )  # fmt: skip
+        )
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Synchronisation | None]:

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from models.data import SAMPLERATE
+from resonance.models.data import SAMPLERATE
 
 TINY = 1e-8
 
@@ -33,9 +33,12 @@ def error_db(estimate: Tensor, target: Tensor, noisy: Tensor, best_db: float = 3
 
 
 def spectral_distance(
-    estimate: Tensor, target: Tensor, noisy: Tensor,
-    windows: Sequence[int] = (320, 1024), power: float = 0.3,
-) -> Tensor:  # fmt: skip
+    estimate: Tensor,
+    target: Tensor,
+    noisy: Tensor,
+    windows: Sequence[int] = (320, 1024),
+    power: float = 0.3,
+) -> Tensor:
     """Distance of compressed complex spectra at several resolutions [scalar].
 
     Spectra are compressed to ``|X|^power e^{i arg X}`` (Ephrat et al. 2018; Braun & Tashev 2020);
@@ -100,9 +103,7 @@ def _third_octaves() -> Tensor:
     """Which of 257 bins at 10 kHz belong to each of 15 bands from 150 Hz [bins, bands]."""
     hz = torch.linspace(0, 5000, 257)
     centre = 150.0 * 2.0 ** (torch.arange(15) / 3)
-    low, high = (
-        (hz[:, None] - centre * 2.0**side).abs().argmin(0) for side in (-1 / 6, 1 / 6)
-    )  # fmt: skip
+    low, high = ((hz[:, None] - centre * 2.0**side).abs().argmin(0) for side in (-1 / 6, 1 / 6))
     bins = torch.arange(257)[:, None]
     return ((bins >= low) & (bins < high)).float()
 
@@ -205,5 +206,5 @@ def true_readings(noisy: Tensor, clean: Tensor, hops: int) -> tuple[Tensor, Tens
     voice = (spoken > 1e-3 * spoken.amax(-1, keepdim=True)) & (spoken > 1e-7)
     noise = nn.functional.avg_pool1d(
         power(noisy - clean)[:, None], 51, 1, 25, count_include_pad=False
-    )[:, 0]  # fmt: skip
+    )[:, 0]
     return voice.float(), 10 * torch.log10(noise + 1e-9)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from models.data import SAMPLERATE, AudioStore
-from models.vowels import vowel
+from resonance.models.data import SAMPLERATE, AudioStore
+from resonance.models.vowels import vowel
 
 Sound = NDArray[np.float32]
 TINY = 1e-9

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bank import scan
+from resonance.models.bank import scan
 
 #: One layer's memory: real and imaginary part of the oscillators [batch, states].
 State = tuple[Tensor, Tensor]

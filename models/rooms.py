@@ -6,7 +6,7 @@ import numpy as np
 import pyroomacoustics
 from numpy.typing import NDArray
 
-from models.data import SAMPLERATE
+from resonance.models.data import SAMPLERATE
 
 
 def room_response(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.resonant import ResonantLayer
+from resonance.models.resonant import ResonantLayer
 
 #: Sub-bands that are normalised on their own (Chang et al. 2021).
 SUB_BANDS = 5
@@ -71,13 +71,22 @@ class BroadcastBlock(nn.Module):
         super().__init__()
         self.residual = before == after and stride == 1
         self.past_frames = (KERNEL - 1) * dilation
-        self.change = nn.Identity() if self.residual else nn.Sequential(
-            nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-        )  # fmt: skip
+        self.change = (
+            nn.Identity()
+            if self.residual
+            else nn.Sequential(
+                nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+            )
+        )
         self.over_bands = nn.Conv2d(
-            after, after, (KERNEL, 1), stride=(stride, 1), padding=(KERNEL // 2, 0),
-            groups=after, bias=False,
-        )  # fmt: skip
+            after,
+            after,
+            (KERNEL, 1),
+            stride=(stride, 1),
+            padding=(KERNEL // 2, 0),
+            groups=after,
+            bias=False,
+        )
         self.norm = SubBandNorm(after)
         self.over_time = nn.Conv1d(
             after, after, KERNEL, dilation=dilation, groups=after, bias=False
@@ -122,11 +131,16 @@ class CausalStem(nn.Module):
         self.bands = bands
         a, b, c = channels
         self.inlet = Inlet(a)
-        self.blocks = nn.ModuleList([
-            BroadcastBlock(a, a, 1, 1, dropout), BroadcastBlock(a, a, 1, 1, dropout),
-            BroadcastBlock(a, b, 2, 2, dropout), BroadcastBlock(b, b, 1, 2, dropout),
-            BroadcastBlock(b, c, 2, 4, dropout), BroadcastBlock(c, c, 1, 4, dropout),
-        ])  # fmt: skip
+        self.blocks = nn.ModuleList(
+            [
+                BroadcastBlock(a, a, 1, 1, dropout),
+                BroadcastBlock(a, a, 1, 1, dropout),
+                BroadcastBlock(a, b, 2, 2, dropout),
+                BroadcastBlock(b, b, 1, 2, dropout),
+                BroadcastBlock(b, c, 2, 4, dropout),
+                BroadcastBlock(c, c, 1, 4, dropout),
+            ]
+        )
         self.outlet = nn.Linear(2 * c * bands // 8, width)
 
     def first_past(self, batch: int = 1) -> list[Tensor]:

@@ -13,7 +13,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from models.data import SAMPLERATE
+from resonance.models.data import SAMPLERATE
 
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan")
 FLITE_VOICES = ("awb", "kal16", "rms", "slt")

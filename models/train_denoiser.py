@@ -1,4 +1,4 @@
-"""Train the denoiser: ``python -m models.train_denoiser --data DIR --work DIR``."""
+"""Train the denoiser: ``python -m resonance.models.train_denoiser --data DIR --work DIR``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.data import AudioStore, Recording, chosen, find_recordings
-from models.denoiser import Denoiser, DenoiserConfig
-from models.losses import denoising_loss, error_db, estoi, readings_loss, si_sdr_db, waveform_loss
-from models.mixing import Mixer, MixingRecipe
-from models.rooms import room_responses
-from models.training import (
+from resonance.models.data import AudioStore, Recording, chosen, find_recordings
+from resonance.models.denoiser import Denoiser, DenoiserConfig
+from resonance.models.losses import (
+    denoising_loss,
+    error_db,
+    estoi,
+    readings_loss,
+    si_sdr_db,
+    waveform_loss,
+)
+from resonance.models.mixing import Mixer, MixingRecipe
+from resonance.models.rooms import room_responses
+from resonance.models.training import (
     Average,
     load_checkpoint,
     numbered_batches,
@@ -34,9 +41,17 @@ Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 DEV_SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 VOWELS_ONLY = MixingRecipe(
-    seconds=0.512, snr_db=(7.8, 7.8), p_vowel=1.0, p_no_noise=0.0, p_no_speech=0.0,
-    p_band_limit=0.0, p_clip=0.0, speech_dbfs=(-20.0, -20.0), p_speed=0.0, p_colour=0.0,
-)  # fmt: skip
+    seconds=0.512,
+    snr_db=(7.8, 7.8),
+    p_vowel=1.0,
+    p_no_noise=0.0,
+    p_no_speech=0.0,
+    p_band_limit=0.0,
+    p_clip=0.0,
+    speech_dbfs=(-20.0, -20.0),
+    p_speed=0.0,
+    p_colour=0.0,
+)
 
 
 def stores(recordings: list[Recording], split: str, cache: Path) -> tuple[AudioStore, AudioStore]:
@@ -51,10 +66,21 @@ def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[An
     batches = []
     for number, snr_db in enumerate(DEV_SNRS_DB):
         recipe = MixingRecipe(
-            seconds=4.0, snr_db=(snr_db, snr_db), p_no_noise=0.0, p_no_speech=0.0, p_vowel=0.0,
-            p_synthetic_noise=0.0, p_babble=0.0, p_second_noise=0.0, p_room=0.0,
-            p_band_limit=0.0, p_clip=0.0, speech_dbfs=(-30.0, -20.0), p_speed=0.0, p_colour=0.0,
-        )  # fmt: skip
+            seconds=4.0,
+            snr_db=(snr_db, snr_db),
+            p_no_noise=0.0,
+            p_no_speech=0.0,
+            p_vowel=0.0,
+            p_synthetic_noise=0.0,
+            p_babble=0.0,
+            p_second_noise=0.0,
+            p_room=0.0,
+            p_band_limit=0.0,
+            p_clip=0.0,
+            speech_dbfs=(-30.0, -20.0),
+            p_speed=0.0,
+            p_colour=0.0,
+        )
         mixer = Mixer(speech, noise, [], recipe, seed=10_000 + number)
         batches.append((snr_db, *mixer.batch(0, count)))
     return batches
@@ -82,15 +108,26 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     model.train()
     means = [float(np.mean(v)) for v in (losses, heard, list(gains.values()))]
     return dict(zip(("loss", "estoi", "improvement"), means, strict=True)) | {
-        "clean": clean_db, **gains
-    }  # fmt: skip
+        "clean": clean_db,
+        **gains,
+    }
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", "folders", type=click.Path(path_type=Path), multiple=True, required=True,
-              help="Folder of recordings; may be given several times.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), required=True,
-              help="Folder for checkpoints and decoded audio.")  # fmt: skip
+@click.option(
+    "--data",
+    "folders",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Folder of recordings; may be given several times.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for checkpoints and decoded audio.",
+)
 @click.option("--task", type=click.Choice(["speech", "vowels"]), default="speech")
 @click.option(
     "--lookahead-s",
@@ -98,8 +135,11 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     help="How much later than it hears it plays, s; 0 or at least a hop.",
 )
 @click.option("--name", help="Folder of the run inside WORK; denoiser-TASK by default.")
-@click.option("--start-from", type=click.Path(exists=True, path_type=Path),
-              help="Model whose weights a new run begins with.")  # fmt: skip
+@click.option(
+    "--start-from",
+    type=click.Path(exists=True, path_type=Path),
+    help="Model whose weights a new run begins with.",
+)
 @click.option("--steps", default=10_000, help="Training steps in all.")
 @click.option("--batch", default=8, help="Mixtures per step.")
 @click.option("--learning-rate", default=1e-3)
@@ -111,10 +151,23 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
 @click.option("--check-every", default=500, help="Steps between scores on the dev split.")
 @click.option("--save-every-s", default=180.0, help="Seconds between checkpoints.")
 def main(
-    folders: tuple[Path, ...], work: Path, task: str, lookahead_s: float, name: str | None,
-    start_from: Path | None, steps: int, batch: int, learning_rate: float, bank_steps: int,
-    seed: int, device: str, threads: int, workers: int, check_every: int, save_every_s: float,
-) -> None:  # fmt: skip
+    folders: tuple[Path, ...],
+    work: Path,
+    task: str,
+    lookahead_s: float,
+    name: str | None,
+    start_from: Path | None,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    bank_steps: int,
+    seed: int,
+    device: str,
+    threads: int,
+    workers: int,
+    check_every: int,
+    save_every_s: float,
+) -> None:
     """Train a denoiser; call again to resume where it stopped, with the same result."""
     torch.set_num_threads(threads)
     seed_everything(seed)
@@ -123,10 +176,15 @@ def main(
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
     run = Run(
-        work / (name or f"denoiser-{task}"), DenoiserConfig(lookahead_s=lookahead_s),
-        steps, learning_rate, device, bank_steps, start_from,
+        work / (name or f"denoiser-{task}"),
+        DenoiserConfig(lookahead_s=lookahead_s),
+        steps,
+        learning_rate,
+        device,
+        bank_steps,
+        start_from,
         waveform_loss if task == "vowels" else denoising_loss,
-    )  # fmt: skip
+    )
     loader = numbered_batches(partial(mixer.batch, size=batch), run.step, steps, workers)
     saved = time.monotonic()
     progress = tqdm(loader, initial=run.step, total=steps, unit="step", mininterval=5)
@@ -143,9 +201,16 @@ class Run:
     """A training in progress: model, optimiser, average and best so far."""
 
     def __init__(
-        self, folder: Path, config: DenoiserConfig, steps: int, learning_rate: float,
-        device: str, bank_steps: int, start_from: Path | None, loss: Loss = denoising_loss,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        config: DenoiserConfig,
+        steps: int,
+        learning_rate: float,
+        device: str,
+        bank_steps: int,
+        start_from: Path | None,
+        loss: Loss = denoising_loss,
+    ) -> None:
         self.folder, self.steps, self.loss = folder, steps, loss
         self.learning_rate, self.bank_steps = learning_rate, bank_steps
         self.model = Denoiser(config).to(device)
@@ -184,9 +249,12 @@ class Run:
         """Write everything needed to go on exactly."""
         content = {
             "config": asdict(self.model.config),
-            "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
-            "average": self.average.weights, "step": self.step, "best": self.best,
-        }  # fmt: skip
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.weights,
+            "step": self.step,
+            "best": self.best,
+        }
         save_atomically(content, self.folder / "last.pt")
 
     def train_step(self, noisy: torch.Tensor, clean: torch.Tensor) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Train the keyword spotter: ``python -m models.train_keywords --data DIR --work DIR``."""
+"""Train the spotter: ``python -m resonance.models.train_keywords --data DIR --work DIR``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from models.data import find_recordings
-from models.keyword_copies import Copies, HardNegatives, SpokenVocabulary
-from models.keyword_data import NOISY_DB, Corpus, Examples, distorted
-from models.keywords import CORE_WORDS, KeywordSpotter, SpotterConfig, label_scores, load
-from models.training import (
+from resonance.models.data import find_recordings
+from resonance.models.keyword_copies import Copies, HardNegatives, SpokenVocabulary
+from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, distorted
+from resonance.models.keywords import CORE_WORDS, KeywordSpotter, SpotterConfig, label_scores, load
+from resonance.models.training import (
     Average,
     load_checkpoint,
     randomness,
@@ -245,10 +245,22 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 )
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
 def main(
-    folders: tuple[Path, ...], work: Path, epochs: int, count: int, synthetic: int, share: float,
-    batch: int, learning_rate: float, seed: int, device: str, threads: int,
-    settings: tuple[str, ...], start_from: Path | None, mistakes_of: Path | None, name: str,
-) -> None:  # fmt: skip
+    folders: tuple[Path, ...],
+    work: Path,
+    epochs: int,
+    count: int,
+    synthetic: int,
+    share: float,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+    device: str,
+    threads: int,
+    settings: tuple[str, ...],
+    start_from: Path | None,
+    mistakes_of: Path | None,
+    name: str,
+) -> None:
     """Train a spotter; call again to resume."""
     torch.set_num_threads(threads)
     recordings = [r for folder in folders for r in find_recordings(folder)]

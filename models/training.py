@@ -113,6 +113,10 @@ def numbered_batches(
 ) -> DataLoader[Any]:
     """``make(start) … make(stop - 1)`` in order, made ahead of time by ``workers`` processes."""
     return DataLoader(
-        _Numbered(make), batch_size=None, sampler=_From(start, stop), num_workers=workers,
-        prefetch_factor=4 if workers else None, persistent_workers=False,
-    )  # fmt: skip
+        _Numbered(make),
+        batch_size=None,
+        sampler=_From(start, stop),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=False,
+    )

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.sessions import DenoiserModel, SpotterModel
-from assets import DEMO
+from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
 # Programs started by the tests know Ctrl-C and closed terminals, also where the tests themselves

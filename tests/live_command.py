@@ -10,7 +10,7 @@ import time
 import numpy as np
 import soundfile
 
-from assets import DEMO
+from resonance.assets import DEMO
 
 
 class Live:
@@ -18,10 +18,13 @@ class Live:
 
     def __init__(self, server, *arguments):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "live", "--json", *map(str, arguments)],
-            env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "resonance", "live", "--json", *map(str, arguments)],
+            env=server.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also in background
-        )  # fmt: skip
+        )
         self.said, self.times = [], []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -51,8 +54,10 @@ class Live:
     def engine_pid(self):
         children = subprocess.run(
             ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return int(children.stdout.split()[0])
 
     def end(self):

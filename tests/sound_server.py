@@ -38,18 +38,29 @@ class SoundServer:
         (root / "ci.pa").write_text(CONFIG.format(root=root))
         (root / ".asoundrc").write_text(ASOUNDRC.format(root=root))
         self.environment = {
-            **os.environ, "HOME": str(root), "XDG_RUNTIME_DIR": str(root),
-            "PULSE_SERVER": f"unix:{root}/pulse.sock", "RESONANCE_CONFIG": str(root / "none.toml"),
-        }  # fmt: skip
+            **os.environ,
+            "HOME": str(root),
+            "XDG_RUNTIME_DIR": str(root),
+            "PULSE_SERVER": f"unix:{root}/pulse.sock",
+            "RESONANCE_CONFIG": str(root / "none.toml"),
+        }
         self.process = None
 
     def start(self):
         (self.root / "pulse.sock").unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            ["pulseaudio", "-n", "-F", str(self.root / "ci.pa"), "--daemonize=no",
-             "--exit-idle-time=-1", "--use-pid-file=no"],
-            env=self.environment, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                "pulseaudio",
+                "-n",
+                "-F",
+                str(self.root / "ci.pa"),
+                "--daemonize=no",
+                "--exit-idle-time=-1",
+                "--use-pid-file=no",
+            ],
+            env=self.environment,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 10
         while not (self.root / "pulse.sock").exists() or "ci_mic" not in self.pactl(
             "list", "short", "sinks", check=False
@@ -75,10 +86,19 @@ class SoundServer:
     def playing(self, sound, samplerate, sink="ci_mic", times=1):
         """Play ``sound``, so many times, into the microphone meanwhile."""
         player = subprocess.Popen(
-            ["paplay", "-d", sink, "--raw", "--format=float32le", f"--rate={samplerate}",
-             "--channels=1", "--latency-msec=50"],
-            env=self.environment, stdin=subprocess.PIPE,
-        )  # fmt: skip
+            [
+                "paplay",
+                "-d",
+                sink,
+                "--raw",
+                "--format=float32le",
+                f"--rate={samplerate}",
+                "--channels=1",
+                "--latency-msec=50",
+            ],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+        )
 
         def feed():
             content = np.asarray(sound, "<f4").tobytes()
@@ -100,10 +120,19 @@ class SoundServer:
         """Yields a list whose only item is, afterwards, what was recorded."""
         found = []
         recorder = subprocess.Popen(
-            ["parec", "-d", source, "--format=float32le", "--rate=48000",
-             f"--channels={channels}", "--latency-msec=20", "--raw"],
-            env=self.environment, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [
+                "parec",
+                "-d",
+                source,
+                "--format=float32le",
+                "--rate=48000",
+                f"--channels={channels}",
+                "--latency-msec=20",
+                "--raw",
+            ],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+        )
         reader = threading.Thread(target=lambda: found.append(recorder.stdout.read()))
         reader.start()
         try:

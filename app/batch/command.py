@@ -16,13 +16,13 @@ import soundfile
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from app.batch import plan, ray_runner, storage
-from app.batch.manifest import NAME, earlier_outputs
-from app.batch.run import Batch, Totals, processors
-from app.batch.settings import Job, Settings
-from app.batch.worker import Outcome
-from app.errors import UserError
-from app.options import warn
+from resonance.app.batch import plan, ray_runner, storage
+from resonance.app.batch.manifest import NAME, earlier_outputs
+from resonance.app.batch.run import Batch, Totals, processors
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import Outcome
+from resonance.app.errors import UserError
+from resonance.app.options import warn
 
 #: The report's name in the outputs' folder.
 REPORT = "resonance-batch.html"
@@ -37,10 +37,14 @@ class Screen:
         self._failed, self._seconds, self._begin = 0, 0.0, time.monotonic()
         self._under_way: dict[str, float] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(), console=console, transient=True,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
             disable=not console.is_terminal,
-        )  # fmt: skip
+        )
         self._total = self._progress.add_task(
             "all", total=sum(self._sizes.values()), told=f"0/{len(jobs)}"
         )
@@ -89,10 +93,20 @@ def _clock(seconds: float) -> str:
 
 
 def run(
-    console: Console, inputs: tuple[str, ...], listed: Any, output: str, template: str,
-    settings: Settings, processes: int | None, ray: str | None, manifest: Path | None,
-    report: bool, resume: bool, dry_run: bool, as_json: bool,
-) -> bool:  # fmt: skip
+    console: Console,
+    inputs: tuple[str, ...],
+    listed: Any,
+    output: str,
+    template: str,
+    settings: Settings,
+    processes: int | None,
+    ray: str | None,
+    manifest: Path | None,
+    report: bool,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> bool:
     """Do a batch as the options say; whether every file is done."""
     _check(settings, template)
     named = [*inputs, *(plan.from_list(listed) if listed else [])]
@@ -131,8 +145,8 @@ def run(
 
 def _check(settings: Settings, template: str) -> None:
     """What would otherwise fail at every file."""
-    from app.batch import worker
-    from app.batch.measures import dnsmos
+    from resonance.app.batch import worker
+    from resonance.app.batch.measures import dnsmos
 
     plan.check_template(template)
     if settings.subtype and settings.subtype not in soundfile.available_subtypes():

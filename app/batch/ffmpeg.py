@@ -9,13 +9,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import AudioFileError
+from resonance.app.errors import AudioFileError
 
 #: Endings that are left to ffmpeg.
-ENDINGS = frozenset({
-    ".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv",
-    ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".tta", ".webm", ".wma", ".wmv", ".wv",
-})  # fmt: skip
+ENDINGS = frozenset(
+    {
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".amr",
+        ".ape",
+        ".avi",
+        ".dts",
+        ".m4a",
+        ".m4b",
+        ".m4v",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".ts",
+        ".tta",
+        ".webm",
+        ".wma",
+        ".wmv",
+        ".wv",
+    }
+)
 #: Subtype of outputs whose sources have none that libsndfile knows.
 SUBTYPE = "PCM_24"
 
@@ -41,10 +63,25 @@ def decoded(path: Path) -> Iterator[tuple[Path, list[str]]]:
     with tempfile.TemporaryDirectory(prefix="resonance-") as folder:
         sound = Path(folder) / "sound.wav"
         done = subprocess.run(
-            ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0",
-             "-c:a", "pcm_f32le", "-rf64", "auto", str(sound)],
-            stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        )  # fmt: skip
+            [
+                "ffmpeg",
+                "-nostdin",
+                "-v",
+                "error",
+                "-i",
+                f"file:{path}",
+                "-map",
+                "0:a:0",
+                "-c:a",
+                "pcm_f32le",
+                "-rf64",
+                "auto",
+                str(sound),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         if done.returncode:
             reason = said[0] if said else "no reason given"

@@ -6,8 +6,8 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from app.batch.storage import write_text
-from app.spotter import KeywordEvent
+from resonance.app.batch.storage import write_text
+from resonance.app.spotter import KeywordEvent
 
 #: A keyword's label reaches from this long before its time to the time itself, s.
 SHOWN_S = 0.6

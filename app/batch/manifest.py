@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.batch import storage
-from app.batch.settings import Job
-from app.batch.worker import Outcome
-from app.errors import UserError
+from resonance.app.batch import storage
+from resonance.app.batch.settings import Job
+from resonance.app.batch.worker import Outcome
+from resonance.app.errors import UserError
 
 #: Of the layout; a record of another one is refused.
 VERSION = 2
@@ -96,10 +96,19 @@ class Manifest:
             self._base.execute(
                 "INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(?8, "
                 "(SELECT output_bytes FROM files WHERE source = ?1 AND target = ?2)), ?9, ?10)",
-                (_stored(outcome.source), _stored(outcome.target), state, settings,
-                 outcome.sha256, outcome.size, outcome.modified_ns, outcome.output_bytes or None,
-                 error, json.dumps(facts)),
-            )  # fmt: skip
+                (
+                    _stored(outcome.source),
+                    _stored(outcome.target),
+                    state,
+                    settings,
+                    outcome.sha256,
+                    outcome.size,
+                    outcome.modified_ns,
+                    outcome.output_bytes or None,
+                    error,
+                    json.dumps(facts),
+                ),
+            )
 
     def done_before(self, job: Job, settings: str) -> bool:
         """Whether the output is there, made with these settings from the source as it is now."""

@@ -16,14 +16,14 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.audiofile import UNKNOWN_LENGTH
-from app.errors import UserError
-from app.figure import RANGE_DB
-from app.sessions import DenoiserModel, Float32Array
-from dsp.bank import OscillatorBank
-from dsp.kernels import LARGEST_SAMPLE
-from dsp.meters import FLOOR_DB, to_db
-from dsp.stream import BankStream
+from resonance.app.audiofile import UNKNOWN_LENGTH
+from resonance.app.errors import UserError
+from resonance.app.figure import RANGE_DB
+from resonance.app.sessions import DenoiserModel, Float32Array
+from resonance.dsp.bank import OscillatorBank
+from resonance.dsp.kernels import LARGEST_SAMPLE
+from resonance.dsp.meters import FLOOR_DB, to_db
+from resonance.dsp.stream import BankStream
 
 #: Levels of frames this long are counted, s.
 FRAME_S = 0.1
@@ -73,9 +73,10 @@ class Levels:
             noise = place + FLOOR_DB + 0.5
         rms = (self._power / self._samples) ** 0.5 if self._samples else 0.0
         return {
-            "rms_db": round(to_db(rms), 1), "peak_db": round(to_db(self._peak), 1),
+            "rms_db": round(to_db(rms), 1),
+            "peak_db": round(to_db(self._peak), 1),
             "noise_db": noise,
-        }  # fmt: skip
+        }
 
 
 class SmallResonogram:
@@ -125,8 +126,12 @@ class SmallResonogram:
         low, high = RANGE_DB
         bytes_ = (255 * np.clip((levels - low) / (high - low), 0, 1)).astype(np.uint8)
         before, after = (base64.b64encode(part.tobytes()).decode() for part in bytes_)
-        return {"rows": levels.shape[1], "columns": levels.shape[2],
-                "before": before, "after": after}  # fmt: skip
+        return {
+            "rows": levels.shape[1],
+            "columns": levels.shape[2],
+            "before": before,
+            "after": after,
+        }
 
 
 class Dnsmos:

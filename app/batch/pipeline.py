@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.pipeline import Pipeline, make_stream
-from app.sessions import DenoiserModel, DenoiserStretch, Float32Array, SpotterModel
-from app.spotter import KeywordEvent
-from dsp.stretch import BankStretch
+from resonance.app.pipeline import Pipeline, make_stream
+from resonance.app.sessions import DenoiserModel, DenoiserStretch, Float32Array, SpotterModel
+from resonance.app.spotter import KeywordEvent
+from resonance.dsp.stretch import BankStretch
 
 #: Blocks of this many seconds hold whole hops and whole calls of the model at common samplerates.
 BLOCK_S = 2.56
 
 
 class StretchPipeline(Pipeline):
-    """A :class:`~app.pipeline.Pipeline` that works through each block as a whole.
+    """A :class:`~resonance.app.pipeline.Pipeline` that works through each block as a whole.
 
     It hears the block to its end, asks the model for the gains of many hops at once, and then plays
     the block. Blocks may have any length; seconds (:data:`BLOCK_S`) are fast, milliseconds are not.

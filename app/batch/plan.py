@@ -7,11 +7,11 @@ import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from app.audiofile import FORMATS
-from app.batch import ffmpeg, storage
-from app.batch.settings import Job
-from app.batch.worker import readable_endings
-from app.errors import UserError
+from resonance.app.audiofile import FORMATS
+from resonance.app.batch import ffmpeg, storage
+from resonance.app.batch.settings import Job
+from resonance.app.batch.worker import readable_endings
+from resonance.app.errors import UserError
 
 #: What a name template may hold.
 FIELDS = ("stem", "suffix", "name", "folder", "preset")

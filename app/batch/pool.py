@@ -12,8 +12,8 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from app.batch.settings import Job, Settings
-from app.batch.worker import Outcome, clean_file, warm_up
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import Outcome, clean_file, warm_up
 
 #: A file at which this many workers died is given up.
 TRIES = 2
@@ -132,9 +132,11 @@ def _died(worker: _Worker, again: list[Job], tries: dict[Job, int]) -> Outcome |
         return None
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     return Outcome(
-        job.source, job.target, size=job.size,
+        job.source,
+        job.target,
+        size=job.size,
         error=f"{job.source}: {TRIES} workers died at this file ({how}); is memory short?",
-    )  # fmt: skip
+    )
 
 
 def _end(workers: list[_Worker]) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from app.batch.pool import TRIES
-from app.batch.settings import Job, Settings
-from app.batch.worker import Outcome, clean_file
-from app.errors import UserError
+from resonance.app.batch.pool import TRIES
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import Outcome, clean_file
+from resonance.app.errors import UserError
 
 #: Files under way for each processor: one at work, one that waits for it.
 AHEAD = 2
@@ -76,10 +76,12 @@ def clean_file_alike(job: Job, settings: Settings, key: str) -> Outcome:
     except UserError as wrong:
         error = str(wrong)
     return Outcome(
-        job.source, job.target, size=job.size,
+        job.source,
+        job.target,
+        size=job.size,
         error=f"{job.source} cannot be cleaned on {socket.gethostname()}: {error}; "
         "install the same version there, with the same words",
-    )  # fmt: skip
+    )
 
 
 def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
@@ -116,6 +118,8 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
                     continue
                 reason = str(error).strip().splitlines()[0]
                 yield Outcome(
-                    job.source, job.target, size=job.size,
+                    job.source,
+                    job.target,
+                    size=job.size,
                     error=f"{job.source}: given up after its workers were lost: {reason}",
-                )  # fmt: skip
+                )

@@ -19,9 +19,12 @@ def html(content: dict[str, Any]) -> str:
     files = sorted(content["files"], key=lambda file: file["error"] is None)
     shown = [_row(file, place < MOST_PICTURES) for place, file in enumerate(files[:MOST_ROWS])]
     data = {
-        "totals": content["totals"], "settings": content["settings"], "files": shown,
-        "left_out": len(files) - len(shown), "sums": _sums(files),
-    }  # fmt: skip
+        "totals": content["totals"],
+        "settings": content["settings"],
+        "files": shown,
+        "left_out": len(files) - len(shown),
+        "sums": _sums(files),
+    }
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return _PAGE.read_text(encoding="utf-8").replace("{{data}}", text)
 
@@ -39,12 +42,13 @@ def _sums(files: list[dict[str, Any]]) -> dict[str, Any]:
     done = [file for file in files if file["error"] is None]
     cut = [c for c in map(noise_cut_db, done) if c is not None]
     return {
-        "done": len(done), "failed": len(files) - len(done),
+        "done": len(done),
+        "failed": len(files) - len(done),
         "seconds": sum(file["seconds"] for file in done),
         "keywords": sum(len(file["keywords"]) for file in done),
         "warnings": sum(len(file["warnings"]) for file in done),
         "noise_cut_db": round(sum(cut) / len(cut), 1) if cut else None,
-    }  # fmt: skip
+    }
 
 
 def noise_cut_db(file: dict[str, Any]) -> float | None:

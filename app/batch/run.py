@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from app.audiofile import remove_parts
-from app.batch import pool, ray_runner, report, storage
-from app.batch.manifest import Manifest
-from app.batch.settings import Job, Settings
-from app.batch.worker import Outcome
-from app.errors import UserError
+from resonance.app.audiofile import remove_parts
+from resonance.app.batch import pool, ray_runner, report, storage
+from resonance.app.batch.manifest import Manifest
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import Outcome
+from resonance.app.errors import UserError
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Batch:
     Parameters
     ----------
     jobs
-        From :func:`app.batch.plan.plan`.
+        From :func:`resonance.app.batch.plan.plan`.
     manifest
         Path of the record.
     processes
@@ -140,9 +140,10 @@ class Batch:
                 file["picture"] = None  # a million of them would fill the memory
             facts.append(file)
         content: dict[str, Any] = {
-            "totals": dataclasses.asdict(totals), "settings": dataclasses.asdict(self.settings),
+            "totals": dataclasses.asdict(totals),
+            "settings": dataclasses.asdict(self.settings),
             "files": facts,
-        }  # fmt: skip
+        }
         storage.write_text(page, report.html(content))
         for file in facts:
             file.pop("picture")

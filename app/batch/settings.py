@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from app import __version__
-from app.enrolment import words_folder
-from app.errors import UserError
-from app.sessions import DenoiserModel, read_card
-from app.spotter import Sensitivity
-from assets import MODELS
+from resonance import __version__
+from resonance.app.enrolment import words_folder
+from resonance.app.errors import UserError
+from resonance.app.sessions import DenoiserModel, read_card
+from resonance.app.spotter import Sensitivity
+from resonance.assets import MODELS
 
 
 @dataclass(frozen=True)

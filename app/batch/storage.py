@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from app.audiofile import part_of
-from app.errors import AudioFileError, UserError
+from resonance.app.audiofile import part_of
+from resonance.app.errors import AudioFileError, UserError
 
 
 def is_remote(address: str) -> bool:

@@ -14,17 +14,17 @@ from typing import Any
 
 import soundfile
 
-from app.audiofile import FORMATS, blocks, open_audio, written_aside
-from app.batch import ffmpeg, storage
-from app.batch.keyword_files import write_beside
-from app.batch.measures import Levels, Opinions, SmallResonogram
-from app.batch.overlap import read_ahead, write_behind
-from app.batch.pipeline import BLOCK_S, StretchPipeline
-from app.batch.settings import Job, Settings
-from app.custom_words import CustomWord
-from app.errors import AudioFileError, UserError
-from app.files import FileRun
-from app.sessions import DenoiserModel, SpotterModel
+from resonance.app.audiofile import FORMATS, blocks, open_audio, written_aside
+from resonance.app.batch import ffmpeg, storage
+from resonance.app.batch.keyword_files import write_beside
+from resonance.app.batch.measures import Levels, Opinions, SmallResonogram
+from resonance.app.batch.overlap import read_ahead, write_behind
+from resonance.app.batch.pipeline import BLOCK_S, StretchPipeline
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.custom_words import CustomWord
+from resonance.app.errors import AudioFileError, UserError
+from resonance.app.files import FileRun
+from resonance.app.sessions import DenoiserModel, SpotterModel
 
 #: A block holds at most this many samples, all channels together.
 MOST_SAMPLES = 1 << 22
@@ -67,7 +67,7 @@ def denoiser(preset: str) -> DenoiserModel:
 @functools.cache
 def spotter() -> tuple[SpotterModel, list[CustomWord]]:
     """The spotter and the user's own words, loaded once in a process."""
-    from app.enrolment import load_all
+    from resonance.app.enrolment import load_all
 
     model = SpotterModel()
     return model, load_all(model)
@@ -82,9 +82,14 @@ def make_pipeline(settings: Settings, samplerate: int, channels: int) -> Stretch
     """A pipeline at rest for a file."""
     model, custom = spotter() if settings.spot else (None, [])
     return StretchPipeline(
-        samplerate, channels, denoiser=denoiser(settings.preset), spotter=model,
-        limit_db=settings.limit_db, sensitivity=settings.sensitivity(), custom=custom,
-    )  # fmt: skip
+        samplerate,
+        channels,
+        denoiser=denoiser(settings.preset),
+        spotter=model,
+        limit_db=settings.limit_db,
+        sensitivity=settings.sensitivity(),
+        custom=custom,
+    )
 
 
 def clean_file(job: Job, settings: Settings, tell: Tell = lambda _: None) -> Outcome:

@@ -8,12 +8,12 @@ from typing import Any
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from app.gui.session import Session
-from app.gui.theme import Theme
-from app.gui.widgets import Choice, button, label, row
-from app.live import settings as words
-from app.live.board import Board
-from app.live.terminal import load, lost_blocks
+from resonance.app.gui.session import Session
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.widgets import Choice, button, label, row
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.live.terminal import load, lost_blocks
 
 #: A sign and a word for every state, so that nobody depends on colours.
 STATES = {
@@ -40,10 +40,13 @@ class TopBar(QWidget):
         for text in (self.state, self.devices):
             text.setMinimumWidth(40)
             text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.side = Choice("Sound", (
-            ("cleaned", "Cleaned", "What is played is cleaned. Key B"),
-            ("original", "Original", "What is played is the sound as it came. Key B"),
-        ))  # fmt: skip
+        self.side = Choice(
+            "Sound",
+            (
+                ("cleaned", "Cleaned", "What is played is cleaned. Key B"),
+                ("original", "Original", "What is played is the sound as it came. Key B"),
+            ),
+        )
         self.side.chosen.connect(lambda side: session.set_bypass(side == "original"))
         self.record = button("Record", session.toggle_recording, "Key R", "record")
         self.record.setCheckable(True)
@@ -73,9 +76,10 @@ class TopBar(QWidget):
         session = self.session
         sign, word = STATES[session.state]
         colours = {
-            words.LISTENING: self.theme.good, words.STOPPED: self.theme.muted,
+            words.LISTENING: self.theme.good,
+            words.STOPPED: self.theme.muted,
             words.LOADING: self.theme.text,
-        }  # fmt: skip
+        }
         colour = colours.get(session.state, self.theme.warning)
         if session.player:
             sign, colour = "▶", self.theme.good

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
+from resonance.app.errors import UserError
 
 #: States of a job.
 WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
@@ -151,13 +151,17 @@ def _serve(pipe: Connection) -> None:
 
 
 def _do(
-    pipe: Connection, models: dict[str, Any], source: Path, target: Path, preset: str,
+    pipe: Connection,
+    models: dict[str, Any],
+    source: Path,
+    target: Path,
+    preset: str,
     limit_db: float | None,
-) -> None:  # fmt: skip
-    from app.audiofile import open_audio
-    from app.files import denoise_file
-    from app.pipeline import Pipeline
-    from app.sessions import DenoiserModel
+) -> None:
+    from resonance.app.audiofile import open_audio
+    from resonance.app.files import denoise_file
+    from resonance.app.pipeline import Pipeline
+    from resonance.app.sessions import DenoiserModel
 
     try:
         if preset not in models:
@@ -190,7 +194,7 @@ def free_target(source: Path, folder: Path | None, taken: Container[Path] = ()) 
 
     Never the name of a file that exists, nor one of those that are taken.
     """
-    from app.audiofile import FORMATS
+    from resonance.app.audiofile import FORMATS
 
     where = folder or source.parent
     ending = source.suffix if source.suffix.lower() in FORMATS else ".wav"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from app.errors import UserError
-from app.options import FILES
+from resonance.app.errors import UserError
+from resonance.app.options import FILES
 
 
 @click.command()
@@ -17,15 +17,15 @@ from app.options import FILES
 def gui(files: tuple[Path, ...]) -> None:
     """Open the window; FILES are put into the queue to be cleaned, the first one is shown."""
     try:
-        from app.gui.session import open_session
+        from resonance.app.gui.session import open_session
 
         opened = open_session()  # the engine loads while the rest is imported
 
         from PyQt6.QtCore import QTimer
         from PyQt6.QtWidgets import QApplication
 
-        from app.gui.widgets import wait_for_asides
-        from app.gui.window import Window
+        from resonance.app.gui.widgets import wait_for_asides
+        from resonance.app.gui.window import Window
     except ImportError as error:
         raise UserError(
             f"the window cannot be opened ({error}); in the source folder: pip install '.[gui]', "

@@ -15,15 +15,15 @@ from PyQt6.QtCore import QRectF, Qt, QTimer
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QDialog, QFrame, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
-from app.custom_words import CustomWord
-from app.errors import UserError
-from app.gui.session import Session, spotter_model
-from app.gui.theme import Theme
-from app.gui.widgets import Scrolled, aside, button, label, row
-from app.live import settings as words
-from app.live.board import Board
-from app.sessions import Float32Array
-from app.spotter import KeywordEvent
+from resonance.app.custom_words import CustomWord
+from resonance.app.errors import UserError
+from resonance.app.gui.session import Session, spotter_model
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.widgets import Scrolled, aside, button, label, row
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.sessions import Float32Array
+from resonance.app.spotter import KeywordEvent
 
 #: How long a word is waited for at most, s; silence that ends a take, s.
 TAKE_S, AFTER_S = 4.0, 0.4
@@ -91,7 +91,7 @@ class Take(QFrame):
 
     def judge(self, likeness: float) -> None:
         """Say how like the others it is."""
-        from app.enrolment import LEAST_LIKE
+        from resonance.app.enrolment import LEAST_LIKE
 
         doubtful = likeness < LEAST_LIKE
         said = "unlike the others: drop it and record another" if doubtful else "like the others"
@@ -281,7 +281,7 @@ class TeachWord(QDialog):
         self.says.setText("Learning…")
 
         def work() -> CustomWord:
-            from app import enrolment  # which takes a while to load
+            from resonance.app import enrolment  # which takes a while to load
 
             with tempfile.TemporaryDirectory() as folder:
                 paths = []
@@ -336,6 +336,6 @@ class TeachWord(QDialog):
 
 def load_words() -> list[CustomWord]:
     """All custom words there are, learnt again if another spotter came since."""
-    from app import enrolment
+    from resonance.app import enrolment
 
     return enrolment.load_all(spotter_model())

@@ -18,10 +18,19 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app.audiofile import FORMATS
-from app.gui.cleaning import CANCELLED, DONE, FAILED, WAITING, WORKING, Cleaner, Job, free_target
-from app.gui.session import Session
-from app.gui.widgets import Scrolled, button, label, row
+from resonance.app.audiofile import FORMATS
+from resonance.app.gui.cleaning import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    WAITING,
+    WORKING,
+    Cleaner,
+    Job,
+    free_target,
+)
+from resonance.app.gui.session import Session
+from resonance.app.gui.widgets import Scrolled, button, label, row
 
 #: What file dialogs offer.
 FILTER = f"Sound ({' '.join(f'*{ending}' for ending in FORMATS)});;All files (*)"
@@ -160,8 +169,9 @@ class _Row(QFrame):
         self._bar.setRange(0, 1000)
         self._bar.setAccessibleName(f"Progress of {job.source.name}")
         cleaner = panel.cleaner
-        self.play = button("Play", partial(panel.play_wanted.emit, job.source),
-                           "Play it, cleaned or as it came")  # fmt: skip
+        self.play = button(
+            "Play", partial(panel.play_wanted.emit, job.source), "Play it, cleaned or as it came"
+        )
         self.cancel = button("Cancel", self._and_show(partial(cleaner.cancel, job)))
         self.retry = button("Retry", self._and_show(partial(cleaner.retry, job)))
         self.show_folder = button("Show in folder", self._open_folder)
@@ -189,10 +199,13 @@ class _Row(QFrame):
         job = self.job
         self._bar.setValue(round(1000 * job.share))
         self._bar.setVisible(job.state == WORKING)
-        self._text.setText({
-            WAITING: "waits its turn", WORKING: f"{100 * job.share:.0f} % cleaned",
-            DONE: " ".join([f"{job.text} → {job.target.name}", *job.warnings]),
-        }.get(job.state, job.text))  # fmt: skip
+        self._text.setText(
+            {
+                WAITING: "waits its turn",
+                WORKING: f"{100 * job.share:.0f} % cleaned",
+                DONE: " ".join([f"{job.text} → {job.target.name}", *job.warnings]),
+            }.get(job.state, job.text)
+        )
         self.cancel.setVisible(job.state in (WAITING, WORKING))
         self.retry.setVisible(job.state in (FAILED, CANCELLED))
         self.show_folder.setVisible(job.state == DONE)

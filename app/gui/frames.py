@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.live.board import Board, Rows
-from app.sessions import Float32Array
-from dsp.bank import OscillatorBank
+from resonance.app.live.board import Board, Rows
+from resonance.app.sessions import Float32Array
+from resonance.dsp.bank import OscillatorBank
 
 if TYPE_CHECKING:
-    from dsp.stream import BankStream
+    from resonance.dsp.stream import BankStream
 
 #: Sound that is caught up with after a pause of the window, s.
 CATCH_UP_S = 30.0
@@ -89,12 +89,19 @@ class Feed:
         first = self.column
         self.column += len(columns.heard)
         return Frame(
-            board, self._bank, fresh, columns=columns, first_column=first, origin=self._origin,
-            hop_s=self._hop_s, facts=self.facts, **rows,
-        )  # fmt: skip
+            board,
+            self._bank,
+            fresh,
+            columns=columns,
+            first_column=first,
+            origin=self._origin,
+            hop_s=self._hop_s,
+            facts=self.facts,
+            **rows,
+        )
 
     def _begin(self, board: Board) -> None:
-        from dsp.stream import BankStream  # takes a while, which the engine needs as well
+        from resonance.dsp.stream import BankStream  # takes a while, which the engine needs as well
 
         facts = board.facts
         self._board = board

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from app import config
-from app.errors import UserError
-from app.live.settings import EngineSettings
+from resonance.app import config
+from resonance.app.errors import UserError
+from resonance.app.live.settings import EngineSettings
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,12 @@ class Kept:
         return EngineSettings(
             input_name=self.input or None,
             output_name=None if self.virtual_mic else self.output or None,
-            virtual_mic=self.virtual_mic, preset=self.preset, block_s=self.block_ms / 1000,
-            limit_db=None if self.limit_db < 0 else self.limit_db, spot=self.spot,
-        )  # fmt: skip
+            virtual_mic=self.virtual_mic,
+            preset=self.preset,
+            block_s=self.block_ms / 1000,
+            limit_db=None if self.limit_db < 0 else self.limit_db,
+            spot=self.spot,
+        )
 
     def with_(self, **changes: Any) -> Kept:
         """A copy with other values."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PyQt6.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
-from app.gui.kept import split_program
-from app.gui.widgets import button, row
+from resonance.app.gui.kept import split_program
+from resonance.app.gui.widgets import button, row
 
 ANY_WORD = "any word"
 

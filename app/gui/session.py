@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
-from app.actions import Worker, makers, start_all
-from app.custom_words import CustomWord
-from app.errors import UserError
-from app.gui.kept import Kept, music_folder, split_program
-from app.live import settings as words
-from app.live.board import Board
-from app.live.process import EngineProcess
-from app.live.recorder import Recorder, save_last
-from app.live.settings import EngineSettings, Message
-from app.sessions import SpotterModel
-from app.spotter import KeywordEvent, Sensitivity
+from resonance.app.actions import Worker, makers, start_all
+from resonance.app.custom_words import CustomWord
+from resonance.app.errors import UserError
+from resonance.app.gui.kept import Kept, music_folder, split_program
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.live.process import EngineProcess
+from resonance.app.live.recorder import Recorder, save_last
+from resonance.app.live.settings import EngineSettings, Message
+from resonance.app.sessions import SpotterModel
+from resonance.app.spotter import KeywordEvent, Sensitivity
 
 if TYPE_CHECKING:
-    from app.live.player import FilePlayer
+    from resonance.app.live.player import FilePlayer
 
 #: Sound that one key saves, s.
 SAVED_S = 30.0
@@ -165,7 +165,7 @@ class Session(QObject):
         UserError
             If it cannot be read.
         """
-        from app.live.player import FilePlayer
+        from resonance.app.live.player import FilePlayer
 
         player = FilePlayer(path, self.settings)
         self.end_playing()
@@ -201,9 +201,11 @@ class Session(QObject):
     def settings(self) -> EngineSettings:
         """What an engine is asked to do now."""
         return replace(
-            self.kept.engine_settings(), bypass=self.bypass,
-            custom=self.custom if self.kept.spot else (), sensitivity=self._sensitivity(),
-        )  # fmt: skip
+            self.kept.engine_settings(),
+            bypass=self.bypass,
+            custom=self.custom if self.kept.spot else (),
+            sensitivity=self._sensitivity(),
+        )
 
     def _sensitivity(self) -> Sensitivity:
         """The rate for all goes for one's own words, too; words that are not there get none."""
@@ -284,10 +286,14 @@ class Session(QObject):
         # Programs of words that are not there wait for them.
         named = [word for text in kept.run if (word := split_program(text, known)[0])]
         asked = makers(
-            [*known, *named], events=Path(kept.events) if kept.events else None, commands=kept.run,
-            websocket=kept.websocket or None, token=kept.token, osc=kept.osc or None,
+            [*known, *named],
+            events=Path(kept.events) if kept.events else None,
+            commands=kept.run,
+            websocket=kept.websocket or None,
+            token=kept.token,
+            osc=kept.osc or None,
             mqtt=kept.mqtt or None,
-        )  # fmt: skip
+        )
         self._workers = start_all(asked, lambda text: self._told.append((text, "actions")))
         return f"?token={kept.token}" if kept.websocket else ""
 
@@ -317,9 +323,11 @@ class Session(QObject):
         path = self._new_name("recording")
         try:
             self.recorder = Recorder(
-                self.engine, path, self.kept.record,
+                self.engine,
+                path,
+                self.kept.record,
                 lambda text: self._told.append((text, "recording")),
-            )  # fmt: skip
+            )
         except (UserError, OSError) as error:
             self.warned.emit(str(error), "recording")
             return

@@ -6,7 +6,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from app.gui.widgets import Scrolled, label
+from resonance.app.gui.widgets import Scrolled, label
 
 #: Name of what is done, keys, and how the sheet says it.
 KEYS: tuple[tuple[str, str, str], ...] = (

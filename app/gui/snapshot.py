@@ -1,7 +1,7 @@
 """A board as an engine leaves it after the demo recording: for views without a device.
 
-``python -m app.gui.snapshot snapshot.npz``, then
-``python -m app.gui.views.resonogram snapshot.npz``.
+``python -m resonance.app.gui.snapshot snapshot.npz``, then
+``python -m resonance.app.gui.views.resonogram snapshot.npz``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from app.live.board import Board
-from app.live.processor import Processor, board_facts
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel
-from assets import DEMO
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor, board_facts
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.assets import DEMO
 
 #: A moment of the demo recording in which somebody speaks, s.
 END_S = 8.3

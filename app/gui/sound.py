@@ -20,12 +20,12 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app import devices, pulse
-from app.devices import Device
-from app.errors import UserError
-from app.gui.programs import Programs
-from app.gui.session import Session
-from app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
+from resonance.app import devices, pulse
+from resonance.app.devices import Device
+from resonance.app.errors import UserError
+from resonance.app.gui.programs import Programs
+from resonance.app.gui.session import Session
+from resonance.app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
 
 #: Right end of the slider for the limit, dB; beyond it there is none.
 MOST_DB = 40
@@ -165,10 +165,13 @@ class SoundPanel(Scrolled):
 
     def _add_cleaning(self) -> None:
         self.column.addWidget(label("Cleaning", "heading"))
-        self.preset = Choice("Preset", (
-            ("live", "Live", "No delay at all"),
-            ("studio", "Studio", "Cleans deeper, hears 20 ms ahead"),
-        ))  # fmt: skip
+        self.preset = Choice(
+            "Preset",
+            (
+                ("live", "Live", "No delay at all"),
+                ("studio", "Studio", "Cleans deeper, hears 20 ms ahead"),
+            ),
+        )
         self.preset.chosen.connect(lambda name: self.session.keep(preset=name))
         self._preset_text = label("", "muted")
         self.column.addLayout(row(self.preset, 1))
@@ -244,8 +247,11 @@ class SoundPanel(Scrolled):
         _empty(self._custom_column)
         for learnt in self.session.custom:
             name = label(f"“{learnt.word}”, your own word")
-            forget = button("Forget", partial(self._ask_to_forget, learnt.word),
-                            f"Delete “{learnt.word}” and its recordings")  # fmt: skip
+            forget = button(
+                "Forget",
+                partial(self._ask_to_forget, learnt.word),
+                f"Delete “{learnt.word}” and its recordings",
+            )
             self._custom_column.addLayout(row(name, forget))
         self._fill_each()
         self.programs.offer(self.session.words())
@@ -257,7 +263,7 @@ class SoundPanel(Scrolled):
 
     def forget(self, word: str) -> None:
         """Delete a custom word."""
-        from app import enrolment
+        from resonance.app import enrolment
 
         try:
             enrolment.forget(word)
@@ -278,9 +284,11 @@ class SoundPanel(Scrolled):
         kept = self.session.kept
         self.fields = {}
         for name, text, hint in (
-            ("events", "Write to file", "words.jsonl"), ("websocket", "WebSocket", "8765"),
-            ("osc", "OSC", "9000 or HOST:9000"), ("mqtt", "MQTT", "mqtt://broker/home"),
-        ):  # fmt: skip
+            ("events", "Write to file", "words.jsonl"),
+            ("websocket", "WebSocket", "8765"),
+            ("osc", "OSC", "9000 or HOST:9000"),
+            ("mqtt", "MQTT", "mqtt://broker/home"),
+        ):
             field = QLineEdit(getattr(kept, name))
             field.setPlaceholderText(hint)
             field.setAccessibleName(text)
@@ -320,10 +328,14 @@ class SoundPanel(Scrolled):
 
     def _add_recording(self) -> None:
         self.column.addWidget(label("Recordings", "heading"))
-        self.record = Choice("What is recorded", (
-            ("clean", "Cleaned", "What is played"), ("raw", "As it came", "What is heard"),
-            ("both", "Both", "As it came left, cleaned right"),
-        ))  # fmt: skip
+        self.record = Choice(
+            "What is recorded",
+            (
+                ("clean", "Cleaned", "What is played"),
+                ("raw", "As it came", "What is heard"),
+                ("both", "Both", "As it came left, cleaned right"),
+            ),
+        )
         self.record.chosen.connect(lambda what: self.session.keep(record=what))
         self.column.addLayout(row(self.record, 1))
         self._folder = label("", "muted")
@@ -340,9 +352,14 @@ class SoundPanel(Scrolled):
 
     def _add_looks(self) -> None:
         self.column.addWidget(label("Looks", "heading"))
-        self.theme = Choice("Theme", (
-            ("system", "As the system", ""), ("dark", "Dark", ""), ("light", "Light", ""),
-        ))  # fmt: skip
+        self.theme = Choice(
+            "Theme",
+            (
+                ("system", "As the system", ""),
+                ("dark", "Dark", ""),
+                ("light", "Light", ""),
+            ),
+        )
         self.theme.chosen.connect(self.theme_chosen.emit)
         self.column.addLayout(row(self.theme, 1))
 

@@ -44,23 +44,56 @@ class Theme:
 
 
 DARK = Theme(
-    "dark", "#12151b", "#191d25", "#252b36", "#323a47", "#e8ebf0", "#a2abba", "#4fc3b5", "#06231f",
-    "#62b6ee", "#f0a53a", "#4fc3b5", "#f0a53a", "#ff8f6b", "#0d1016",
+    "dark",
+    "#12151b",
+    "#191d25",
+    "#252b36",
+    "#323a47",
+    "#e8ebf0",
+    "#a2abba",
+    "#4fc3b5",
+    "#06231f",
+    "#62b6ee",
+    "#f0a53a",
+    "#4fc3b5",
+    "#f0a53a",
+    "#ff8f6b",
+    "#0d1016",
     ("#23204a", "#3f3f88", "#31688e", "#21918c", "#35b779", "#a5db36", "#fde725"),
     ("#7f8cff", "#4fb4e6", "#45cfa3", "#b6d94c", "#ffd24a", "#ff9e5e"),
-)  # fmt: skip
+)
 LIGHT = Theme(
-    "light", "#f3f4f6", "#ffffff", "#e9ecf0", "#cfd5dd", "#1a1e25", "#59626f", "#0b766b", "#ffffff",
-    "#0069a8", "#b45f00", "#0b766b", "#a35200", "#b3261e", "#ffffff",
+    "light",
+    "#f3f4f6",
+    "#ffffff",
+    "#e9ecf0",
+    "#cfd5dd",
+    "#1a1e25",
+    "#59626f",
+    "#0b766b",
+    "#ffffff",
+    "#0069a8",
+    "#b45f00",
+    "#0b766b",
+    "#a35200",
+    "#b3261e",
+    "#ffffff",
     ("#e3f0c8", "#a5d6a0", "#5cb8a0", "#2b8c8f", "#31608f", "#3b2f7a", "#240a4e"),
     ("#4a3fb5", "#0072b2", "#00856a", "#6f7d00", "#a86b00", "#b84300"),
-)  # fmt: skip
+)
 THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
 #: Phase −π … π; its ends meet, and colour-blind eyes see it go round, too (after Crameri's romaO).
 PHASE = (
-    "#7a3a55", "#9c5b3a", "#c79f4a", "#d6dba5", "#94d0c8", "#4f9bc0", "#4a62a0", "#7a3a55",
-)  # fmt: skip
+    "#7a3a55",
+    "#9c5b3a",
+    "#c79f4a",
+    "#d6dba5",
+    "#94d0c8",
+    "#4f9bc0",
+    "#4a62a0",
+    "#7a3a55",
+)
 
 
 def system_theme() -> Theme:
@@ -123,13 +156,22 @@ def apply(application: QApplication, theme: Theme) -> None:
 def _palette(theme: Theme) -> QPalette:
     palette, role = QPalette(), QPalette.ColorRole
     for what, colour in (
-        (role.Window, theme.ground), (role.WindowText, theme.text), (role.Base, theme.surface),
-        (role.AlternateBase, theme.raised), (role.Text, theme.text), (role.Button, theme.raised),
-        (role.ButtonText, theme.text), (role.Highlight, theme.accent),
-        (role.HighlightedText, theme.on_accent), (role.ToolTipBase, theme.raised),
-        (role.ToolTipText, theme.text), (role.PlaceholderText, theme.muted),
-        (role.Link, theme.accent), (role.Mid, theme.line), (role.Accent, theme.accent),
-    ):  # fmt: skip
+        (role.Window, theme.ground),
+        (role.WindowText, theme.text),
+        (role.Base, theme.surface),
+        (role.AlternateBase, theme.raised),
+        (role.Text, theme.text),
+        (role.Button, theme.raised),
+        (role.ButtonText, theme.text),
+        (role.Highlight, theme.accent),
+        (role.HighlightedText, theme.on_accent),
+        (role.ToolTipBase, theme.raised),
+        (role.ToolTipText, theme.text),
+        (role.PlaceholderText, theme.muted),
+        (role.Link, theme.accent),
+        (role.Mid, theme.line),
+        (role.Accent, theme.accent),
+    ):
         palette.setColor(what, QColor(colour))
     for what in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, what, with_alpha(theme.muted, 0.6))

@@ -32,26 +32,26 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app.errors import UserError
-from app.gui import theme as themes
-from app.gui.bars import Banner, StatusLine, TopBar
-from app.gui.cleaning import Cleaner
-from app.gui.enrolment import TeachWord, load_words
-from app.gui.files import FilesPanel, PlayerBar
-from app.gui.frames import Feed
-from app.gui.session import Session, open_session
-from app.gui.shortcuts import KEYS, Sheet, key_of
-from app.gui.sound import MOST_DB, SoundPanel
-from app.gui.theme import Theme
-from app.gui.views.bank import Bank
-from app.gui.views.levels import Levels
-from app.gui.views.phase_wheel import PhaseWheel
-from app.gui.views.resonogram import CLEANED, DIFFERENCE, EAR, LINEAR, PHASE, Resonogram
-from app.gui.views.synchronisation import Synchronisation
-from app.gui.views.view import View
-from app.gui.widgets import Choice, aside, button, card, label, row
-from app.live import settings as words
-from app.spotter import KeywordEvent
+from resonance.app.errors import UserError
+from resonance.app.gui import theme as themes
+from resonance.app.gui.bars import Banner, StatusLine, TopBar
+from resonance.app.gui.cleaning import Cleaner
+from resonance.app.gui.enrolment import TeachWord, load_words
+from resonance.app.gui.files import FilesPanel, PlayerBar
+from resonance.app.gui.frames import Feed
+from resonance.app.gui.session import Session, open_session
+from resonance.app.gui.shortcuts import KEYS, Sheet, key_of
+from resonance.app.gui.sound import MOST_DB, SoundPanel
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.views.bank import Bank
+from resonance.app.gui.views.levels import Levels
+from resonance.app.gui.views.phase_wheel import PhaseWheel
+from resonance.app.gui.views.resonogram import CLEANED, DIFFERENCE, EAR, LINEAR, PHASE, Resonogram
+from resonance.app.gui.views.synchronisation import Synchronisation
+from resonance.app.gui.views.view import View
+from resonance.app.gui.widgets import Choice, aside, button, card, label, row
+from resonance.app.live import settings as words
+from resonance.app.spotter import KeywordEvent
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
@@ -71,8 +71,8 @@ class Window(QMainWindow):
     application
         Is dressed in the theme.
     opened
-        What :func:`~app.gui.session.open_session` gave, if that was called before, so that the
-        engine loads while the window is made.
+        What :func:`~resonance.app.gui.session.open_session` gave, if that was called before, so
+        that the engine loads while the window is made.
     """
 
     def __init__(
@@ -119,8 +119,12 @@ class Window(QMainWindow):
         self.wheel, self.bank = PhaseWheel(theme), Bank(theme)
         self.synchronisation = Synchronisation(theme)
         self.views: tuple[View, ...] = (
-            self.resonogram, self.levels, self.wheel, self.bank, self.synchronisation
-        )  # fmt: skip
+            self.resonogram,
+            self.levels,
+            self.wheel,
+            self.bank,
+            self.synchronisation,
+        )
         self.sound, self.files = SoundPanel(session), FilesPanel(session, self.cleaner)
         self._side = QStackedWidget()
         self.tabs = self._make_tabs()
@@ -160,8 +164,10 @@ class Window(QMainWindow):
         tabs.setUsesScrollButtons(False)
         self._cards = {view: card(view) for view in (self.wheel, self.bank, self.synchronisation)}
         for view, name in (
-            (self.wheel, "Wheel"), (self.bank, "Bank"), (self.synchronisation, "Words")
-        ):  # fmt: skip
+            (self.wheel, "Wheel"),
+            (self.bank, "Bank"),
+            (self.synchronisation, "Words"),
+        ):
             tabs.addTab(self._cards[view], name)
         tabs.addTab(self.sound, "Sound")
         tabs.addTab(self.files, "Files")
@@ -178,17 +184,23 @@ class Window(QMainWindow):
         column.setSpacing(8)
         self.freeze = button("Freeze", self._toggle_freeze, "Key F; the sound goes on")
         self.freeze.setCheckable(True)
-        self.scale = Choice("Frequency scale", (
-            (EAR, "Ear", "Broad oscillators, spaced as the ear hears. Key L"),
-            (LINEAR, "Linear", "Narrow oscillators, evenly spaced: harmonics. Key L"),
-        ))  # fmt: skip
+        self.scale = Choice(
+            "Frequency scale",
+            (
+                (EAR, "Ear", "Broad oscillators, spaced as the ear hears. Key L"),
+                (LINEAR, "Linear", "Narrow oscillators, evenly spaced: harmonics. Key L"),
+            ),
+        )
         self.scale.set_value(self.session.kept.frequency_scale)
         self.resonogram.set_scale(self.scale.value)
-        self.below = Choice("Lower picture", (
-            (CLEANED, "Played", "The sound that is played. Key D"),
-            (DIFFERENCE, "Taken away", "How much quieter it was made. Key D"),
-            (PHASE, "Phase", "Phases of what is heard, in the wheel's colours. Key D"),
-        ))  # fmt: skip
+        self.below = Choice(
+            "Lower picture",
+            (
+                (CLEANED, "Played", "The sound that is played. Key D"),
+                (DIFFERENCE, "Taken away", "How much quieter it was made. Key D"),
+                (PHASE, "Phase", "Phases of what is heard, in the wheel's colours. Key D"),
+            ),
+        )
         self.below.set_value(CLEANED)
         self.all = button("All views", self._toggle_all, "Key A")
         self.all.setCheckable(True)
@@ -211,16 +223,29 @@ class Window(QMainWindow):
         cards.setSpacing(14)
         self.welcome_buttons = {}
         for name, heading, text, press, action in (
-            ("listen", "Clean my microphone",
-             "Noise goes, your voice stays, without delay. Calls can use it as their microphone.",
-             "Start listening", self._start_first),
-            ("files", "Clean recordings",
-             "Drop sound files anywhere in this window. The originals stay as they are.",
-             "Open files…", self._open_files),
-            ("teach", "Teach a word",
-             "Say it three times, and programs can act when you say it again.",
-             "Teach a word…", self.teach),
-        ):  # fmt: skip
+            (
+                "listen",
+                "Clean my microphone",
+                "Noise goes, your voice stays, without delay. "
+                "Calls can use it as their microphone.",
+                "Start listening",
+                self._start_first,
+            ),
+            (
+                "files",
+                "Clean recordings",
+                "Drop sound files anywhere in this window. The originals stay as they are.",
+                "Open files…",
+                self._open_files,
+            ),
+            (
+                "teach",
+                "Teach a word",
+                "Say it three times, and programs can act when you say it again.",
+                "Teach a word…",
+                self.teach,
+            ),
+        ):
             made = button(press, action, "", "primary")
             frame = QFrame()
             frame.setProperty("card", True)
@@ -285,18 +310,27 @@ class Window(QMainWindow):
     def _add_keys(self) -> None:
         actions: dict[str, Callable[[], Any]] = {
             "bypass": lambda: self.session.set_bypass(not self.session.bypass),
-            "record": self.session.toggle_recording, "save_last": self.session.save_last,
-            "virtual_mic": self._toggle_virtual_mic, "freeze": self.freeze.click,
-            "scale": self._next_scale, "lower": self._next_lower,
+            "record": self.session.toggle_recording,
+            "save_last": self.session.save_last,
+            "virtual_mic": self._toggle_virtual_mic,
+            "freeze": self.freeze.click,
+            "scale": self._next_scale,
+            "lower": self._next_lower,
             "less_limit": lambda: self._change_limit(-LIMIT_STEP_DB),
             "more_limit": lambda: self._change_limit(LIMIT_STEP_DB),
-            "preset": self._next_preset, "all_views": self._toggle_all, "teach": self.teach,
-            "open": self._open_files, "save_file": self.player_bar.save.click,
-            "picture": self._ask_which_picture, "refresh": self.sound.look_for_devices_again,
-            "theme": self._toggle_theme, "back": self._go_back, "sheet": self.show_sheet,
+            "preset": self._next_preset,
+            "all_views": self._toggle_all,
+            "teach": self.teach,
+            "open": self._open_files,
+            "save_file": self.player_bar.save.click,
+            "picture": self._ask_which_picture,
+            "refresh": self.sound.look_for_devices_again,
+            "theme": self._toggle_theme,
+            "back": self._go_back,
+            "sheet": self.show_sheet,
             "quit": self.close,
             **{f"tab_{n + 1}": partial(self.show_tab, n) for n in range(5)},
-        }  # fmt: skip
+        }
         self.shortcuts: dict[str, QShortcut] = {}
         for name, _, _ in KEYS:
             if name != "toggle":  # Space also presses the button that has the focus
@@ -401,9 +435,10 @@ class Window(QMainWindow):
             return
         if together:
             for view, place in (
-                (self.wheel, (0, 0, 1, 1)), (self.bank, (0, 1, 1, 1)),
+                (self.wheel, (0, 0, 1, 1)),
+                (self.bank, (0, 1, 1, 1)),
                 (self.synchronisation, (1, 0, 1, 2)),
-            ):  # fmt: skip
+            ):
                 self._grid_layout.addWidget(card(view), *place)
             self._side.setCurrentWidget(self._grid)
             half = self._splitter.width() // 2
@@ -426,9 +461,11 @@ class Window(QMainWindow):
         """Write a picture of a view; asks where, unless it is told."""
         if path is None:
             name, _ = QFileDialog.getSaveFileName(
-                self, f"Picture of the {view.title.lower()}",
-                str(self.session.folder / f"{view.title}.png"), "Pictures (*.png *.svg)",
-            )  # fmt: skip
+                self,
+                f"Picture of the {view.title.lower()}",
+                str(self.session.folder / f"{view.title}.png"),
+                "Pictures (*.png *.svg)",
+            )
             if not name:
                 return
             path = Path(name)
@@ -500,9 +537,10 @@ class Window(QMainWindow):
         after = max(0.0, now + step_db)
         self.session.keep(limit_db=-1.0 if after > MOST_DB else after)
         self.status.say(
-            "Takes away as much as it can" if after > MOST_DB
+            "Takes away as much as it can"
+            if after > MOST_DB
             else f"Takes away at most {after:.0f} dB"
-        )  # fmt: skip
+        )
 
     def _go_back(self) -> None:
         if not self.banner.isHidden():
@@ -561,9 +599,11 @@ class Window(QMainWindow):
             "actions": ("Show actions", partial(self._show, self.sound.apply)),
             "words": ("Teach it again", self.teach),
             "file": ("Open another", self._open_files),
-        }  # fmt: skip
-        text = text.replace("longer blocks (--block-ms 20) or fewer programs help",
-                            "longer blocks or fewer programs help")  # fmt: skip
+        }
+        text = text.replace(
+            "longer blocks (--block-ms 20) or fewer programs help",
+            "longer blocks or fewer programs help",
+        )
         text = text.replace("use headphones, or --virtual-mic", "use headphones")
         self.banner.say(text, about, actions.get(about))
 
@@ -642,8 +682,8 @@ def _warm_up() -> None:
     """Load what listens to the sound, so that the first frame is quick."""
     import numpy as np
 
-    from dsp.bank import broad_bank
-    from dsp.stream import BankStream
+    from resonance.dsp.bank import broad_bank
+    from resonance.dsp.stream import BankStream
 
     stream = BankStream(broad_bank(), 48000.0, 0.008)
     stream.listen(np.zeros(stream.samples_left, np.float32))

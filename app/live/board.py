@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import UserError
-from app.processes import alive
-from app.sessions import Float32Array
+from resonance.app.errors import UserError
+from resonance.app.processes import alive
+from resonance.app.sessions import Float32Array
 
 Rows = NDArray[np.void]
 
@@ -41,14 +41,18 @@ _ROW_RINGS = ("blocks", "hops", "steps", "events")
 COUNTERS = (
     "blocks",  # handed over by the devices
     "late_blocks",  # took longer to process than to play
-    "input_overflows", "input_underflows", "output_overflows", "output_underflows",
-    "ring_empty", "ring_full",  # of the bridge between two clocks
+    "input_overflows",
+    "input_underflows",
+    "output_overflows",
+    "output_underflows",
+    "ring_empty",
+    "ring_full",  # of the bridge between two clocks
     "overloads",  # times the dry sound took over
     "dry_blocks",  # played dry because of that
     "howls",  # times feedback was stopped
     "skipped_samples",  # played over other sound, or dropped, to catch up
     "bad_samples",  # not finite, heard as silence
-)  # fmt: skip
+)
 
 
 class Ring:

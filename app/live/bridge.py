@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import soxr
 
-from app.sessions import Float32Array
-from dsp.drift import DriftControl
+from resonance.app.sessions import Float32Array
+from resonance.dsp.drift import DriftControl
 
 #: Blocks that lie in the buffer: one being filled, one being emptied, one for lateness; more are
 #: allowed each time it ran empty, up to the second number.
@@ -37,9 +37,12 @@ class ClockBridge:
     """
 
     def __init__(
-        self, samplerate: float, blocksize: int, counters: dict[str, int] | None = None,
+        self,
+        samplerate: float,
+        blocksize: int,
+        counters: dict[str, int] | None = None,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._rate, self._block, self._clock = samplerate, blocksize, clock
         self._ring = np.zeros(_ROOM * blocksize, np.float32)
         self._control = DriftControl(BLOCKS * blocksize / samplerate)

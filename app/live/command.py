@@ -15,9 +15,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from app import config
-from app.errors import UserError
-from app.options import (
+from resonance.app import config
+from resonance.app.errors import UserError
+from resonance.app.options import (
     FILES,
     JSON,
     LIMIT,
@@ -99,21 +99,40 @@ _KEYS = "b: uncleaned/cleaned   s: save the last 30 s   r: record/stop   q: quit
 @JSON
 @click.pass_context
 def live(
-    ctx: click.Context, input_name: str | None, output_name: str | None, direction: str,
-    virtual_mic: bool, samplerate: float | None, block_ms: float, seconds: float | None,
-    rates: tuple[tuple[str, float], ...], spot: bool, preset: str, limit_db: float | None,
-    record: Path | None, record_raw: Path | None, record_both: Path | None, folder: Path,
-    clips: bool, feedback_guard: bool, events: Path | None, commands: tuple[str, ...],
-    websocket: str | None, token: str | None, osc: str | None, mqtt: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    ctx: click.Context,
+    input_name: str | None,
+    output_name: str | None,
+    direction: str,
+    virtual_mic: bool,
+    samplerate: float | None,
+    block_ms: float,
+    seconds: float | None,
+    rates: tuple[tuple[str, float], ...],
+    spot: bool,
+    preset: str,
+    limit_db: float | None,
+    record: Path | None,
+    record_raw: Path | None,
+    record_both: Path | None,
+    folder: Path,
+    clips: bool,
+    feedback_guard: bool,
+    events: Path | None,
+    commands: tuple[str, ...],
+    websocket: str | None,
+    token: str | None,
+    osc: str | None,
+    mqtt: str | None,
+    as_json: bool,
+) -> None:
     """Clean the microphone into the loudspeaker, and say which keywords are heard.
 
     Terminals show levels and take single keys: b, s, r, q. SIGUSR1 saves the last 30 s, too.
     """
-    from app.enrolment import load_all
-    from app.live.process import EngineProcess
-    from app.live.settings import EngineSettings
-    from app.sessions import SpotterModel
+    from resonance.app.enrolment import load_all
+    from resonance.app.live.process import EngineProcess
+    from resonance.app.live.settings import EngineSettings
+    from resonance.app.sessions import SpotterModel
 
     spotter = SpotterModel() if spot else None
     custom = load_all(spotter) if spotter else []
@@ -122,11 +141,20 @@ def live(
         wanted.thresholds(spotter, custom)
     words = [*spotter.words, *(word.word for word in custom)] if spotter else []
     settings = EngineSettings(
-        input_name=input_name, output_name=output_name, direction=direction,
-        virtual_mic=virtual_mic, samplerate=samplerate, block_s=block_ms / 1000, preset=preset,
-        limit_db=limit_db, spot=spot, sensitivity=wanted, custom=tuple(custom),
-        feedback_guard=feedback_guard, rest_unheard=True,
-    )  # fmt: skip
+        input_name=input_name,
+        output_name=output_name,
+        direction=direction,
+        virtual_mic=virtual_mic,
+        samplerate=samplerate,
+        block_s=block_ms / 1000,
+        preset=preset,
+        limit_db=limit_db,
+        spot=spot,
+        sensitivity=wanted,
+        custom=tuple(custom),
+        feedback_guard=feedback_guard,
+        rest_unheard=True,
+    )
     presets = _device_presets(ctx)
     with ExitStack() as running:
         workers = _actions(
@@ -162,10 +190,16 @@ class Session:
     """
 
     def __init__(
-        self, engine: Any, workers: Sequence[Any], folder: Path,
-        presets: dict[str, dict[str, Any]], *, as_json: bool, clips: bool,
-    ) -> None:  # fmt: skip
-        from app.live.terminal import LiveView
+        self,
+        engine: Any,
+        workers: Sequence[Any],
+        folder: Path,
+        presets: dict[str, dict[str, Any]],
+        *,
+        as_json: bool,
+        clips: bool,
+    ) -> None:
+        from resonance.app.live.terminal import LiveView
 
         self.engine, self.workers, self.folder = engine, workers, folder
         self.presets, self.as_json, self.clips = presets, as_json, clips
@@ -190,7 +224,7 @@ class Session:
         UserError
             If there is no device, or a setting makes no sense.
         """
-        from app.live import settings as words
+        from resonance.app.live import settings as words
 
         self.engine.start()
         with err.status("loading models and opening devices"):
@@ -208,7 +242,7 @@ class Session:
 
     def record(self, path: Path, what: str) -> Any:
         """Record to a new file until :meth:`close`."""
-        from app.live.recorder import Recorder
+        from resonance.app.live.recorder import Recorder
 
         recorder = Recorder(self.engine, path, what, warn)
         self._recorders.append(recorder)
@@ -219,7 +253,7 @@ class Session:
         """Pass everything on until time is up, q or Ctrl-C."""
         from rich.live import Live
 
-        from app.live.keys import pressed_keys
+        from resonance.app.live.keys import pressed_keys
 
         view = None if self.as_json or not err.is_terminal else self._view
         begin = time.monotonic()
@@ -273,15 +307,16 @@ class Session:
             self._save(self._due.pop(0)[1], CLIP_S)
 
     def _save(self, path: Path, seconds: float) -> None:
-        from app.live.recorder import save_last
+        from resonance.app.live.recorder import save_last
 
         with _complaining():
             length = save_last(self.engine.board, path, seconds)
-            self._print({"saved": str(path), "seconds": round(length, 2)},
-                        f"saved {length:.1f} s to {path}")  # fmt: skip
+            self._print(
+                {"saved": str(path), "seconds": round(length, 2)}, f"saved {length:.1f} s to {path}"
+            )
 
     def _told(self, message: Any) -> None:
-        from app.live import settings as words
+        from resonance.app.live import settings as words
 
         facts = dict(message.facts)
         if message.kind == words.KEYWORD:
@@ -301,7 +336,7 @@ class Session:
                 warn(message.text)
 
     def _heard(self, facts: dict[str, Any]) -> None:
-        from app.spotter import KeywordEvent
+        from resonance.app.spotter import KeywordEvent
 
         event = KeywordEvent(**facts)
         for worker in self.workers:
@@ -335,7 +370,7 @@ class Session:
 
     def close(self) -> None:
         """End recordings; remember the totals, which go with the engine."""
-        from app.live.terminal import load
+        from resonance.app.live.terminal import load
 
         for recorder in self._recorders:
             recorder.close()
@@ -346,13 +381,17 @@ class Session:
 
     def summarise(self) -> None:
         """Say how it went."""
-        from app.live.terminal import lost_blocks
+        from resonance.app.live.terminal import lost_blocks
 
         if not self._counters:
             return
         lost = lost_blocks(self._counters)
-        summary = {**self._counters, "lost_blocks": lost, "restarts": self.restarts,
-                   "load": round(self._load, 4)}  # fmt: skip
+        summary = {
+            **self._counters,
+            "lost_blocks": lost,
+            "restarts": self.restarts,
+            "load": round(self._load, 4),
+        }
         self._print(
             {"summary": summary},
             f"{summary['blocks']} blocks, {lost} lost by the device, {summary['late_blocks']} "
@@ -405,7 +444,7 @@ def _device_presets(ctx: click.Context) -> dict[str, dict[str, Any]]:
 
 def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Any]:
     """Workers for the actions asked for; says where clients find the WebSocket."""
-    from app.actions import WebSocket, makers, start_all
+    from resonance.app.actions import WebSocket, makers, start_all
 
     if any(asked.values()) and not words:
         raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")

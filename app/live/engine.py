@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from app import pulse
-from app.devices import Device, Route, find_device, find_route, list_devices, refresh
-from app.errors import DeviceError, StuckError, UserError
-from app.live import settings as words
-from app.live.board import Board, new_path
-from app.live.processor import Processor, board_facts
-from app.live.settings import EngineSettings, Message, changed, check
-from app.live.streams import Stream, open_stream
-from app.live.virtual_devices import VirtualMic, VirtualSpeaker
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel
+from resonance.app import pulse
+from resonance.app.devices import Device, Route, find_device, find_route, list_devices, refresh
+from resonance.app.errors import DeviceError, StuckError, UserError
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board, new_path
+from resonance.app.live.processor import Processor, board_facts
+from resonance.app.live.settings import EngineSettings, Message, changed, check
+from resonance.app.live.streams import Stream, open_stream
+from resonance.app.live.virtual_devices import VirtualMic, VirtualSpeaker
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, SpotterModel
 
 #: How often the engine looks after itself, s.
 TICK_S = 0.05
@@ -266,10 +266,13 @@ class Engine:
         if wanted.spot and not self._spotter:
             self._spotter = SpotterModel()
         pipeline = Pipeline(
-            samplerate, denoiser=self._models[wanted.preset],
-            spotter=self._spotter if wanted.spot else None, limit_db=wanted.limit_db,
-            sensitivity=wanted.sensitivity, custom=wanted.custom if wanted.spot else (),
-        )  # fmt: skip
+            samplerate,
+            denoiser=self._models[wanted.preset],
+            spotter=self._spotter if wanted.spot else None,
+            limit_db=wanted.limit_db,
+            sensitivity=wanted.sensitivity,
+            custom=wanted.custom if wanted.spot else (),
+        )
         pipeline.bypass = wanted.bypass
         silence = np.zeros(round(0.2 * samplerate), np.float32)
         pipeline.process(silence, np.empty_like(silence))

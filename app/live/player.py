@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import soxr
 
-from app import pulse
-from app.audiofile import blocks, open_audio
-from app.devices import address, find_device, list_devices, sounddevice
-from app.errors import AudioFileError, DeviceError, UserError
-from app.live import settings as words
-from app.live.board import Board
-from app.live.processor import Processor, board_facts
-from app.live.settings import EngineSettings, Message, changed
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, Float32Array, SpotterModel
-from app.spotter import KeywordEvent
+from resonance.app import pulse
+from resonance.app.audiofile import blocks, open_audio
+from resonance.app.devices import address, find_device, list_devices, sounddevice
+from resonance.app.errors import AudioFileError, DeviceError, UserError
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor, board_facts
+from resonance.app.live.settings import EngineSettings, Message, changed
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.spotter import KeywordEvent
 
 #: Block that is processed and played at a time, s.
 BLOCK_S = 0.02
@@ -96,7 +96,7 @@ class FilePlayer:
         self._thread.start()
 
     def change(self, **changes: Any) -> None:
-        """Other settings from now on; see :meth:`~app.live.engine.Engine.change`."""
+        """Other settings from now on; see :meth:`~resonance.app.live.engine.Engine.change`."""
         self.settings = changed(self.settings, changes)
         self._changes |= changes.keys()
 
@@ -216,10 +216,13 @@ class FilePlayer:
         if wanted.spot and self._spotter is None:
             self._spotter = SpotterModel()
         pipeline = _Pipeline(
-            self.samplerate, denoiser=self._models[wanted.preset],
-            spotter=self._spotter if wanted.spot else None, limit_db=wanted.limit_db,
-            sensitivity=wanted.sensitivity, custom=wanted.custom if wanted.spot else (),
-        )  # fmt: skip
+            self.samplerate,
+            denoiser=self._models[wanted.preset],
+            spotter=self._spotter if wanted.spot else None,
+            limit_db=wanted.limit_db,
+            sensitivity=wanted.sensitivity,
+            custom=wanted.custom if wanted.spot else (),
+        )
         pipeline.bypass = wanted.bypass
         self.latency_samples = pipeline.latency_samples
         return pipeline
@@ -229,15 +232,21 @@ class FilePlayer:
         while processor.events:
             event = processor.events.popleft()
             self._tell(
-                words.KEYWORD, f"{event.keyword} ({event.score:.2f})",
-                time_s=event.time_s, keyword=event.keyword, score=event.score,
-            )  # fmt: skip
+                words.KEYWORD,
+                f"{event.keyword} ({event.score:.2f})",
+                time_s=event.time_s,
+                keyword=event.keyword,
+                score=event.score,
+            )
 
     def _say_listening(self) -> None:
         self._say(
-            words.LISTENING, f"playing {self.path.name}", input=self.path.name,
-            samplerate=self.samplerate, latency_samples=self.latency_samples,
-        )  # fmt: skip
+            words.LISTENING,
+            f"playing {self.path.name}",
+            input=self.path.name,
+            samplerate=self.samplerate,
+            latency_samples=self.latency_samples,
+        )
 
     def _say(self, state: str, text: str, **facts: Any) -> None:
         self.state = state

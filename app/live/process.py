@@ -14,13 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import StuckError, UserError
-from app.live import settings as words
-from app.live.board import Board
-from app.live.settings import EngineSettings, Message, changed, check
+from resonance.app.errors import StuckError, UserError
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.live.settings import EngineSettings, Message, changed, check
 
 if TYPE_CHECKING:
-    from app.live.engine import Engine
+    from resonance.app.live.engine import Engine
 
 #: A thread waits at most this long for another one to let go of the interpreter, s.
 SWITCH_S = 0.0005
@@ -69,9 +69,11 @@ class EngineProcess:
         """Begin; returns at once."""
         self._pipe, theirs = self._context.Pipe()
         self._process = self._context.Process(
-            target=_serve, args=(self.settings, theirs, os.getpid(), self._counters),
-            name="resonance engine", daemon=True,
-        )  # fmt: skip
+            target=_serve,
+            args=(self.settings, theirs, os.getpid(), self._counters),
+            name="resonance engine",
+            daemon=True,
+        )
         self._process.start()
         theirs.close()
         self._begun_at = self._beaten_at = time.monotonic()
@@ -182,7 +184,7 @@ def _serve(
             pipe.send(message)
 
     # Here alone, so that whoever holds the other end starts sooner.
-    from app.live.engine import Engine
+    from resonance.app.live.engine import Engine
 
     engine = Engine(
         settings, tell=tell, shared=True, owner=owner, warmed=_settle, counters=counters
@@ -212,7 +214,7 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    from app.live.streams import raise_priority
+    from resonance.app.live.streams import raise_priority
 
     raise_priority()
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.live.board import COUNTERS, Board
-from app.pipeline import Pipeline
-from app.sessions import Float32Array
-from app.spotter import KeywordEvent
-from dsp.howl import HowlDetector
-from dsp.stream import BankStream
+from resonance.app.live.board import COUNTERS, Board
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import Float32Array
+from resonance.app.spotter import KeywordEvent
+from resonance.dsp.howl import HowlDetector
+from resonance.dsp.stream import BankStream
 
 #: How far behind is too far: this many blocks, about what devices hold, and at least so long, s.
 BEHIND_BLOCKS, BEHIND_S = 2, 0.01
@@ -271,11 +271,13 @@ def board_facts(pipeline: Pipeline, kept_s: float) -> dict[str, Any]:
         "carriers": [bool(carries) for carries in denoiser.carriers],
         "hop_s": denoiser.hop_s,
         "words": spotter.words if spotter else [],
-        "heads": heads, "tokens": tokens, "d_osc": d_osc,
+        "heads": heads,
+        "tokens": tokens,
+        "d_osc": d_osc,
         "anchors": spotter.state.anchors.round(5).tolist() if spotter else [],
         "step_s": spotter.model.step_s if spotter else 0.0,
         "kept_s": kept_s,
-    }  # fmt: skip
+    }
 
 
 class _Rest:

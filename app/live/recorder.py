@@ -14,10 +14,10 @@ from typing import Protocol
 
 import soundfile
 
-from app.audiofile import FORMATS
-from app.errors import AudioFileError
-from app.live.board import Board
-from app.sessions import Float32Array
+from resonance.app.audiofile import FORMATS
+from resonance.app.errors import AudioFileError
+from resonance.app.live.board import Board
+from resonance.app.sessions import Float32Array
 
 #: What can be recorded: which columns of the board's sound.
 SIDES: dict[str, list[int]] = {"raw": [0], "clean": [1], "both": [0, 1]}

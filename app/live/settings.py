@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from app.custom_words import CustomWord
-from app.errors import UserError
-from app.spotter import Sensitivity
+from resonance.app.custom_words import CustomWord
+from resonance.app.errors import UserError
+from resonance.app.spotter import Sensitivity
 
 #: States of an engine.
 LOADING, LISTENING, RECONNECTING, NO_DEVICE, STOPPED = STATES = (
-    "loading", "listening", "reconnecting", "no device", "stopped",
-)  # fmt: skip
+    "loading",
+    "listening",
+    "reconnecting",
+    "no device",
+    "stopped",
+)
 #: Kinds of messages.
 STATE, KEYWORD, WARNING, NOTE = KINDS = ("state", "keyword", "warning", "note")
 
@@ -72,7 +76,7 @@ def check(settings: EngineSettings) -> None:
     if not 0.001 <= settings.block_s <= 0.2:
         raise UserError(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
     if settings.samplerate is not None:
-        from app.pipeline import SAMPLERATES  # which takes a while
+        from resonance.app.pipeline import SAMPLERATES  # which takes a while
 
         if not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]:
             raise UserError(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from app import pulse
-from app.devices import Route, sounddevice
-from app.errors import DeviceError, StuckError
-from app.live.bridge import ClockBridge
-from app.live.processor import Processor, fade
-from app.sessions import Float32Array
+from resonance.app import pulse
+from resonance.app.devices import Route, sounddevice
+from resonance.app.errors import DeviceError, StuckError
+from resonance.app.live.bridge import ClockBridge
+from resonance.app.live.processor import Processor, fade
+from resonance.app.sessions import Float32Array
 
 #: Priority of the callbacks' threads among real-time threads (1 … 99), where the system grants it.
 PRIORITY = 10
@@ -293,9 +293,14 @@ def may_be_realtime() -> bool:
 
 def _common(blocksize: int, processor: Processor) -> dict[str, Any]:
     return {
-        "samplerate": processor.samplerate, "blocksize": blocksize, "channels": 1,
-        "dtype": "float32", "latency": "low", "clip_off": True, "dither_off": True,
-    }  # fmt: skip
+        "samplerate": processor.samplerate,
+        "blocksize": blocksize,
+        "channels": 1,
+        "dtype": "float32",
+        "latency": "low",
+        "clip_off": True,
+        "dither_off": True,
+    }
 
 
 def _once(work: Callable[[], object]) -> Callable[[], None]:

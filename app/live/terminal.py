@@ -11,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from app.live.board import Board, Rows
-from app.live.settings import LISTENING
-from dsp.meters import to_db
+from resonance.app.live.board import Board, Rows
+from resonance.app.live.settings import LISTENING
+from resonance.dsp.meters import to_db
 
 #: The left end of the level bars, dB of full scale.
 LOWEST_DB = -72.0
@@ -112,5 +112,10 @@ def _health(rows: Rows, delay_ms: float) -> Text:
 def _bar(level: float) -> ProgressBar:
     share = (level - LOWEST_DB) / -LOWEST_DB
     style = "red" if level > -3.0 else "green"
-    return ProgressBar(total=1.0, completed=max(0.0, min(1.0, share)), width=_WIDTH,
-                       complete_style=style, finished_style="red")  # fmt: skip
+    return ProgressBar(
+        total=1.0,
+        completed=max(0.0, min(1.0, share)),
+        width=_WIDTH,
+        complete_style=style,
+        finished_style="red",
+    )

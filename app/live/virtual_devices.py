@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from app import pulse
-from app.errors import DeviceError
-from app.processes import alive
+from resonance.app import pulse
+from resonance.app.errors import DeviceError
+from resonance.app.processes import alive
 
 _OWNER = re.compile(r"resonance\.owner=\W*(\d+)")
 
@@ -109,10 +109,11 @@ class VirtualMic(VirtualDevice):
         self._load_sink(server, samplerate)
         try:
             _load(
-                server, "module-remap-source",
+                server,
+                "module-remap-source",
                 f"master={self.sink}.monitor source_name={self.source} channels=1 "
                 f"channel_map=mono {self._properties('source')}",
-            )  # fmt: skip
+            )
         except DeviceError:
             self.exists = True
             self.close()

@@ -17,7 +17,7 @@ from pythonosc.osc_server import BlockingOSCUDPServer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from app.actions import (
+from resonance.app.actions import (
     Command,
     JsonLines,
     Mqtt,
@@ -28,8 +28,8 @@ from app.actions import (
     makers,
     start_all,
 )
-from app.errors import UserError
-from app.spotter import KeywordEvent
+from resonance.app.errors import UserError
+from resonance.app.spotter import KeywordEvent
 
 STOP = KeywordEvent(1.5, "stop", 0.9)
 GO = KeywordEvent(2.5, "go", 0.8)

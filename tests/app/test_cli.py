@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from app.cli import main
-from assets import DEMO
+from resonance.app.cli import main
+from resonance.assets import DEMO
 
 
 def run(*arguments, code=0):

@@ -5,9 +5,9 @@ import tomllib
 import pytest
 from click.testing import CliRunner
 
-from app import config
-from app.cli import main
-from app.errors import UserError
+from resonance.app import config
+from resonance.app.cli import main
+from resonance.app.errors import UserError
 
 
 @pytest.fixture

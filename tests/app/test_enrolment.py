@@ -8,16 +8,21 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from app import enrolment
-from app.cli import main
-from app.custom_words import Background, CustomWord
-from app.errors import ModelError, UserError
-from app.pipeline import Pipeline
-from app.spotter import Sensitivity
-from models.synthetic_voices import speak
+from resonance.app import enrolment
+from resonance.app.cli import main
+from resonance.app.custom_words import Background, CustomWord
+from resonance.app.errors import ModelError, UserError
+from resonance.app.pipeline import Pipeline
+from resonance.app.spotter import Sensitivity
+from resonance.models.synthetic_voices import speak
 
-VOICES = [("en-us", 40, 140), ("en-us+m3", 50, 160), ("en-gb", 45, 150), ("en-us+m1", 60, 150),
-          ("en-us+f2", 50, 155)]  # fmt: skip
+VOICES = [
+    ("en-us", 40, 140),
+    ("en-us+m3", 50, 160),
+    ("en-gb", 45, 150),
+    ("en-us+m1", 60, 150),
+    ("en-us+f2", 50, 155),
+]
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +98,11 @@ def test_bad_words_and_recordings_are_refused(said, spotter, tmp_path, folder):
             enrolment.learn(word, takes, spotter)
     with pytest.raises(UserError, match="2 recordings"):
         enrolment.learn("marvin", takes[:2], spotter)
-    for name, samples, message in (("long", 80000, "4.0 s or more"), ("silent", 16000, "is silent"),
-                                   ("short", 800, "lasts 0.1 s")):  # fmt: skip
+    for name, samples, message in (
+        ("long", 80000, "4.0 s or more"),
+        ("silent", 16000, "is silent"),
+        ("short", 800, "lasts 0.1 s"),
+    ):
         level = 0.0 if name == "silent" else 0.1
         soundfile.write(tmp_path / f"{name}.wav", np.full(samples, level, np.float32), 16000)
         with pytest.raises(UserError, match=message):
@@ -129,7 +137,7 @@ def test_the_threshold_means_false_accepts(said, spotter):
 
 
 def test_a_background_of_another_spotter_is_refused(spotter, tmp_path):
-    from assets import MODELS
+    from resonance.assets import MODELS
 
     shutil.copy(MODELS / "keywords-background.npz", tmp_path / "b.npz")
     with np.load(tmp_path / "b.npz") as content:

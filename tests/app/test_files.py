@@ -8,10 +8,10 @@ import psutil
 import pytest
 import soundfile
 
-from app import audiofile
-from app.errors import AudioFileError
-from app.files import denoise_file, spot_file
-from app.pipeline import Pipeline
+from resonance.app import audiofile
+from resonance.app.errors import AudioFileError
+from resonance.app.files import denoise_file, spot_file
+from resonance.app.pipeline import Pipeline
 
 
 @pytest.fixture
@@ -40,10 +40,16 @@ def left_over(folder):
 
 @pytest.mark.parametrize(
     ("name", "subtype", "samplerate", "channels"),
-    [("a.wav", "PCM_16", 16000, 1), ("a.wav", "PCM_24", 48000, 2), ("a.wav", "FLOAT", 44100, 1),
-     ("a.flac", "PCM_24", 96000, 1), ("a.wav", "PCM_16", 8000, 8), ("a.aiff", "PCM_16", 22050, 2),
-     ("a.ogg", "VORBIS", 44100, 1)],
-)  # fmt: skip
+    [
+        ("a.wav", "PCM_16", 16000, 1),
+        ("a.wav", "PCM_24", 48000, 2),
+        ("a.wav", "FLOAT", 44100, 1),
+        ("a.flac", "PCM_24", 96000, 1),
+        ("a.wav", "PCM_16", 8000, 8),
+        ("a.aiff", "PCM_16", 22050, 2),
+        ("a.ogg", "VORBIS", 44100, 1),
+    ],
+)
 def test_form_and_length_stay(clean, tmp_path, name, subtype, samplerate, channels):
     source, target = tmp_path / name, tmp_path / "out" / name
     soundfile.write(source, sound(samplerate, 0.5, channels), samplerate, subtype)
@@ -63,10 +69,11 @@ def test_a_lookahead_is_taken_back(studio, tmp_path, frames):
     soundfile.write(tmp_path / "a.wav", click, 16000, "FLOAT")
     pairs = []
     result = denoise_file(
-        tmp_path / "a.wav", tmp_path / "b.wav",
+        tmp_path / "a.wav",
+        tmp_path / "b.wav",
         lambda rate, channels: Pipeline(rate, channels, denoiser=studio, limit_db=3),
         listener=lambda before, after: pairs.append((before.copy(), after.copy())),
-    )  # fmt: skip
+    )
     out, _ = soundfile.read(tmp_path / "b.wav")
     assert len(out) == frames
     assert np.argmax(np.abs(out)) == frames // 2
@@ -150,9 +157,9 @@ def test_a_full_disk_at_the_last_moment_is_noticed(tmp_path):
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from app.files import denoise_file\n"
-        "from app.pipeline import Pipeline\n"
-        "from app.sessions import DenoiserModel\n"
+        "from resonance.app.files import denoise_file\n"
+        "from resonance.app.pipeline import Pipeline\n"
+        "from resonance.app.sessions import DenoiserModel\n"
         "model = DenoiserModel.preset('live')\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))\n"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soxr
 
-from app.errors import UserError
-from app.pipeline import Pipeline
-from app.spotter import Sensitivity
-from assets import DEMO
+from resonance.app.errors import UserError
+from resonance.app.pipeline import Pipeline
+from resonance.app.spotter import Sensitivity
+from resonance.assets import DEMO
 
 SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
 BLOCKS = (1, 7, 64, 160, 161, 480, 4096)

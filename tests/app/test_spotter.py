@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from app.pipeline import Pipeline
-from app.spotter import Sensitivity, last_loud, threshold_for
-from assets import DEMO
-from models.synthetic_voices import speak
+from resonance.app.pipeline import Pipeline
+from resonance.app.spotter import Sensitivity, last_loud, threshold_for
+from resonance.assets import DEMO
+from resonance.models.synthetic_voices import speak
 
 
 @pytest.fixture(scope="module")

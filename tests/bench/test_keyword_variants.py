@@ -8,8 +8,8 @@ import torch
 
 from bench import keyword_variants
 from bench.keyword_variants import CONTROLS, EXPLORED, SHIPPED, Variant
-from models.data import Recording
-from models.keyword_data import Examples
+from resonance.models.data import Recording
+from resonance.models.keyword_data import Examples
 
 
 def test_smaller_shares_of_speakers_are_parts_of_larger_ones():

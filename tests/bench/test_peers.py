@@ -15,8 +15,12 @@ SYSTEMS = [
     ("ours", lambda: peers.ours("studio")),
     *((s.name, lambda s=s: s) for s in peers.packaged()),
 ]
-PACKAGES = {"RNNoise 0.2": "pyrnnoise", "SpeexDSP": "speexdsp_ns", "WebRTC NS": "webrtc_noise_gain",
-            "noisereduce": "noisereduce"}  # fmt: skip
+PACKAGES = {
+    "RNNoise 0.2": "pyrnnoise",
+    "SpeexDSP": "speexdsp_ns",
+    "WebRTC NS": "webrtc_noise_gain",
+    "noisereduce": "noisereduce",
+}
 
 
 @pytest.mark.parametrize(("name", "make"), SYSTEMS)

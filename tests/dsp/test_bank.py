@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from dsp import oracle
-from dsp.bank import OscillatorBank, broad_bank, erb_to_hz, hz_to_erb, narrow_bank, wing_bank
+from resonance.dsp import oracle
+from resonance.dsp.bank import (
+    OscillatorBank,
+    broad_bank,
+    erb_to_hz,
+    hz_to_erb,
+    narrow_bank,
+    wing_bank,
+)
 
 SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
 
@@ -61,9 +68,14 @@ def test_wings_fill_what_the_samplerate_offers():
 
 @pytest.mark.parametrize(
     ("f0_hz", "damping_ratio", "word"),
-    [([440.0], [1.2], "damping_ratio"), ([-1.0], [0.1], "f0_hz"),
-     ([1.0, 2.0], [0.1], "equal length"), ([np.nan], [0.1], "finite"), ([], [], "empty")],
-)  # fmt: skip
+    [
+        ([440.0], [1.2], "damping_ratio"),
+        ([-1.0], [0.1], "f0_hz"),
+        ([1.0, 2.0], [0.1], "equal length"),
+        ([np.nan], [0.1], "finite"),
+        ([], [], "empty"),
+    ],
+)
 def test_impossible_banks_are_refused_with_the_value(f0_hz, damping_ratio, word):
     with pytest.raises(ValueError, match=word):
         OscillatorBank(np.array(f0_hz), np.array(damping_ratio))

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from dsp.bank import broad_bank, narrow_bank
-from dsp.contrast import neighbour_weights, pair_of
-from dsp.identity import unit_peak
+from resonance.dsp.bank import broad_bank, narrow_bank
+from resonance.dsp.contrast import neighbour_weights, pair_of
+from resonance.dsp.identity import unit_peak
 
 BANK = broad_bank(32).joined(narrow_bank(16))
 CARRIERS = np.arange(48) < 32

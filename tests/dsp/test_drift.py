@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsp.drift import LARGEST, DriftControl
+from resonance.dsp.drift import LARGEST, DriftControl
 
 BLOCK_S = 0.01
 

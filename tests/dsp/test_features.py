@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from dsp.bank import broad_bank, narrow_bank
-from dsp.features import band_pooling, hop_edges, log_power
-from dsp.stream import BankStream
+from resonance.dsp.bank import broad_bank, narrow_bank
+from resonance.dsp.features import band_pooling, hop_edges, log_power
+from resonance.dsp.stream import BankStream
 
 HOP_S = 0.008
 

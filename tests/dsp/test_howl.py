@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.pipeline import Pipeline
-from dsp.howl import HowlDetector
+from resonance.app.pipeline import Pipeline
+from resonance.dsp.howl import HowlDetector
 
 
 def howls(denoiser, sound, samplerate):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from dsp.bank import broad_bank, narrow_bank, wing_bank
-from dsp.identity import identity_and_span, identity_weights
+from resonance.dsp.bank import broad_bank, narrow_bank, wing_bank
+from resonance.dsp.identity import identity_and_span, identity_weights
 
 
 def passed_snr_db(poles, weights, sound):

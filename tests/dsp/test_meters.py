@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dsp import oracle
-from dsp.meters import FLOOR_DB, LevelMeter
+from resonance.dsp import oracle
+from resonance.dsp.meters import FLOOR_DB, LevelMeter
 
 
 def test_meter_settles_at_the_rms_level():

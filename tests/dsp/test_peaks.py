@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dsp.peaks import log_rates, peaks, rate_line
+from resonance.dsp.peaks import log_rates, peaks, rate_line
 
 
 def test_peaks_are_apart_and_highest_first():

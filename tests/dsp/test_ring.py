@@ -1,6 +1,6 @@
 import numpy as np
 
-from dsp.ring import FrameRing
+from resonance.dsp.ring import FrameRing
 
 
 def test_ring_keeps_the_newest_in_order():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dsp.bank import broad_bank, narrow_bank
-from dsp.stream import BankStream
+from resonance.dsp.bank import broad_bank, narrow_bank
+from resonance.dsp.stream import BankStream
 
 BANK = broad_bank(64).joined(narrow_bank(32))
 CARRIERS = np.arange(96) < 64

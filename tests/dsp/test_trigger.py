@@ -1,6 +1,6 @@
 import numpy as np
 
-from dsp.trigger import Trigger, TriggerSettings, smoothed
+from resonance.dsp.trigger import Trigger, TriggerSettings, smoothed
 
 
 def fire(scores, threshold=0.7, **settings):

@@ -8,17 +8,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from app.errors import ModelError
-from app.pipeline import Pipeline
-from app.sessions import DenoiserModel, SpotterModel, SpotterState
-from assets import MODELS
-from export import denoiser as export_denoiser
-from export import keywords as export_keywords
-from export.onnx_file import ParityError, check_close, write_card
-from export.sequence import prove_same
-from models.denoiser import Denoiser, DenoiserConfig
-from models.keywords import KeywordSpotter, SpotterConfig, label_scores
-from models.training import save_model
+from resonance.app.errors import ModelError
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, SpotterModel, SpotterState
+from resonance.assets import MODELS
+from resonance.export import denoiser as export_denoiser
+from resonance.export import keywords as export_keywords
+from resonance.export.onnx_file import ParityError, check_close, write_card
+from resonance.export.sequence import prove_same
+from resonance.models.denoiser import Denoiser, DenoiserConfig
+from resonance.models.keywords import KeywordSpotter, SpotterConfig, label_scores
+from resonance.models.training import save_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -47,9 +47,17 @@ def export(folder, preset, lookahead_s):
     save_model(model, folder / "best.pt", step=5, scores={"improvement": 1.5})
     result = CliRunner().invoke(
         export_denoiser.main,
-        ["--checkpoint", str(folder / "best.pt"), "--out", str(folder), "--data", "none",
-         "--preset", preset],
-    )  # fmt: skip
+        [
+            "--checkpoint",
+            str(folder / "best.pt"),
+            "--out",
+            str(folder),
+            "--data",
+            "none",
+            "--preset",
+            preset,
+        ],
+    )
     assert result.exit_code == 0, result.output
     return folder, model, result.output
 
@@ -141,9 +149,19 @@ def test_fewer_bits_are_smaller_and_sound_nearly_alike(exported, tmp_path, bits,
     folder = exported[0]
     result = CliRunner().invoke(
         export_denoiser.main,
-        ["--checkpoint", str(folder / "best.pt"), "--out", str(tmp_path), "--data", "none",
-         "--preset", "live", "--bits", str(bits)],
-    )  # fmt: skip
+        [
+            "--checkpoint",
+            str(folder / "best.pt"),
+            "--out",
+            str(tmp_path),
+            "--data",
+            "none",
+            "--preset",
+            "live",
+            "--bits",
+            str(bits),
+        ],
+    )
     assert result.exit_code == 0, result.output
     card = json.loads((tmp_path / "denoiser-live.json").read_text())
     assert card["bits_per_weight"] == bits
@@ -166,9 +184,17 @@ def test_spotter_export(tmp_path, bits):
     save_model(model, tmp_path / "best.pt", scores={"ten": 50.0})
     result = CliRunner().invoke(
         export_keywords.main,
-        ["--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path), "--data", "none",
-         "--bits", bits],
-    )  # fmt: skip
+        [
+            "--checkpoint",
+            str(tmp_path / "best.pt"),
+            "--out",
+            str(tmp_path),
+            "--data",
+            "none",
+            "--bits",
+            bits,
+        ],
+    )
     assert result.exit_code == 0, result.output
     state = SpotterState(SpotterModel(tmp_path / "keywords.onnx"))
     frames = np.random.default_rng(0).normal(size=(62, 40)).astype(np.float32)

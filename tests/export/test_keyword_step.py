@@ -4,8 +4,8 @@ import click
 import pytest
 import torch
 
-from export.keyword_step import SpotterStep
-from models.keywords import KeywordSpotter, SpotterConfig, label_scores
+from resonance.export.keyword_step import SpotterStep
+from resonance.models.keywords import KeywordSpotter, SpotterConfig, label_scores
 
 
 def as_if_trained(config):

@@ -5,8 +5,8 @@ import shutil
 import pytest
 import soundfile
 
-from app.gui import theme as themes
-from app.gui.snapshot import demo_board
+from resonance.app.gui import theme as themes
+from resonance.app.gui.snapshot import demo_board
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def snapshot(board, tmp_path_factory):
 @pytest.fixture
 def make_window(qtbot, qapp):
     """Makes windows that are closed at the end."""
-    from app.gui.window import Window
+    from resonance.app.gui.window import Window
 
     made = []
 
@@ -76,9 +76,14 @@ class Recorded:
 
 
 FACTS = {
-    "input": "USB Microphone", "output": "Headphones", "virtual_mic": "", "latency_samples": 0,
-    "samplerate": 22050, "device_latency_s": [0.01, 0.02], "bridge_s": 0.0,
-}  # fmt: skip
+    "input": "USB Microphone",
+    "output": "Headphones",
+    "virtual_mic": "",
+    "latency_samples": 0,
+    "samplerate": 22050,
+    "device_latency_s": [0.01, 0.02],
+    "bridge_s": 0.0,
+}
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from PyQt6.QtCore import QRect
 from PyQt6.QtGui import QImage
 from PyQt6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
 
-from app.gui.shortcuts import Sheet
-from app.gui.window import Window
-from app.live.board import Board
+from resonance.app.gui.shortcuts import Sheet
+from resonance.app.gui.window import Window
+from resonance.app.live.board import Board
 from tests.gui.conftest import show_board
 
 
@@ -67,7 +67,7 @@ def outside(top):
 
 
 def _scrolled(widget):
-    from app.gui.widgets import Scrolled
+    from resonance.app.gui.widgets import Scrolled
 
     while widget:
         if isinstance(widget, Scrolled):
@@ -107,8 +107,11 @@ def main():
         window.show_tab(number)
         window.on_frame()
         look(window, window.tabs.tabText(number))
-    window.banner.say("no input device; plug one in, or start the sound server", "device",
-                      ("Choose a device", print))  # fmt: skip
+    window.banner.say(
+        "no input device; plug one in, or start the sound server",
+        "device",
+        ("Choose a device", print),
+    )
     window.set_all_views(True)
     window.on_frame()
     look(window, "all views")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from app.gui.frames import Feed
-from app.gui.snapshot import demo_board
-from app.live.board import Board
-from app.live.processor import Processor, board_facts
-from app.pipeline import Pipeline
+from resonance.app.gui.frames import Feed
+from resonance.app.gui.snapshot import demo_board
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor, board_facts
+from resonance.app.pipeline import Pipeline
 
 RATE = 16000
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from PyQt6.QtCore import Qt
 
-from app import devices
-from app.live import settings as words
+from resonance.app import devices
+from resonance.app.live import settings as words
 from tests.sound_server import SoundServer
 
 pytestmark = pytest.mark.audio
@@ -88,9 +88,11 @@ def test_devices_appear_by_name_when_plugged_in_and_the_virtual_microphone_is_ma
     sound = window.sound
     qtbot.waitUntil(lambda: sound.output.count() > 1, timeout=MS)
     module = server.pactl(
-        "load-module", "module-null-sink", "sink_name=late",
+        "load-module",
+        "module-null-sink",
+        "sink_name=late",
         "sink_properties=device.description=Late",
-    ).strip()  # fmt: skip
+    ).strip()
     qtbot.waitUntil(lambda: sound.output.findText("Late") >= 0, timeout=MS)
     sound.output.setCurrentIndex(sound.output.findText("Late"))
     sound.output.activated.emit(sound.output.currentIndex())
@@ -173,7 +175,7 @@ def say(word, voice, path):
 
 
 def test_a_take_ends_when_the_word_is_over(tmp_path):
-    from app.gui.enrolment import TAKE_S, has_ended, trimmed
+    from resonance.app.gui.enrolment import TAKE_S, has_ended, trimmed
 
     word, rate = say("marvin", "en-us", tmp_path / "word.wav")
     noise = 1e-3 * np.random.default_rng(0).standard_normal(round(TAKE_S * rate))

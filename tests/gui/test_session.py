@@ -3,12 +3,12 @@
 import pytest
 from PyQt6.QtCore import Qt
 
-from app.devices import Device
-from app.errors import UserError
-from app.gui.kept import Kept
-from app.live import settings as words
-from app.live.board import Board
-from app.live.settings import STATE, Message
+from resonance.app.devices import Device
+from resonance.app.errors import UserError
+from resonance.app.gui.kept import Kept
+from resonance.app.live import settings as words
+from resonance.app.live.board import Board
+from resonance.app.live.settings import STATE, Message
 from tests.gui.conftest import FACTS, Recorded
 
 
@@ -111,7 +111,7 @@ def test_settings_that_cannot_be_written_are_told_once(qtbot, make_window, monke
     told, tried = [], []
     window.session.warned.connect(lambda text, _: told.append(text))
     monkeypatch.setattr(Kept, "save", lambda kept: (tried.append(kept), fail(kept)))
-    monkeypatch.setattr("app.gui.session.KEPT_AFTER_S", 0.0)
+    monkeypatch.setattr("resonance.app.gui.session.KEPT_AFTER_S", 0.0)
     for preset in ("studio", "live"):
         window.session.keep(preset=preset)
         qtbot.waitUntil(lambda: tried[-1:] == [window.session.kept])

@@ -11,25 +11,28 @@ from PyQt6.QtCore import QPoint, Qt
 from PyQt6.QtGui import QImage
 from scipy.integrate import solve_ivp
 
-from app.errors import UserError
-from app.gui import theme as themes
-from app.gui.frames import Feed
-from app.gui.snapshot import demo_board
-from app.gui.views.bank import FIRST_TOP_HZ, FIRST_WIDTH_HZ, Bank
-from app.gui.views.levels import Levels, Meter
-from app.gui.views.phase_wheel import SLOWER, PhaseWheel
-from app.gui.views.resonogram import DIFFERENCE, LINEAR, PHASE, Resonogram
-from app.gui.views.synchronisation import Synchronisation, travelled
-from app.live.board import Board
-from app.live.processor import Processor, board_facts
-from app.pipeline import Pipeline
-from models.attention import trajectory
-from models.denoiser import DenoiserConfig
+from resonance.app.errors import UserError
+from resonance.app.gui import theme as themes
+from resonance.app.gui.frames import Feed
+from resonance.app.gui.snapshot import demo_board
+from resonance.app.gui.views.bank import FIRST_TOP_HZ, FIRST_WIDTH_HZ, Bank
+from resonance.app.gui.views.levels import Levels, Meter
+from resonance.app.gui.views.phase_wheel import SLOWER, PhaseWheel
+from resonance.app.gui.views.resonogram import DIFFERENCE, LINEAR, PHASE, Resonogram
+from resonance.app.gui.views.synchronisation import Synchronisation, travelled
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor, board_facts
+from resonance.app.pipeline import Pipeline
+from resonance.models.attention import trajectory
+from resonance.models.denoiser import DenoiserConfig
 
 VIEWS = {
-    "resonogram": Resonogram, "levels": Levels, "phase_wheel": PhaseWheel, "bank": Bank,
+    "resonogram": Resonogram,
+    "levels": Levels,
+    "phase_wheel": PhaseWheel,
+    "bank": Bank,
     "synchronisation": Synchronisation,
-}  # fmt: skip
+}
 
 
 def pixels(image):
@@ -83,10 +86,12 @@ def test_every_view_shows_a_board_in_both_themes(qtbot, board, name, theme):
 def test_every_view_runs_alone(snapshot, tmp_path, name):
     picture = tmp_path / "picture.png"
     subprocess.run(
-        [sys.executable, "-m", f"app.gui.views.{name}", snapshot, picture],
+        [sys.executable, "-m", f"resonance.app.gui.views.{name}", snapshot, picture],
         env={**os.environ, "QT_SCALE_FACTOR": "1.5", "QT_QPA_PLATFORM": "offscreen"},
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     image = QImage(str(picture))
     assert image.width() == 1350
     assert colours(image) > 60
@@ -282,9 +287,12 @@ def test_oscillators_travel_as_the_equation_says():
     found = travelled(angle, goal, pull * time_s)
     for number in range(20):
         solved = solve_ivp(
-            lambda _, phi, n=number: -pull[n] * np.sin(phi - goal[n]), (0, time_s),
-            [angle[number]], rtol=1e-10, atol=1e-12,
-        ).y[0, -1]  # fmt: skip
+            lambda _, phi, n=number: -pull[n] * np.sin(phi - goal[n]),
+            (0, time_s),
+            [angle[number]],
+            rtol=1e-10,
+            atol=1e-12,
+        ).y[0, -1]
         assert abs(np.angle(np.exp(1j * (found[number] - solved)))) < 1e-6
     start = torch.tensor(np.stack([np.cos(angle), np.sin(angle)], -1))
     drive = torch.tensor(np.stack([np.cos(goal), np.sin(goal)], -1) * pull[:, None])

@@ -13,14 +13,14 @@ from PyQt6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PyQt6.QtGui import QDropEvent
 from PyQt6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QLineEdit, QSlider
 
-from app import config
-from app.gui import theme as themes
-from app.gui.cleaning import CANCELLED, DONE, FAILED
-from app.gui.kept import Kept
-from app.gui.shortcuts import KEYS
-from app.gui.views.resonogram import DIFFERENCE, LINEAR
-from app.live import settings as words
-from assets import DEMO
+from resonance.app import config
+from resonance.app.gui import theme as themes
+from resonance.app.gui.cleaning import CANCELLED, DONE, FAILED
+from resonance.app.gui.kept import Kept
+from resonance.app.gui.shortcuts import KEYS
+from resonance.app.gui.views.resonogram import DIFFERENCE, LINEAR
+from resonance.app.live import settings as words
+from resonance.assets import DEMO
 from tests.gui.conftest import show_board
 
 ROOT = Path(__file__).parents[2]
@@ -207,8 +207,15 @@ def test_everything_that_takes_the_focus_has_a_name(window):
 
 def test_settings_stay(qtbot, make_window):
     first = make_window()
-    first.session.keep(preset="studio", limit_db=12.0, run=["stop=true"], false_accepts=2.5,
-                       false_accepts_of={"stop": 5.0}, theme="light", virtual_mic=True)  # fmt: skip
+    first.session.keep(
+        preset="studio",
+        limit_db=12.0,
+        run=["stop=true"],
+        false_accepts=2.5,
+        false_accepts_of={"stop": 5.0},
+        theme="light",
+        virtual_mic=True,
+    )
     first.close()
     kept = Kept.load()
     assert kept.preset == "studio"
@@ -249,7 +256,7 @@ def test_actions_are_checked_and_run(qtbot, window, tmp_path):
     sound.apply.click()
     assert sound._actions_text.text() == "In use."
     assert window.session.kept.run == [f"stop=touch {tmp_path}/stopped"]
-    from app.live.settings import KEYWORD, Message
+    from resonance.app.live.settings import KEYWORD, Message
 
     told = Message(KEYWORD, "stop", {"time_s": 1.0, "keyword": "stop", "score": 0.9})
     window.session._on_message(told)
@@ -335,7 +342,7 @@ def test_files_of_one_name_get_a_place_each(make_window, talk, tmp_path, monkeyp
     window = make_window(clean_to=str(tmp_path / "clean"))
     jobs = window.files.add([talk, other])
     assert [job.target.name for job in jobs] == ["talk-clean.wav", "talk-clean 2.wav"]
-    chosen = "app.gui.files.QFileDialog.getExistingDirectory"
+    chosen = "resonance.app.gui.files.QFileDialog.getExistingDirectory"
     monkeypatch.setattr(chosen, lambda *_: "")
     window.files.folder.click()
     assert window.session.kept.clean_to == str(tmp_path / "clean"), "cancelled"
@@ -395,10 +402,13 @@ def test_keywords_of_a_file_stand_on_its_resonogram(qtbot, make_window, talk):
 @pytest.mark.parametrize(("theme", "scale"), [("dark", "1"), ("light", "1.5"), ("dark", "2")])
 def test_no_text_is_cut(theme, scale, snapshot, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.gui.looks", theme, str(snapshot)], cwd=ROOT,
+        [sys.executable, "-m", "tests.gui.looks", theme, str(snapshot)],
+        cwd=ROOT,
         env={**os.environ, "QT_SCALE_FACTOR": scale, "QT_QPA_PLATFORM": "offscreen"},
-        capture_output=True, text=True, timeout=90,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["cut"] == []
@@ -411,9 +421,7 @@ def test_the_theme_follows_the_system(window, qapp, monkeypatch):
     """Platforms without a desktop never change, so the system's answer is put in its mouth."""
     window.session.keep(theme="system")
     hints = qapp.styleHints()
-    for scheme, theme in (
-        (Qt.ColorScheme.Light, themes.LIGHT), (Qt.ColorScheme.Dark, themes.DARK)
-    ):  # fmt: skip
+    for scheme, theme in ((Qt.ColorScheme.Light, themes.LIGHT), (Qt.ColorScheme.Dark, themes.DARK)):
         monkeypatch.setattr(themes, "system_theme", lambda theme=theme: theme)
         hints.colorSchemeChanged.emit(scheme)
         assert window.theme is theme
@@ -424,8 +432,10 @@ def contrast(one, other):
     from PyQt6.QtGui import QColor
 
     def light(colour):
-        parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
-                 for c in QColor(colour).getRgbF()[:3]]  # fmt: skip
+        parts = [
+            c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
+            for c in QColor(colour).getRgbF()[:3]
+        ]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
     bright, dark = sorted((light(one), light(other)), reverse=True)
@@ -462,9 +472,11 @@ def test_the_command_opens_the_window_and_plays_the_file(tmp_path, snapshot):
     source.write_bytes(DEMO.read_bytes())
     with screen() as display:
         program = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "gui", str(source)],
-            env={**os.environ, **display}, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "resonance", "gui", str(source)],
+            env={**os.environ, **display},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         try:
             from time import monotonic, sleep
 

@@ -8,11 +8,11 @@ from PyQt6 import sip
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QComboBox, QMessageBox, QPushButton
 
-from app.custom_words import CustomWord
-from app.errors import UserError
-from app.gui.kept import Kept
-from app.gui.sound import RATE_STEPS, _rate_words, rate_of, step_of
-from app.live.settings import KEYWORD, Message
+from resonance.app.custom_words import CustomWord
+from resonance.app.errors import UserError
+from resonance.app.gui.kept import Kept
+from resonance.app.gui.sound import RATE_STEPS, _rate_words, rate_of, step_of
+from resonance.app.live.settings import KEYWORD, Message
 from tests.gui.conftest import Recorded
 
 MARVIN = CustomWord("marvin", [1.0, 0.0], 0.5, 1.0, "model", [0.9, 0.1, 0.8])
@@ -29,7 +29,7 @@ def hear(window, word):
 def test_programs_belong_to_their_words_after_a_restart(make_window, monkeypatch):
     lines = ["marvin=true", "vlc --rate=2", "stop=env A=1 true"]
     Kept(run=lines).save()
-    monkeypatch.setattr("app.gui.window.load_words", lambda: [MARVIN])
+    monkeypatch.setattr("resonance.app.gui.window.load_words", lambda: [MARVIN])
     programs = make_window().sound.programs
     chosen = [box.currentText() for box in programs.findChildren(QComboBox)]
     assert chosen == ["marvin", "any word", "stop"]
@@ -45,7 +45,7 @@ def test_the_program_of_a_word_that_is_not_there_waits_for_it(
     def fail():
         raise UserError("a word cannot be read")
 
-    monkeypatch.setattr("app.gui.window.load_words", fail)
+    monkeypatch.setattr("resonance.app.gui.window.load_words", fail)
     window = make_window()
     box = window.sound.programs.findChildren(QComboBox)[0]
     assert box.currentText() == "marvin (not there)"
@@ -110,7 +110,7 @@ def test_forgetting_a_word_asks_first(qtbot, window, monkeypatch, sure):
 @pytest.fixture
 def engines(monkeypatch, board):
     """No engine is a process here."""
-    monkeypatch.setattr("app.gui.session.EngineProcess", lambda settings: Recorded(board))
+    monkeypatch.setattr("resonance.app.gui.session.EngineProcess", lambda settings: Recorded(board))
 
 
 @pytest.mark.usefixtures("engines")

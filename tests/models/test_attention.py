@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from models.attention import (
+from resonance.models.attention import (
     OscillatorAttention,
     SoftmaxAttention,
     cap_probability,
@@ -70,10 +70,14 @@ def test_closed_form_solves_the_equation(d_osc):
 
 @pytest.mark.parametrize(
     ("d_osc", "expected"),
-    [(2, (0.125, 0.166667, 0.25)), (3, (0.038060, 0.066987, 0.146447)),
-     (4, (0.012460, 0.028834, 0.090845)), (8, (1.859e-4, 1.268e-3, 0.016573)),
-     (16, (6.0e-8, 3.50e-6, 7.51e-4))],
-)  # fmt: skip
+    [
+        (2, (0.125, 0.166667, 0.25)),
+        (3, (0.038060, 0.066987, 0.146447)),
+        (4, (0.012460, 0.028834, 0.090845)),
+        (8, (1.859e-4, 1.268e-3, 0.016573)),
+        (16, (6.0e-8, 3.50e-6, 7.51e-4)),
+    ],
+)
 def test_cap_formula_of_proposition_4(d_osc, expected):
     angles = (math.pi / 8, math.pi / 6, math.pi / 4)
     for angle, probability in zip(angles, expected, strict=True):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from dsp import oracle
-from dsp.bank import broad_bank
-from models.bank import (
+from resonance.dsp import oracle
+from resonance.dsp.bank import broad_bank
+from resonance.models.bank import (
     hear,
     hear_fft,
     play,

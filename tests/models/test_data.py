@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.data import (
+from resonance.models.data import (
     AudioStore,
     DataError,
     Recording,
@@ -36,8 +36,12 @@ def test_index(tmp_path):
 
 
 def test_speech_commands(tmp_path):
-    for name in ("yes/a_nohash_0.wav", "yes/b_nohash_1.wav", "no/c_nohash_0.wav",
-                 "_background_noise_/hiss.wav"):  # fmt: skip
+    for name in (
+        "yes/a_nohash_0.wav",
+        "yes/b_nohash_1.wav",
+        "no/c_nohash_0.wav",
+        "_background_noise_/hiss.wav",
+    ):
         write(tmp_path / name)
     (tmp_path / "validation_list.txt").write_text("yes/b_nohash_1.wav\n")
     (tmp_path / "testing_list.txt").write_text("no/c_nohash_0.wav\n")
@@ -68,8 +72,11 @@ def test_voicebank_noise_is_what_was_added(tmp_path, rng):
         write(tmp_path / f"noisy_{part}_wav/p226_001.wav", clean + noise)
     found = find_recordings(tmp_path)
     assert sorted({(r.kind, r.split) for r in found}) == [
-        ("noise", "dev"), ("noise", "test"), ("speech", "dev"), ("speech", "test"),
-    ]  # fmt: skip
+        ("noise", "dev"),
+        ("noise", "test"),
+        ("speech", "dev"),
+        ("speech", "test"),
+    ]
     added = next(r for r in found if r.kind == "noise")
     np.testing.assert_allclose(read_recording(added), noise, atol=1e-4)
 

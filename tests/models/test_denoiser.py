@@ -5,8 +5,8 @@ import pytest
 import torch
 from pystoi import stoi
 
-from models.denoiser import Denoiser, DenoiserConfig, SlowLevels, load
-from models.losses import (
+from resonance.models.denoiser import Denoiser, DenoiserConfig, SlowLevels, load
+from resonance.models.losses import (
     denoising_loss,
     error_db,
     estoi,
@@ -15,8 +15,8 @@ from models.losses import (
     si_sdr_db,
     spectral_distance,
 )
-from models.resonant import ResonantLayer
-from models.training import save_model
+from resonance.models.resonant import ResonantLayer
+from resonance.models.training import save_model
 
 SMALL = DenoiserConfig(broad=32, narrow=16, width=24, states=12, layers=2)
 AHEAD = replace(SMALL, lookahead_s=0.02)

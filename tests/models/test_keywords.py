@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.bc_resnet import BCResNet
-from models.keywords import (
+from resonance.models.bc_resnet import BCResNet
+from resonance.models.keywords import (
     CLASSES,
     CORE_WORDS,
     CUSTOM_WORDS,
@@ -15,7 +15,7 @@ from models.keywords import (
     label_scores,
     load,
 )
-from models.training import save_model
+from resonance.models.training import save_model
 
 
 @pytest.fixture

@@ -2,15 +2,25 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.data import AudioStore, Recording
-from models.mixing import Mixer, MixingRecipe, colored_noise, hum, rms, speech_rms
-from models.rooms import room_responses
-from models.vowels import SNR_DB, noisy_vowel, vowel
+from resonance.models.data import AudioStore, Recording
+from resonance.models.mixing import Mixer, MixingRecipe, colored_noise, hum, rms, speech_rms
+from resonance.models.rooms import room_responses
+from resonance.models.vowels import SNR_DB, noisy_vowel, vowel
 
 PLAIN = MixingRecipe(
-    seconds=1.0, snr_db=(5.0, 5.0), p_no_noise=0, p_no_speech=0, p_vowel=0, p_synthetic_noise=0,
-    p_babble=0, p_second_noise=0, p_room=0, p_pause=0, p_band_limit=0, p_clip=0,
-)  # fmt: skip
+    seconds=1.0,
+    snr_db=(5.0, 5.0),
+    p_no_noise=0,
+    p_no_speech=0,
+    p_vowel=0,
+    p_synthetic_noise=0,
+    p_babble=0,
+    p_second_noise=0,
+    p_room=0,
+    p_pause=0,
+    p_band_limit=0,
+    p_clip=0,
+)
 
 
 @pytest.fixture(scope="module")

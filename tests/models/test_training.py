@@ -5,9 +5,16 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
-from models import data, keyword_copies, keyword_data, keywords, train_denoiser, train_keywords
-from models.training import Average, save_atomically, save_model, warm_hold_decay
-from models.vowels import vowel
+from resonance.models import (
+    data,
+    keyword_copies,
+    keyword_data,
+    keywords,
+    train_denoiser,
+    train_keywords,
+)
+from resonance.models.training import Average, save_atomically, save_model, warm_hold_decay
+from resonance.models.vowels import vowel
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +24,13 @@ def tiny_data(tmp_path_factory):
     rng = np.random.default_rng(0)
     rows = ["path,kind,split,speaker,label,seconds,text"]
     for split in ("train", "dev"):
-        for kind, label in (("speech", ""), ("noise", "hiss"), ("keyword", "yes"),
-                            ("keyword", "no"), ("silence", "_silence_")):  # fmt: skip
+        for kind, label in (
+            ("speech", ""),
+            ("noise", "hiss"),
+            ("keyword", "yes"),
+            ("keyword", "no"),
+            ("silence", "_silence_"),
+        ):
             name = f"{split}-{kind}-{label}.wav"
             voiced = kind in ("speech", "keyword")
             sound = vowel(rng, 16000) if voiced else 0.05 * rng.standard_normal(16000)
@@ -35,8 +47,22 @@ def run(command, *arguments):
 
 
 def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
-    common = ("--data", tiny_data, "--batch", 1, "--threads", 1, "--workers", 0, "--check-every", 4,
-              "--steps", 4, "--task", "vowels")  # fmt: skip
+    common = (
+        "--data",
+        tiny_data,
+        "--batch",
+        1,
+        "--threads",
+        1,
+        "--workers",
+        0,
+        "--check-every",
+        4,
+        "--steps",
+        4,
+        "--task",
+        "vowels",
+    )
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(train_denoiser.main, *common, "--work", whole)
     train_denoiser.seed_everything(0)
@@ -47,8 +73,10 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
     )
     mixer = train_denoiser.Mixer(
         *train_denoiser.stores(train_denoiser.find_recordings(tiny_data), "train", parts),
-        train_denoiser.room_responses(200, 0), train_denoiser.VOWELS_ONLY, 0,
-    )  # fmt: skip
+        train_denoiser.room_responses(200, 0),
+        train_denoiser.VOWELS_ONLY,
+        0,
+    )
     for index in range(2):
         stopped.train_step(*(torch.from_numpy(s) for s in mixer.batch(index, 1)))
     stopped.save()
@@ -86,12 +114,28 @@ def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
 
 
 def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(keyword_copies, "spoken_words", lambda words, each, seed: [
-        (word, vowel(np.random.default_rng(seed), 9000)) for word in words for _ in range(each)
-    ])  # fmt: skip
+    monkeypatch.setattr(
+        keyword_copies,
+        "spoken_words",
+        lambda words, each, seed: [
+            (word, vowel(np.random.default_rng(seed), 9000)) for word in words for _ in range(each)
+        ],
+    )
     monkeypatch.setattr(keyword_data, "speak_by_anyone", lambda rng, text: vowel(rng, 20000))
-    common = ("--data", tiny_data, "--work", tmp_path, "--copies", 1, "--threads", 1,
-              "--synthetic", 3, "--share", 0.1)  # fmt: skip
+    common = (
+        "--data",
+        tiny_data,
+        "--work",
+        tmp_path,
+        "--copies",
+        1,
+        "--threads",
+        1,
+        "--synthetic",
+        3,
+        "--share",
+        0.1,
+    )
     first = run(train_keywords.main, *common, "--epochs", 1)
     assert "'ten'" in first
     run(train_keywords.main, *common, "--epochs", 2)
@@ -111,8 +155,14 @@ def test_keyword_training_resumes_exactly(tmp_path):
     torch.manual_seed(0)
     config = keywords.SpotterConfig(width=16, heads=2, layers=1, channels=(2, 3, 4))
     examples = keyword_data.Examples(torch.randn(64, 64, 40), torch.randint(0, 12, (64,)))
-    options = {"epochs": 3, "seed": 1, "batch": 16, "learning_rate": 1e-3, "device": "cpu",
-               "share": 1.0}  # fmt: skip
+    options = {
+        "epochs": 3,
+        "seed": 1,
+        "batch": 16,
+        "learning_rate": 1e-3,
+        "device": "cpu",
+        "share": 1.0,
+    }
 
     def some(folder, epochs):
         torch.manual_seed(1)

@@ -7,12 +7,12 @@ from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPen
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
-from app.gui import theme as themes
-from app.gui.frames import Frame
-from app.gui.theme import Theme
-from app.gui.views.dots import Dots
-from app.gui.views.view import View, figure, run_alone
-from dsp.bank import OscillatorBank, hz_to_erb, narrow_bank
+from resonance.app.gui import theme as themes
+from resonance.app.gui.frames import Frame
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.views.dots import Dots
+from resonance.app.gui.views.view import View, figure, run_alone
+from resonance.dsp.bank import OscillatorBank, hz_to_erb, narrow_bank
 
 #: Where training starts for the narrow oscillators: evenly spaced up to this, this wide, Hz.
 FIRST_TOP_HZ, FIRST_WIDTH_HZ = 4000.0, 35.0
@@ -52,8 +52,9 @@ class Bank(View):
         row.setSpacing(0)
         self._buttons = []
         for text, changes, side in (
-            ("Where they sit", False, "left"), ("What was learned", True, "right")
-        ):  # fmt: skip
+            ("Where they sit", False, "left"),
+            ("What was learned", True, "right"),
+        ):
             button = QPushButton(text)
             button.setCheckable(True)
             button.setAutoExclusive(True)
@@ -207,9 +208,12 @@ class Bank(View):
         shades = np.clip(self._played, 0.0, 1.0) * (COLOURS - 1)
         shown = np.flatnonzero(~self._carriers if self.changes else np.ones(len(db), bool))
         self._dots.draw(
-            painter, self._xs[shown], self._ys[shown], shades[shown].astype(int),
+            painter,
+            self._xs[shown],
+            self._ys[shown],
+            shades[shown].astype(int),
             sizes[shown].astype(int),
-        )  # fmt: skip
+        )
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""

@@ -42,9 +42,13 @@ class Dots:
         self._sheet.setDevicePixelRatio(1.0)
 
     def draw(
-        self, painter: QPainter, x: NDArray[np.floating], y: NDArray[np.floating],
-        colours: NDArray[np.integer], radii: NDArray[np.integer] | int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        painter: QPainter,
+        x: NDArray[np.floating],
+        y: NDArray[np.floating],
+        colours: NDArray[np.integer],
+        radii: NDArray[np.integer] | int = 0,
+    ) -> None:
         """Draw a dot at each of ``x, y [dots]`` by numbers of its colour and radius."""
         size, scale = self._source, 1.0 / self.ratio
         left = np.asarray(colours) * size

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QPainter
 
-from app.gui.frames import Frame
-from app.gui.theme import Theme, lookup, with_alpha
-from app.gui.views.scroll import Scroll
-from app.gui.views.view import View, figure, run_alone
-from app.live.board import Rows
-from dsp.meters import FLOOR_DB, to_db
+from resonance.app.gui.frames import Frame
+from resonance.app.gui.theme import Theme, lookup, with_alpha
+from resonance.app.gui.views.scroll import Scroll
+from resonance.app.gui.views.view import View, figure, run_alone
+from resonance.app.live.board import Rows
+from resonance.dsp.meters import FLOOR_DB, to_db
 
 #: Blocks that the waveforms show at most; rows of their pictures.
 KEPT, ROWS = 1200, 97
@@ -202,8 +202,9 @@ class Levels(View):
         """Bars, numbers and waveforms."""
         bars = self._bars()
         for bar, meter, colour in (
-            (bars[0], self.heard, self.theme.heard), (bars[1], self.played, self.theme.cleaned)
-        ):  # fmt: skip
+            (bars[0], self.heard, self.theme.heard),
+            (bars[1], self.played, self.theme.cleaned),
+        ):
             self._draw_meter(painter, bar, meter, colour)
         share = min(1.0, self.taken_db / TAKEN_DB)
         painter.fillRect(

@@ -11,12 +11,12 @@ from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QConicalGradient, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 from PyQt6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from app.gui import theme as themes
-from app.gui.frames import Frame
-from app.gui.theme import Theme
-from app.gui.views.dots import Dots
-from app.gui.views.view import View, figure, run_alone
-from dsp.bank import OscillatorBank, hz_to_erb
+from resonance.app.gui import theme as themes
+from resonance.app.gui.frames import Frame
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.views.dots import Dots
+from resonance.app.gui.views.view import View, figure, run_alone
+from resonance.dsp.bank import OscillatorBank, hz_to_erb
 
 #: Radius of the centre and of the rim, dBFS.
 CENTRE_DB, RIM_DB = -80.0, -20.0
@@ -199,8 +199,11 @@ class PhaseWheel(View):
         """Arrows step from oscillator to oscillator, by frequency; Escape lets go."""
         assert event
         steps = {
-            Qt.Key.Key_Right: 1, Qt.Key.Key_Up: 1, Qt.Key.Key_Left: -1, Qt.Key.Key_Down: -1,
-        }  # fmt: skip
+            Qt.Key.Key_Right: 1,
+            Qt.Key.Key_Up: 1,
+            Qt.Key.Key_Left: -1,
+            Qt.Key.Key_Down: -1,
+        }
         step = steps.get(Qt.Key(event.key()))
         if step and self._bank is not None:
             order = np.argsort(self._bank.f0_hz)

@@ -18,12 +18,12 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import QLabel, QVBoxLayout
 
-from app.gui import theme as themes
-from app.gui.frames import Frame
-from app.gui.theme import Theme
-from app.gui.views.scroll import Scroll
-from app.gui.views.view import View, figure, run_alone
-from dsp.bank import OscillatorBank
+from resonance.app.gui import theme as themes
+from resonance.app.gui.frames import Frame
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.views.scroll import Scroll
+from resonance.app.gui.views.view import View, figure, run_alone
+from resonance.dsp.bank import OscillatorBank
 
 #: Hops that are kept: 32 s.
 KEPT = 4000
@@ -154,15 +154,22 @@ class Picture(pg.GraphicsObject):  # type: ignore[misc]
         painter.save()
         painter.resetTransform()
         self.scroll.draw(
-            painter, transform.mapRect(seen), self.end,
+            painter,
+            transform.mapRect(seen),
+            self.end,
             (seen.left() / self.hop_s, seen.right() / self.hop_s),
             ((1.0 - seen.bottom()) * ROWS, seen.height() * ROWS),
-        )  # fmt: skip
+        )
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_marks(painter, transform, seen)
         corner = transform.map(QPointF(seen.left(), seen.top()))
-        self._label(painter, QPointF(corner.x() + 8, corner.y() - 30), self.caption,
-                    self.theme.surface, self.theme.text)  # fmt: skip
+        self._label(
+            painter,
+            QPointF(corner.x() + 8, corner.y() - 30),
+            self.caption,
+            self.theme.surface,
+            self.theme.text,
+        )
         painter.restore()
 
     def _draw_marks(self, painter: QPainter, transform: Any, seen: QRectF) -> None:
@@ -268,8 +275,9 @@ class Resonogram(View):
             plot.setMenuEnabled(False)
             picture = Picture()
             plot.addItem(picture)
-            plot.vb.setLimits(xMin=-KEPT * 0.008, xMax=0.0, yMin=0.0, yMax=1.0, minXRange=0.2,
-                              minYRange=0.05)  # fmt: skip
+            plot.vb.setLimits(
+                xMin=-KEPT * 0.008, xMax=0.0, yMin=0.0, yMax=1.0, minXRange=0.2, minYRange=0.05
+            )
             plot.vb.disableAutoRange()
             plot.setYRange(0.0, 1.0, padding=0)
             plot.getAxis("bottom").setHeight(_BELOW[row])
@@ -434,10 +442,13 @@ class Resonogram(View):
         """Zoom and move."""
         assert event
         keys = {
-            Qt.Key.Key_Plus: lambda: self.zoom(0.7), Qt.Key.Key_Equal: lambda: self.zoom(0.7),
-            Qt.Key.Key_Minus: lambda: self.zoom(1 / 0.7), Qt.Key.Key_Left: lambda: self.pan(-0.2),
-            Qt.Key.Key_Right: lambda: self.pan(0.2), Qt.Key.Key_Home: self.back_to_now,
-        }  # fmt: skip
+            Qt.Key.Key_Plus: lambda: self.zoom(0.7),
+            Qt.Key.Key_Equal: lambda: self.zoom(0.7),
+            Qt.Key.Key_Minus: lambda: self.zoom(1 / 0.7),
+            Qt.Key.Key_Left: lambda: self.pan(-0.2),
+            Qt.Key.Key_Right: lambda: self.pan(0.2),
+            Qt.Key.Key_Home: self.back_to_now,
+        }
         action = keys.get(Qt.Key(event.key()))
         if action:
             action()
@@ -504,8 +515,10 @@ class Resonogram(View):
 
     def _say_what_is_shown(self) -> None:
         below = {
-            CLEANED: "played", DIFFERENCE: "taken away", PHASE: "phase against the own f0",
-        }[self.below]  # fmt: skip
+            CLEANED: "played",
+            DIFFERENCE: "taken away",
+            PHASE: "phase against the own f0",
+        }[self.below]
         still = " (frozen)" if self.frozen else ""
         self._pictures[0].caption, self._pictures[1].caption = f"heard{still}", below
 
@@ -539,9 +552,7 @@ def _coloured(
     return np.asarray(table[at.astype(np.uint8)])
 
 
-def _phases(
-    phases: Bytes, levels: NDArray[np.float32], theme: Theme
-) -> NDArray[np.uint32]:  # fmt: skip
+def _phases(phases: Bytes, levels: NDArray[np.float32], theme: Theme) -> NDArray[np.uint32]:
     """Colours of the phases, from the quiet colour up as the oscillators get louder."""
     low, high = _level(SHOWN_DB[0] + 10), _level(SHOWN_DB[1] - 14)
     share = np.clip((levels - low) / (high - low), 0, 1)[..., None]

@@ -23,8 +23,12 @@ class Scroll:
         self.rows, self.length = rows, length
         self._pixels = np.zeros((rows, length), np.uint32)
         self._image = QImage(
-            self._pixels.data, length, rows, 4 * length, QImage.Format.Format_RGB32  # type: ignore[call-overload]
-        )  # fmt: skip
+            self._pixels.data,
+            length,
+            rows,
+            4 * length,
+            QImage.Format.Format_RGB32,  # type: ignore[call-overload]
+        )
 
     def fill(self, pixel: int) -> None:
         """Make all of it one colour."""
@@ -35,9 +39,13 @@ class Scroll:
         self._pixels[:, places] = pixels
 
     def draw(
-        self, painter: QPainter, target: QRectF, end: int, span: tuple[float, float],
+        self,
+        painter: QPainter,
+        target: QRectF,
+        end: int,
+        span: tuple[float, float],
         rows: tuple[float, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Draw columns and rows into ``target``, in one piece or two, without smoothing.
 
         Parameters
@@ -53,15 +61,18 @@ class Scroll:
         start = end % self.length  # place of the oldest column
         scale = target.width() / (last - first)
         for low, high, shift in (
-            (0, self.length - start, start), (self.length - start, self.length, start - self.length)
-        ):  # fmt: skip
+            (0, self.length - start, start),
+            (self.length - start, self.length, start - self.length),
+        ):
             begin, stop = max(first, low), min(last, high)
             if stop <= begin:
                 continue
             part = QRectF(
-                target.left() + (begin - first) * scale, target.top(), (stop - begin) * scale,
+                target.left() + (begin - first) * scale,
+                target.top(),
+                (stop - begin) * scale,
                 target.height(),
-            )  # fmt: skip
+            )
             painter.drawImage(
                 part, self._image, QRectF(begin + shift, rows[0], stop - begin, rows[1])
             )

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QPainter, QPen
 
-from app.gui import theme as themes
-from app.gui.frames import Frame
-from app.gui.theme import Theme
-from app.gui.views.dots import Dots
-from app.gui.views.view import View, run_alone
+from resonance.app.gui import theme as themes
+from resonance.app.gui.frames import Frame
+from resonance.app.gui.theme import Theme
+from resonance.app.gui.views.dots import Dots
+from resonance.app.gui.views.view import View, run_alone
 
 #: The travelling is shown this much slower than an oscillator with a pull of 1 / step would go.
 SLOWER = 6.0
@@ -135,12 +135,14 @@ class Synchronisation(View):
         radius = max(12.0, best / 2 - 8)
         return [
             (
-                QPointF(8 + (n % columns + 0.5) * cell_w,
-                        4 + (n // columns + 0.5) * cell_h - caption / 2),
+                QPointF(
+                    8 + (n % columns + 0.5) * cell_w,
+                    4 + (n // columns + 0.5) * cell_h - caption / 2,
+                ),
                 radius,
             )
             for n in range(self._heads)
-        ]  # fmt: skip
+        ]
 
     def _score_bars(self) -> list[QRectF]:
         columns, line = self._columns(), self._line()
@@ -149,10 +151,14 @@ class Synchronisation(View):
         cell = (self.width() - 28.0) / columns
         top = self.legend_box(LEGEND).top() - self._scores_height() + 4
         return [
-            QRectF(14 + (n // rows) * cell + label, top + (n % rows) * 1.45 * line + 0.3 * line,
-                   cell - label - 16, 0.7 * line)
+            QRectF(
+                14 + (n // rows) * cell + label,
+                top + (n % rows) * 1.45 * line + 0.3 * line,
+                cell - label - 16,
+                0.7 * line,
+            )
             for n in range(len(self.words))
-        ]  # fmt: skip
+        ]
 
     # Drawing.
 
@@ -169,9 +175,9 @@ class Synchronisation(View):
                 at = _on_circle(centre, radius, float(angle))
                 painter.drawRect(QRectF(at.x() - 2, at.y() - 2, 4, 4))
         painter.setFont(self.font())
-        for bar, word, threshold in zip(
-            self._score_bars(), self.words, self._thresholds, strict=True
-        ) if self.words else ():  # fmt: skip
+        for bar, word, threshold in (
+            zip(self._score_bars(), self.words, self._thresholds, strict=True) if self.words else ()
+        ):
             painter.setPen(QColor(self.theme.text))
             box = QRectF(bar.left() - 300, bar.top() - 10, 292, bar.height() + 20)
             flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -218,8 +224,9 @@ class Synchronisation(View):
             begin, end = pairs.T
             to_x = centre.x() + radius * np.cos(anchors[end])
             to_y = centre.y() - radius * np.sin(anchors[end])
-            ends = zip(x[begin].tolist(), y[begin].tolist(), to_x.tolist(), to_y.tolist(),
-                       strict=True)  # fmt: skip
+            ends = zip(
+                x[begin].tolist(), y[begin].tolist(), to_x.tolist(), to_y.tolist(), strict=True
+            )
             painter.setPen(themes.with_alpha(self.theme.muted, 0.6))
             painter.drawLines(*(QLineF(*points) for points in ends))
         if self._dots is None or self._dots.ratio != self.devicePixelRatioF():

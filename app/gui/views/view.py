@@ -20,11 +20,11 @@ from PyQt6.QtGui import (
 from PyQt6.QtSvg import QSvgGenerator
 from PyQt6.QtWidgets import QApplication, QWidget
 
-from app.errors import UserError
-from app.gui import theme as themes
-from app.gui.frames import Feed, Frame
-from app.gui.theme import Theme
-from app.live.board import Board
+from resonance.app.errors import UserError
+from resonance.app.gui import theme as themes
+from resonance.app.gui.frames import Feed, Frame
+from resonance.app.gui.theme import Theme
+from resonance.app.live.board import Board
 
 #: Endings that :meth:`View.save` can write.
 PICTURES = (".png", ".svg")
@@ -178,10 +178,10 @@ def figure(value: float, digits: int = 0, *, plus: bool = False) -> str:
 
 
 def run_alone(make: Any, arguments: list[str] | None = None) -> None:
-    """Show one view of a board saved with :meth:`~app.live.board.Board.save`.
+    """Show one view of a board saved with :meth:`~resonance.app.live.board.Board.save`.
 
-    ``python -m app.gui.views.NAME snapshot.npz [picture.png]``; with a picture's name, that is
-    written and the program ends.
+    ``python -m resonance.app.gui.views.NAME snapshot.npz [picture.png]``; with a picture's name,
+    that is written and the program ends.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not 1 <= len(arguments) <= 2:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-COMMAND = [sys.executable, "-m", "app.cli", "batch"]
+COMMAND = [sys.executable, "-m", "resonance", "batch"]
 
 
 def write_noise(path: Path, seconds: float = 0.5, samplerate: int = 16000, **options) -> Path:

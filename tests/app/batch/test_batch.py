@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.batch.plan import plan
-from app.batch.settings import Job, Settings
-from app.batch.worker import clean_file
-from app.errors import UserError
-from app.files import denoise_file
-from app.pipeline import Pipeline
+from resonance.app.batch.plan import plan
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import clean_file
+from resonance.app.errors import UserError
+from resonance.app.files import denoise_file
+from resonance.app.pipeline import Pipeline
 from tests.app.batch.conftest import COMMAND, batch, contents, lines, write_noise
 
 
@@ -37,9 +37,10 @@ def test_a_folder_keeps_its_shape_and_every_file_its_own(folder, tmp_path, studi
     assert first["seconds"] == 0.5
 
     denoise_file(
-        folder / "a.wav", tmp_path / "one.wav",
+        folder / "a.wav",
+        tmp_path / "one.wav",
         lambda rate, channels: Pipeline(rate, channels, denoiser=studio),
-    )  # fmt: skip
+    )
     streamed, _ = soundfile.read(tmp_path / "one.wav")
     batched, _ = soundfile.read(tmp_path / "out" / "a.wav")
     np.testing.assert_allclose(batched, streamed, rtol=0, atol=1e-6)
@@ -48,9 +49,21 @@ def test_a_folder_keeps_its_shape_and_every_file_its_own(folder, tmp_path, studi
 def test_names_subtypes_lists_and_patterns(folder, tmp_path):
     (tmp_path / "list.txt").write_text(f"{folder}/sub/b.flac\n\n{folder}/**/*.wav\n")
     done = batch(
-        "--list", tmp_path / "list.txt", "-o", tmp_path / "out", "--name", "{preset}/{stem}-x.wav",
-        "--subtype", "FLOAT", "--preset", "live", "--limit-db", 6, "--no-report", "--json",
-    )  # fmt: skip
+        "--list",
+        tmp_path / "list.txt",
+        "-o",
+        tmp_path / "out",
+        "--name",
+        "{preset}/{stem}-x.wav",
+        "--subtype",
+        "FLOAT",
+        "--preset",
+        "live",
+        "--limit-db",
+        6,
+        "--no-report",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     assert set(contents(tmp_path / "out")) == {"live/a-x.wav", "live/b-x.wav"}
     assert soundfile.info(tmp_path / "out/live/b-x.wav").subtype == "FLOAT"
@@ -148,8 +161,9 @@ def test_killed_again_and_again_and_resumed_it_is_as_if_nothing_happened(tmp_pat
     for _ in range(3):
         run = subprocess.Popen(
             [*COMMAND, str(tmp_path / "in"), "-o", str(out), "--resume", "--no-report"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 60
         while not list(out.rglob("*.wav")) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -163,9 +177,11 @@ def test_killed_again_and_again_and_resumed_it_is_as_if_nothing_happened(tmp_pat
 def test_ctrl_c_leaves_no_half_file(tmp_path):
     write_noise(tmp_path / "in" / "long.wav", 600)
     run = subprocess.Popen(
-        [*COMMAND, str(tmp_path / "in"), "-o", str(tmp_path / "out")], start_new_session=True,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [*COMMAND, str(tmp_path / "in"), "-o", str(tmp_path / "out")],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob(".*.part")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -182,8 +198,10 @@ def test_a_full_disk_fails_the_file_and_leaves_nothing(tmp_path):
     limited = f"ulimit -f 64; exec {' '.join(COMMAND)} {tmp_path}/in -o {tmp_path}/out --no-report"
     done = subprocess.run(
         ["bash", "-c", limited.replace("--no-report", f"--no-report --manifest {tmp_path}/m")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "a.wav cannot be written" in done.stderr
     assert set(contents(tmp_path / "out")) == {"b.wav"}
@@ -219,15 +237,16 @@ def test_a_source_that_changes_meanwhile_is_told_and_the_earlier_output_stays(tm
     source = write_noise(tmp_path / "a.wav", 6)
     earlier = write_noise(tmp_path / "out.wav").read_bytes()
     outcome = clean_file(
-        Job(str(source), str(tmp_path / "out.wav")), Settings("live", pictures=False),
+        Job(str(source), str(tmp_path / "out.wav")),
+        Settings("live", pictures=False),
         lambda _: os.utime(source, (1, 1)),
-    )  # fmt: skip
+    )
     assert "changed while it was read" in outcome.error
     assert (tmp_path / "out.wav").read_bytes() == earlier
 
 
 def test_two_runs_at_the_same_outputs_do_not_mix(folder, tmp_path):
-    from app.batch.manifest import NAME, Manifest
+    from resonance.app.batch.manifest import NAME, Manifest
 
     with Manifest(tmp_path / "out" / NAME):
         done = batch(folder, "-o", tmp_path / "out")
@@ -238,9 +257,18 @@ def test_two_runs_at_the_same_outputs_do_not_mix(folder, tmp_path):
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg")
 def test_ffmpeg_reads_what_libsndfile_cannot(folder, tmp_path):
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", folder / "sub" / "b.flac", "-c:a", "aac",
-         folder / "talk.m4a"], check=True,
-    )  # fmt: skip
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-i",
+            folder / "sub" / "b.flac",
+            "-c:a",
+            "aac",
+            folder / "talk.m4a",
+        ],
+        check=True,
+    )
     done = batch(folder / "talk.m4a", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     info = soundfile.info(tmp_path / "out" / "talk.m4a.wav")

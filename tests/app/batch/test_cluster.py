@@ -10,9 +10,9 @@ import psutil
 import pytest
 import soundfile
 
-from app.batch.plan import plan
-from app.batch.run import Batch
-from app.batch.settings import Settings
+from resonance.app.batch.plan import plan
+from resonance.app.batch.run import Batch
+from resonance.app.batch.settings import Settings
 from tests.app.batch.conftest import batch, contents, lines, write_noise
 
 pytest.importorskip("ray")
@@ -36,8 +36,11 @@ def cluster():
 
 def workers_at_work():
     """Processes of Ray that clean a file just now."""
-    return [p for p in psutil.process_iter(["cmdline"]) if "ray::clean_file" in
-            " ".join(p.info["cmdline"] or [])]  # fmt: skip
+    return [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if "ray::clean_file" in " ".join(p.info["cmdline"] or [])
+    ]
 
 
 @pytest.mark.timeout(240)
@@ -46,8 +49,12 @@ def test_a_cluster_loses_a_worker_and_a_node_and_nothing_else(cluster, tmp_path)
         write_noise(tmp_path / "in" / f"{number % 3}" / f"{number:02}.wav", 20)
     write_noise(tmp_path / "in" / "bad.wav").write_bytes(b"RIFF")
     settings = Settings("live", pictures=False)
-    calm = Batch(plan([str(tmp_path / "in")], str(tmp_path / "calm")), settings,
-                 tmp_path / "calm.sqlite", processes=1)  # fmt: skip
+    calm = Batch(
+        plan([str(tmp_path / "in")], str(tmp_path / "calm")),
+        settings,
+        tmp_path / "calm.sqlite",
+        processes=1,
+    )
     calm.run(lambda _: None, lambda *_: None, None)
 
     lost = []
@@ -61,8 +68,12 @@ def test_a_cluster_loses_a_worker_and_a_node_and_nothing_else(cluster, tmp_path)
             cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
             lost.append("node")
 
-    run = Batch(plan([str(tmp_path / "in")], str(tmp_path / "out")), settings,
-                tmp_path / "out.sqlite", ray=cluster.address)  # fmt: skip
+    run = Batch(
+        plan([str(tmp_path / "in")], str(tmp_path / "out")),
+        settings,
+        tmp_path / "out.sqlite",
+        ray=cluster.address,
+    )
     totals = run.run(lose, lambda *_: None, None)
     assert lost == ["worker", "node"]
     assert (totals.done, totals.failed) == (12, 1)
@@ -83,9 +94,11 @@ def bucket(monkeypatch):
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port)
     server.start()
     settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
@@ -104,9 +117,11 @@ def test_sound_in_an_object_storage(bucket, tmp_path):
     assert done.returncode == 1
     assert "bad.wav" in done.stderr, done.stderr
     assert sorted(bucket.find("talks/out")) == [
-        "talks/out/a.wav", "talks/out/resonance-batch.html", "talks/out/resonance-batch.json",
+        "talks/out/a.wav",
+        "talks/out/resonance-batch.html",
+        "talks/out/resonance-batch.json",
         "talks/out/sub/b.flac",
-    ]  # fmt: skip
+    ]
     bucket.get_file("talks/out/sub/b.flac", str(tmp_path / "b.flac"))
     assert soundfile.info(tmp_path / "b.flac").frames == 8000
     again = lines(batch(*arguments, "--json", "--preset", "live", "--resume"))

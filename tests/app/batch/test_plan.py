@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from app.batch import ffmpeg
-from app.batch.plan import plan
-from app.batch.settings import Settings
-from app.batch.worker import clean_file
-from app.errors import UserError
+from resonance.app.batch import ffmpeg
+from resonance.app.batch.plan import plan
+from resonance.app.batch.settings import Settings
+from resonance.app.batch.worker import clean_file
+from resonance.app.errors import UserError
 from tests.app.batch.conftest import write_noise
 
 
@@ -64,8 +64,11 @@ def test_links_to_folders_are_followed_but_not_in_circles(folder, tmp_path):
     (tmp_path / "elsewhere" / "back").symlink_to(folder)
     jobs = plan([str(folder)], str(tmp_path / "out"))
     assert targets(jobs, tmp_path / "out") == [
-        "a.wav", "link/d.wav", "sub/b.flac", "sub/deep/c.ogg",
-    ]  # fmt: skip
+        "a.wav",
+        "link/d.wav",
+        "sub/b.flac",
+        "sub/deep/c.ogg",
+    ]
 
 
 def test_outputs_are_no_inputs_however_the_inputs_are_named(folder):

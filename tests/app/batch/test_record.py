@@ -4,16 +4,16 @@ import os
 
 import pytest
 
-from app.audiofile import part_of, remove_parts
-from app.batch import manifest as record
-from app.batch import pool, storage
-from app.batch.manifest import Manifest, earlier_outputs
-from app.batch.plan import plan
-from app.batch.ray_runner import clean_file_alike
-from app.batch.run import Batch
-from app.batch.settings import Job, Settings
-from app.batch.worker import Outcome, clean_file
-from app.errors import UserError
+from resonance.app.audiofile import part_of, remove_parts
+from resonance.app.batch import manifest as record
+from resonance.app.batch import pool, storage
+from resonance.app.batch.manifest import Manifest, earlier_outputs
+from resonance.app.batch.plan import plan
+from resonance.app.batch.ray_runner import clean_file_alike
+from resonance.app.batch.run import Batch
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import Outcome, clean_file
+from resonance.app.errors import UserError
 from tests.app.batch.conftest import batch, contents, lines, write_noise
 
 LIVE = Settings("live", pictures=False)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.batch import report
-from app.batch.settings import Job, Settings
-from app.batch.worker import clean_file
+from resonance.app.batch import report
+from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.worker import clean_file
 from tests.app.batch.conftest import batch, lines, write_noise
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -47,9 +47,17 @@ def test_the_page_needs_nothing_else_and_holds_every_file(page):
 
 def test_a_page_of_a_million_files_stays_small():
     file = {
-        "source": "a.wav", "error": None, "seconds": 1.0, "keywords": [], "warnings": [],
-        "levels": None, "picture": {"rows": 1}, "sha256": "", "size": 1, "modified_ns": 1,
-    }  # fmt: skip
+        "source": "a.wav",
+        "error": None,
+        "seconds": 1.0,
+        "keywords": [],
+        "warnings": [],
+        "levels": None,
+        "picture": {"rows": 1},
+        "sha256": "",
+        "size": 1,
+        "modified_ns": 1,
+    }
     many = [{**file, "source": f"{n}.wav"} for n in range(20_000)]
     many[-1] = {**file, "source": "bad.wav", "error": "bad"}
     text = report.html({"totals": {}, "settings": {}, "files": many})
@@ -69,12 +77,25 @@ def test_absurdly_loud_samples_do_not_break_the_page(tmp_path):
 def shown(path, tmp_path):
     """The page as a browser shows it."""
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
-         path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=3000",
+            "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return done.stdout
 
 

@@ -2,17 +2,22 @@
 
 import pytest
 
-from app.live.board import Board
-from app.live.processor import Processor
-from app.pipeline import Pipeline
+from resonance.app.live.board import Board
+from resonance.app.live.processor import Processor
+from resonance.app.pipeline import Pipeline
 
 
 def facts(samplerate=48000, words=(), kept_s=2.0):
     heads, tokens, d_osc = (4, 31, 2) if words else (0, 0, 0)
     return {
-        "samplerate": samplerate, "oscillators": 160, "words": list(words), "kept_s": kept_s,
-        "heads": heads, "tokens": tokens, "d_osc": d_osc,
-    }  # fmt: skip
+        "samplerate": samplerate,
+        "oscillators": 160,
+        "words": list(words),
+        "kept_s": kept_s,
+        "heads": heads,
+        "tokens": tokens,
+        "d_osc": d_osc,
+    }
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from app.errors import UserError
-from app.live.board import COUNTERS, HOPS, Board, new_path
+from resonance.app.errors import UserError
+from resonance.app.live.board import COUNTERS, HOPS, Board, new_path
 from tests.app.live.conftest import facts
 
 
@@ -61,7 +61,7 @@ def test_another_process_never_reads_a_torn_row():
     path = new_path()
     board = Board(facts(), path)
     code = (
-        "import sys; from pathlib import Path; from app.live.board import Board\n"
+        "import sys; from pathlib import Path; from resonance.app.live.board import Board\n"
         "board = Board.attach(Path(sys.argv[1])); seen = torn = 0\n"
         "print('ready', flush=True)\n"
         "while board.beats == 0:\n"
@@ -104,7 +104,7 @@ def test_what_is_no_board_is_refused_and_what_crashes_leave_is_cleared(tmp_path)
         Board.attach(tmp_path / "text")
     code = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from app.live.board import Board, new_path\n"
+        "from resonance.app.live.board import Board, new_path\n"
         "from tests.app.live.conftest import facts\n"
         "path = new_path(); Board(facts(), path); print(path)"
     )

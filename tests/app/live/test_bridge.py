@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.live.bridge import ClockBridge
+from resonance.app.live.bridge import ClockBridge
 
 RATE, BLOCK = 48000, 480
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.live.board import Board
+from resonance.app.live.board import Board
 from tests.live_command import Live, hears
 
 pytestmark = pytest.mark.audio
@@ -52,17 +52,26 @@ def test_the_server_is_killed_and_comes_back(server, live):
 
 
 def plug_hall(server):
-    return server.pactl("load-module", "module-null-sink", "sink_name=hall", "norewinds=1",
-                        "sink_properties=device.description=Hall").strip()  # fmt: skip
+    return server.pactl(
+        "load-module",
+        "module-null-sink",
+        "sink_name=hall",
+        "norewinds=1",
+        "sink_properties=device.description=Hall",
+    ).strip()
 
 
 def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
     def plug():
         return server.pactl(
-            "load-module", "module-remap-source", "master=ci_mic.monitor", "source_name=usb",
-            "channels=1", "channel_map=mono",
-            'source_properties="device.description=\'USB microphone\'"',
-        ).strip()  # fmt: skip
+            "load-module",
+            "module-remap-source",
+            "master=ci_mic.monitor",
+            "source_name=usb",
+            "channels=1",
+            "channel_map=mono",
+            "source_properties=\"device.description='USB microphone'\"",
+        ).strip()
 
     module = plug()
     hall = plug_hall(server)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.pipeline import Pipeline
+from resonance.app.pipeline import Pipeline
 
 pytestmark = pytest.mark.audio
 
 
 def resonance(*arguments):
-    return [sys.executable, "-m", "app.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "resonance", *map(str, arguments)]
 
 
 def run(server, *command, **options):
@@ -47,8 +47,8 @@ def test_unknown_devices_are_named_with_what_there_is(server):
 ENGINE = """
 import json, sys, time
 import numpy as np
-from app.live.engine import Engine
-from app.live.settings import EngineSettings
+from resonance.app.live.engine import Engine
+from resonance.app.live.settings import EngineSettings
 
 engine = Engine(EngineSettings(spot=False, block_s=float(sys.argv[1])))
 engine.start()
@@ -71,8 +71,10 @@ def test_live_gives_the_samples_that_files_get(server, tmp_path, demo, denoiser,
     noisy, _, samplerate = demo
     live = subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(block_s), str(tmp_path / "sound.npy")],
-        env=server.environment, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert live.stdout.readline() == "listening\n"
     with server.recording() as found, server.playing(noisy[3 * samplerate :], samplerate):
         output, _ = live.communicate(timeout=40)
@@ -114,10 +116,22 @@ def difference_db(one, other):
 def test_other_programs_record_clean_sound_from_the_virtual_microphone(server, demo, tmp_path):
     noisy, _, samplerate = demo
     live = subprocess.Popen(
-        resonance("live", "--virtual-mic", "--seconds", "8", "--json",
-                  "--record", tmp_path / "clean.wav", "--record-raw", tmp_path / "raw.flac"),
-        env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        resonance(
+            "live",
+            "--virtual-mic",
+            "--seconds",
+            "8",
+            "--json",
+            "--record",
+            tmp_path / "clean.wav",
+            "--record-raw",
+            tmp_path / "raw.flac",
+        ),
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     live.stdout.readline()
     state = json.loads(live.stdout.readline())
     assert state["virtual_mic"] == "Resonance microphone"
@@ -136,14 +150,14 @@ def test_other_programs_record_clean_sound_from_the_virtual_microphone(server, d
 def test_what_a_crash_leaves_is_cleared_away_at_the_next_start(server):
     code = (
         "import os, signal\n"
-        "from app.live.virtual_devices import VirtualMic\n"
+        "from resonance.app.live.virtual_devices import VirtualMic\n"
         "VirtualMic().ensure()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     run(server, sys.executable, "-c", code)
     assert len(server.our_modules()) == 2
     code = (
-        "from app.live.virtual_devices import VirtualMic\n"
+        "from resonance.app.live.virtual_devices import VirtualMic\n"
         "mic = VirtualMic(); mic.ensure(); mic.ensure(); print(mic.source)\n"
         "other = VirtualMic(1); other.ensure(); print(other.source); other.close(); mic.close()"
     )
@@ -156,8 +170,10 @@ def test_what_others_play_is_cleaned_on_its_way_to_the_loudspeaker(server, demo)
     noisy, _, samplerate = demo
     live = subprocess.Popen(
         resonance("live", "--direction", "out", "--seconds", "6", "--json", "--no-spot"),
-        env=server.environment, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     live.stdout.readline()
     state = json.loads(live.stdout.readline())
     assert state["virtual_speaker"] == "Resonance loudspeaker"
@@ -175,8 +191,9 @@ def test_a_preset_of_the_device_is_used_when_it_is_chosen(server, tmp_path):
     live = subprocess.Popen(
         resonance("live", "--seconds", "3", "--json", "--no-spot"),
         env={**server.environment, "RESONANCE_CONFIG": str(file)},
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     output, _ = live.communicate(timeout=40)
     states = [json.loads(line) for line in output.splitlines()]
     delays = [s["latency_samples"] for s in states if s.get("state") == "listening"]
@@ -186,8 +203,8 @@ def test_a_preset_of_the_device_is_used_when_it_is_chosen(server, tmp_path):
 def test_everything_can_change_while_it_runs(server):
     code = (
         "import time\n"
-        "from app.live.process import EngineProcess\n"
-        "from app.live.settings import EngineSettings\n"
+        "from resonance.app.live.process import EngineProcess\n"
+        "from resonance.app.live.settings import EngineSettings\n"
         "def wait(engine, wanted):\n"
         "    deadline = time.monotonic() + 20\n"
         "    while time.monotonic() < deadline:\n"
@@ -218,9 +235,12 @@ def test_everything_can_change_while_it_runs(server):
     done = run(server, sys.executable, "-c", code)
     lines = done.stdout.splitlines()
     assert lines == [
-        "960 True", "['yes', 'no']", "882 0 ''",
-        "blocks of 9000 ms: choose 1 to 200 ms", "listening",
-    ], done.stderr  # fmt: skip
+        "960 True",
+        "['yes', 'no']",
+        "882 0 ''",
+        "blocks of 9000 ms: choose 1 to 200 ms",
+        "listening",
+    ], done.stderr
     assert server.our_modules() == []
 
 
@@ -228,8 +248,8 @@ def test_a_failing_pipeline_passes_the_sound_on_and_says_so(server):
     """An exception inside the engine must not end in silence without a word."""
     code = (
         "import time\n"
-        "from app.live.engine import Engine\n"
-        "from app.live.settings import EngineSettings\n"
+        "from resonance.app.live.engine import Engine\n"
+        "from resonance.app.live.settings import EngineSettings\n"
         "engine = Engine(EngineSettings(spot=False))\n"
         "engine.start()\n"
         "while engine.state != 'listening': time.sleep(0.01)\n"
@@ -252,8 +272,10 @@ def test_keys_in_a_terminal(server, tmp_path):
     live = subprocess.Popen(
         resonance("live", "--no-spot", "--folder", tmp_path),
         env={**server.environment, "TERM": "xterm", "COLUMNS": "100"},
-        stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
     os.close(theirs)
     shown = read_until(ours, "removed")
     answers = ("uncleaned", "saved", "recording to", "recorded")
@@ -307,8 +329,10 @@ def read_until(terminal, word, seconds=20):
 def test_the_end_of_the_command_is_the_end_of_the_engine(server):
     live = subprocess.Popen(
         resonance("live", "--virtual-mic", "--json"),
-        env=server.environment, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     live.stdout.readline()
     live.stdout.readline()
     assert len(server.our_modules()) == 2

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.devices import Device
-from app.live import player as players
-from app.live.player import FilePlayer
-from app.live.settings import NOTE, EngineSettings
-from assets import DEMO
+from resonance.app.devices import Device
+from resonance.app.live import player as players
+from resonance.app.live.player import FilePlayer
+from resonance.app.live.settings import NOTE, EngineSettings
+from resonance.assets import DEMO
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.pipeline import Pipeline
+from resonance.app.pipeline import Pipeline
 
 
 def play(processor, sound, block=480):

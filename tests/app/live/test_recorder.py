@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.audiofile import blocks, open_audio
-from app.errors import AudioFileError
-from app.live.board import Board
-from app.live.recorder import Recorder, save_last
+from resonance.app.audiofile import blocks, open_audio
+from resonance.app.errors import AudioFileError
+from resonance.app.live.board import Board
+from resonance.app.live.recorder import Recorder, save_last
 from tests.app.live.conftest import facts
 
 
@@ -91,8 +91,8 @@ import numpy as np
 from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, ".")
-from app.live.board import Board
-from app.live.recorder import Recorder
+from resonance.app.live.board import Board
+from resonance.app.live.recorder import Recorder
 from tests.app.live.conftest import facts
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

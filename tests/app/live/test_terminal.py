@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from rich.console import Console
 
-from app.live.terminal import LiveView
+from resonance.app.live.terminal import LiveView
 
 
 def shown(view):
@@ -22,8 +22,12 @@ def test_levels_reduction_voice_and_health_are_shown(make_processor, demo):
     assert shown(view).strip() == "loading"
     processor = make_processor(samplerate)
     engine.board, engine.state = processor.board, "listening"
-    view.facts = {"device_latency_s": [0.02, 0.03], "bridge_s": 0.0, "latency_samples": 0,
-                  "samplerate": samplerate}  # fmt: skip
+    view.facts = {
+        "device_latency_s": [0.02, 0.03],
+        "bridge_s": 0.0,
+        "latency_samples": 0,
+        "samplerate": samplerate,
+    }
     processor.process(noisy[:22050], np.empty(22050, np.float32))
     quiet = 0.01 * noisy[:6615]
 

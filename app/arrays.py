@@ -1,16 +1,19 @@
-"""Sound in an array, cleaned: for notebooks and scripts."""
+"""Sound in an array: clean it, find its keywords. For notebooks and scripts."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.batch.pipeline import BLOCK_S, StretchPipeline
-from app.errors import UserError
-from app.sessions import DenoiserModel, Float32Array
+from resonance.app.batch.pipeline import BLOCK_S, StretchPipeline
+from resonance.app.errors import UserError
+from resonance.app.pipeline import Pipeline
+from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.spotter import KeywordEvent, Sensitivity
 
 
 def clean(
@@ -18,7 +21,8 @@ def clean(
 ) -> Float32Array:
     """Clean a whole recording; nothing in it moves, and its loudness stays.
 
-    The samples are those that :class:`app.pipeline.Pipeline` streams, its look-ahead taken back.
+    The samples are those that :class:`~resonance.app.pipeline.Pipeline` streams, its look-ahead
+    taken back.
 
     Parameters
     ----------
@@ -44,7 +48,7 @@ def clean(
     Examples
     --------
     >>> import numpy as np
-    >>> from app.clean import clean
+    >>> from resonance import clean
     >>> rng = np.random.default_rng(0)
     >>> hiss = 0.1 * rng.standard_normal(48000)
     >>> cleaned = clean(hiss, 16000)
@@ -63,7 +67,7 @@ def clean(
     -6
     """
     sound = _floats(array)
-    columns = sound[:, None] if sound.ndim == 1 else sound
+    columns = sound.reshape(len(sound), -1)
     pipeline = StretchPipeline(
         samplerate, columns.shape[1], denoiser=_model(preset), limit_db=limit_db
     )
@@ -73,6 +77,58 @@ def clean(
     for start in range(0, len(heard), size):
         pipeline.process(heard[start : start + size], out[start : start + size])
     return out[late:].reshape(sound.shape)
+
+
+def spot(
+    array: NDArray[Any], samplerate: float, *, false_accepts_per_hour: float = 1.0
+) -> list[KeywordEvent]:
+    """Find the keywords in a whole recording.
+
+    Parameters
+    ----------
+    array
+        Sound as :func:`clean` takes it, [samples] or [samples, channels]; all channels are
+        listened to together.
+    samplerate
+        In Hz, 4000 to 192000.
+    false_accepts_per_hour
+        How often each word may be reported wrongly in an hour of running speech.
+
+    Returns
+    -------
+    list of KeywordEvent
+        ``time_s`` (end of the word, from the start of the array), ``keyword``, ``score`` (0 … 1).
+
+    Raises
+    ------
+    UserError
+        If the array is no sound, or samplerate or rate make no sense.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from resonance import spot
+    >>> from resonance.assets import DEMO
+    >>> sound, samplerate = soundfile.read(DEMO)
+    >>> [event.keyword for event in spot(sound, samplerate)]
+    ['no', 'left', 'yes', 'right']
+    """
+    sound = _floats(array)
+    columns = sound.reshape(len(sound), -1)
+    pipeline = Pipeline(
+        samplerate,
+        columns.shape[1],
+        spotter=_spotter(),
+        sensitivity=Sensitivity(false_accepts_per_hour),
+    )
+    end_s, silence = len(columns) / samplerate, np.zeros((round(samplerate), columns.shape[1]))
+    events = pipeline.process(np.concatenate([columns, np.asarray(silence, np.float32)]))
+    return [replace(event, time_s=min(event.time_s, round(end_s, 3))) for event in events]
+
+
+@functools.cache
+def _spotter() -> SpotterModel:
+    return SpotterModel()
 
 
 @functools.cache
