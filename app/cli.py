@@ -29,6 +29,7 @@ from rich.table import Table
 from resonance import __version__
 from resonance.app import config
 from resonance.app.audiofile import FORMATS
+from resonance.app.commands.serve import serve
 from resonance.app.errors import UserError
 from resonance.app.gui.command import gui
 from resonance.app.live.command import live
@@ -56,7 +57,7 @@ class Group(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             err.print(f"error: {error}", style="red", markup=False)
-            ctx.exit(EXIT_FAILED)
+            ctx.exit(error.exit_code)
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(EXIT_FAILED)
@@ -375,6 +376,7 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
 
 
 main.add_command(live)
+main.add_command(serve)
 main.add_command(gui)
 _programs(
     "train",

@@ -6,6 +6,14 @@ from __future__ import annotations
 class UserError(Exception):
     """Something the user can mend: says what was wrong, its value, and what to do."""
 
+    exit_code = 1  #: of a command that ends with it
+
+
+class WrongUsage(UserError):  # noqa: N818 (it is no error of the program)
+    """An option or argument that makes no sense."""
+
+    exit_code = 2
+
 
 class ModelError(UserError):
     """A model file that cannot be used."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,16 @@ class KeywordEvent:
     time_s: float  #: about the end of the word, from the start of the stream
     keyword: str
     score: float  #: smoothed probability, 0 … 1
+    wall_time: str | None = None  #: ``time_s`` by the clock, ISO 8601; None: it is no live sound
+
+    def at(self, seconds: float) -> KeywordEvent:
+        """The same, heard at ``seconds`` since 1970."""
+        local = datetime.fromtimestamp(seconds).astimezone()
+        return replace(self, wall_time=local.isoformat(timespec="milliseconds"))
+
+    def facts(self) -> dict[str, Any]:
+        """As plain values; without the time of day if it has none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

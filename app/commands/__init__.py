@@ -1,0 +1,1 @@
+"""Commands of ``resonance``, one file each."""

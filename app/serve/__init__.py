@@ -1,0 +1,1 @@
+"""``resonance serve``: denoiser and spotter for other programs, over Wyoming and HTTP."""

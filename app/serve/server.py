@@ -1,0 +1,122 @@
+"""Both servers in one process, until a signal ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from resonance.app.errors import UserError
+from resonance.app.serve import wyoming_protocol
+from resonance.app.serve.files import Files
+from resonance.app.serve.http_api import application
+from resonance.app.serve.limits import PIECE_BYTES, Limits
+from resonance.app.serve.models import Models
+from resonance.app.serve.streams import Streams
+
+#: How much the server gives way to live sound on the same machine (nice).
+GIVES_WAY = 5
+#: How long clients get to end when the server does, s.
+CLOSE_S = 3
+
+Address = tuple[str, int]
+
+
+def run(
+    models: Models,
+    limits: Limits,
+    http: Address,
+    wyoming: Address,
+    token: str,
+    tell: Callable[[Address, Address], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    http, wyoming
+        Host and port of each; port 0: any free one.
+    token
+        What clients of HTTP must know.
+    tell
+        Called with both addresses once clients can connect.
+
+    Raises
+    ------
+    UserError
+        If an address cannot be used.
+    """
+    if hasattr(os, "nice"):
+        os.nice(GIVES_WAY)
+    asyncio.run(_serve(models, limits, http, wyoming, token, tell))
+
+
+async def _serve(
+    models: Models,
+    limits: Limits,
+    http: Address,
+    wyoming: Address,
+    token: str,
+    tell: Callable[[Address, Address], None],
+) -> None:
+    streams, files = Streams(models, limits), Files(limits)
+    heard_http, heard_wyoming = _bound(http, "--http"), _bound(wyoming, "--wyoming")
+    wake = await wyoming_protocol.listen(streams, heard_wyoming)
+    server = _Server(_settings(application(streams, files, token), limits))
+    tell(heard_http.getsockname()[:2], heard_wyoming.getsockname()[:2])
+    try:
+        await server.serve([heard_http])
+    finally:
+        wake.close()
+        files.close()
+        streams.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends at a signal, and lets the program go on from there; uvicorn's would raise it again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.force_exit = self.should_exit  # the second time
+        self.should_exit = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # streams end unfinished
+
+
+def _settings(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        ws_max_size=16 * PIECE_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=CLOSE_S,
+    )
+
+
+def _bound(address: Address, option: str) -> socket.socket:
+    host, port = address
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server(address, family=family, backlog=128)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another: {option} PORT"
+        ) from error
