@@ -6,11 +6,10 @@ import dataclasses
 import importlib
 import io
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,24 +27,29 @@ from rich.table import Table
 
 from resonance import __version__
 from resonance.app import config
-from resonance.app.audiofile import FORMATS
 from resonance.app.commands.serve import serve
 from resonance.app.errors import UserError
 from resonance.app.gui.command import gui
 from resonance.app.live.command import live
 from resonance.app.options import (
+    CHANNEL,
     EXIT_FAILED,
     FILES,
+    FILES_OR_DASH,
     JSON,
     LIMIT,
+    OVERWRITE,
+    PRESERVE,
     PRESET,
     SENSITIVITY,
+    Page,
     err,
     out,
     sensitivity,
     warn,
 )
 from resonance.app.spotter import KeywordEvent, Sensitivity
+from resonance.app.text import shown
 
 
 class Group(click.Group):
@@ -56,7 +60,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            err.print(f"error: {error}", style="red", markup=False)
+            err.print(f"error: {shown(error)}", style="red")
             ctx.exit(error.exit_code)
         except BrokenPipeError:
             sys.stderr.close()
@@ -82,16 +86,19 @@ def main(ctx: click.Context) -> None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=FILES, metavar="IN...")
+@click.argument("files", nargs=-1, required=True, type=FILES_OR_DASH, metavar="IN...")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=FILES,
-    help="File (replaced if it exists), or folder (made if missing).",
+    type=FILES_OR_DASH,
+    help="File, or folder (made if missing); - is a WAV on standard output.",
 )
 @PRESET
 @LIMIT
+@CHANNEL
+@OVERWRITE
+@PRESERVE
 @click.option("--spot", is_flag=True, help="Also report keywords.")
 @click.option(
     "--figure", type=FILES, help="Write a resonogram of input and output (PNG, SVG, PDF)."
@@ -103,39 +110,56 @@ def denoise(
     output: Path,
     preset: str,
     limit_db: float | None,
+    channel: int | None,
+    overwrite: bool,
+    preserve: bool,
     spot: bool,
     figure: Path | None,
     rates: tuple[tuple[str, float], ...],
     as_json: bool,
 ) -> None:
     """Clean recordings; samplerate, channels, subtype and length stay as they are."""
-    from resonance.app.audiofile import open_audio
     from resonance.app.figure import Resonogram, check_drawable
     from resonance.app.files import denoise_file
+    from resonance.app.soundfiles.reader import open_sound
+    from resonance.app.soundfiles.standard import DASH
 
-    targets = _targets(files, output)
+    if output == DASH and (as_json or len(files) > 1):
+        raise click.UsageError("-o - takes one input, and no --json beside it")
     if figure:
         if len(files) > 1:
             raise click.UsageError("--figure takes one input file")
         check_drawable(figure)
+    page = err if output == DASH else out
     make_pipeline, model = _pipeline_maker(preset, limit_db, spot, sensitivity(rates))
 
     def clean(source: Path, tell: Callable[[float], None]) -> None:
         target = targets[source]
         picture = None
         if figure:
-            with open_audio(source) as opened:
+            with open_sound(source) as opened:
                 picture = Resonogram(model, opened.samplerate)
         result = denoise_file(
-            source, target, make_pipeline, progress=tell, listener=picture.hear if picture else None
+            source,
+            target,
+            make_pipeline,
+            progress=tell,
+            listener=picture.hear if picture else None,
+            channel=channel,
+            overwrite=overwrite,
+            preserve=preserve,
         )
-        _report(source, target, result, as_json, spot)
+        _report(source, target, result, as_json, spot, page)
         if figure and picture:
-            picture.save(figure, result.events, f"{source.name}: oscillators before and after")
+            title = f"{source.name}: oscillators before and after"
+            picture.save(figure, result.events, title, overwrite=overwrite)
             if not as_json:
-                out.print(f"  resonogram: {figure}", markup=False)
+                page.print(f"  resonogram: {shown(figure)}")
 
-    _each(list(targets), clean, "cleaning")
+    with ExitStack() as stack:
+        sources, place = _standard(stack, files, output)
+        targets = _targets(sources, place, figure)
+        _each(list(targets), clean, "cleaning")
 
 
 @main.command()
@@ -144,8 +168,8 @@ def denoise(
 @click.option(
     "--list",
     "listed",
-    type=click.File(encoding="utf-8", errors="surrogateescape"),
-    help="Take the inputs named in this file, one a line; - is stdin.",
+    type=click.File("rb"),
+    help="Take the inputs named in this file, one a line or after each NUL; - is stdin.",
 )
 @click.option(
     "--name",
@@ -156,6 +180,9 @@ def denoise(
 )
 @click.option("--preset", default="studio", metavar="NAME", help="Model to use, as in denoise.")
 @LIMIT
+@CHANNEL
+@OVERWRITE
+@PRESERVE
 @click.option(
     "--subtype", metavar="NAME", help="PCM_16, PCM_24, FLOAT …; default: the input's own."
 )
@@ -182,6 +209,9 @@ def batch(
     template: str,
     preset: str,
     limit_db: float | None,
+    channel: int | None,
+    overwrite: bool,
+    preserve: bool,
     subtype: str | None,
     spot: bool,
     rates: tuple[tuple[str, float], ...],
@@ -198,8 +228,18 @@ def batch(
     from resonance.app.batch import command
     from resonance.app.batch.settings import Settings
 
+    if output == "-":
+        raise click.UsageError("a batch has no standard output; name a folder (./- is one)")
     settings = Settings(
-        preset, limit_db, spot, rates, subtype, str(dnsmos.resolve()) if dnsmos else None, report
+        preset,
+        limit_db,
+        spot,
+        rates,
+        subtype,
+        str(dnsmos.resolve()) if dnsmos else None,
+        channel,
+        preserve,
+        report,
     )
     whole = command.run(
         err,
@@ -213,6 +253,7 @@ def batch(
         manifest,
         report,
         resume,
+        overwrite,
         dry_run,
         as_json,
     )
@@ -221,10 +262,16 @@ def batch(
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=FILES, metavar="IN...")
+@click.argument("files", nargs=-1, required=True, type=FILES_OR_DASH, metavar="IN...")
+@CHANNEL
 @SENSITIVITY
 @JSON
-def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json: bool) -> None:
+def spot(
+    files: tuple[Path, ...],
+    channel: int | None,
+    rates: tuple[tuple[str, float], ...],
+    as_json: bool,
+) -> None:
     """Find keywords in recordings: one line for each."""
     from resonance.app.enrolment import load_all
     from resonance.app.files import spot_file
@@ -241,8 +288,7 @@ def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json:
                 sys.stdout.flush()
             else:
                 out.print(
-                    f"{source}  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}",
-                    markup=False,
+                    f"{shown(source)}  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}"
                 )
 
         result = spot_file(
@@ -252,12 +298,15 @@ def spot(files: tuple[Path, ...], rates: tuple[tuple[str, float], ...], as_json:
             ),
             progress=tell,
             on_event=say,
+            channel=channel,
         )
         warn(*result.warnings)
         if not result.events and not as_json:
-            out.print(f"{source}  no keywords", markup=False)
+            out.print(f"{shown(source)}  no keywords")
 
-    _each(files, find, "listening")
+    with ExitStack() as stack:
+        sources, _ = _standard(stack, files, None)
+        _each(sources, find, "listening")
 
 
 @main.command()
@@ -315,7 +364,7 @@ def devices(as_json: bool) -> None:
         marks = (("in", d.default_input), ("out", d.default_output), ("loopback", d.loopback))
         default = " ".join(mark for mark, on in marks if on)
         table.add_row(
-            d.name, d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default
+            shown(d.name), d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default
         )
     out.print(table)
 
@@ -327,11 +376,11 @@ def show_config(init: bool) -> None:
     file = config.path()
     if init:
         config.create(main)
-    out.print(str(file), markup=False)
+    out.print(str(file))
     config.load(main)
     config.devices(main)
     if file.exists():
-        out.print(file.read_text(encoding="utf-8"), markup=False)
+        out.print(file.read_text(encoding="utf-8"))
     else:
         out.print("no settings yet; resonance config --init writes a file to fill in")
 
@@ -390,16 +439,29 @@ _programs(
 )
 
 
-def _targets(files: Sequence[Path], output: Path) -> dict[Path, Path]:
-    """Where each input's output goes."""
-    files = list(dict.fromkeys(files))
-    if len(files) == 1 and output.suffix and not os.path.isdir(output):
-        return {files[0]: output}
-    if os.path.isfile(output) or output.suffix.lower() in FORMATS:
-        raise click.UsageError(f"-o {output} must be a folder when there are several inputs")
-    targets = {source: output / source.name for source in files}
-    if len(set(targets.values())) < len(files):
-        raise click.UsageError(f"several inputs have the same name and would meet in {output}")
+def _standard(
+    stack: ExitStack, files: Sequence[Path], output: Path | None
+) -> tuple[list[Path], Path]:
+    """Inputs and output, with files for a while in the place of ``-``."""
+    from resonance.app.soundfiles.standard import DASH, standard_input, standard_output
+
+    spooled = stack.enter_context(standard_input()) if DASH in files else DASH
+    sources = [spooled if file == DASH else file for file in files]
+    if output == DASH:
+        output = stack.enter_context(standard_output())
+    return sources, output or DASH
+
+
+def _targets(files: Sequence[Path], output: Path, figure: Path | None) -> dict[Path, Path]:
+    """Where each input's output goes; none is an input, nor is the figure one of either."""
+    from resonance.app.targets import check_no_input, output_paths
+
+    try:
+        targets = output_paths(files, output)
+    except UserError as error:
+        raise click.UsageError(str(error)) from error
+    if figure:
+        check_no_input([figure], [*files, *targets.values()])
     return targets
 
 
@@ -428,7 +490,9 @@ def _pipeline_maker(
     return make, model
 
 
-def _report(source: Path, target: Path, result: Any, as_json: bool, spotted: bool) -> None:
+def _report(
+    source: Path, target: Path, result: Any, as_json: bool, spotted: bool, page: Page
+) -> None:
     warn(*result.warnings)
     if as_json:
         line = {
@@ -445,14 +509,13 @@ def _report(source: Path, target: Path, result: Any, as_json: bool, spotted: boo
             line["keywords"] = [dataclasses.asdict(event) for event in result.events]
         click.echo(json.dumps(line))
         return
-    out.print(
-        f"{source} → {target}\n"
+    page.print(
+        f"{shown(source)} → {shown(target)}\n"
         f"  {result.seconds:.2f} s, {result.channels} × {result.samplerate} Hz, "
-        f"real-time factor {result.real_time_factor:.3f}, {_latency(result)}",
-        markup=False,
+        f"real-time factor {result.real_time_factor:.3f}, {_latency(result)}"
     )
     for event in result.events:
-        out.print(f"  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}", markup=False)
+        page.print(f"  {event.time_s:8.2f} s  {event.keyword:<8} {event.score:.2f}")
 
 
 def _latency(result: Any) -> str:
@@ -473,7 +536,7 @@ def _each(
                 work(source, partial(tell, source.name))
             except UserError as error:
                 named = "" if str(source) in str(error) else f"{source}: "
-                err.print(f"error: {named}{error}", style="red", markup=False)
+                err.print(f"error: {shown(f'{named}{error}')}", style="red")
                 failed += 1
             done()
     if failed:
@@ -489,7 +552,7 @@ def _progress(
     """A calm progress line on terminals, nothing elsewhere."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -498,7 +561,7 @@ def _progress(
         task = progress.add_task(verb, total=total)
         yield (
             lambda name, seconds: progress.update(
-                task, description=f"{verb} {name} {seconds:.0f} s"
+                task, description=f"{verb} {shown(name)} {seconds:.0f} s"
             ),
             lambda: progress.advance(task),
         )

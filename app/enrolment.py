@@ -15,11 +15,11 @@ import platformdirs
 import soundfile
 from numpy.typing import NDArray
 
-from resonance.app.audiofile import open_audio
 from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import Float32Array, SpotterModel
+from resonance.app.soundfiles.reader import open_sound
 from resonance.app.spotter import last_loud
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
@@ -42,10 +42,10 @@ def embeddings(model: SpotterModel, path: Path) -> tuple[Float32Array, int]:
     UserError
         If the recording cannot be read, or is too short, too long or silent.
     """
-    with open_audio(path) as source:
+    with open_sound(path) as source:
         samplerate, channels = source.samplerate, source.channels
         most = round((LONGEST_S + 1) * samplerate)
-        sound = source.read(most, dtype="float32", always_2d=True)
+        sound = source.read(most)
     seconds = len(sound) / samplerate
     if not SHORTEST_S <= seconds <= LONGEST_S:
         length = f"{seconds:.1f} s{' or more' if len(sound) == most else ''}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
+from resonance.app.safe_write import written_whole
 from resonance.app.sessions import DenoiserModel, Float32Array
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.bank import OscillatorBank
@@ -56,13 +56,16 @@ class Resonogram:
         )
         return before, after
 
-    def save(self, path: Path, events: Sequence[KeywordEvent], title: str) -> None:
+    def save(
+        self, path: Path, events: Sequence[KeywordEvent], title: str, *, overwrite: bool = False
+    ) -> None:
         """Draw both, one above the other, with the keywords marked; format by the file's name.
 
         Raises
         ------
         UserError
-            If matplotlib is missing or the file cannot be written.
+            If matplotlib is missing, the file cannot be written, or there is one that may not be
+            replaced.
         """
         pyplot = _pyplot(path)
         levels = self.levels_db()
@@ -77,7 +80,9 @@ class Resonogram:
         figure.suptitle(title, parse_math=False)
         figure.colorbar(image, ax=axes, label="oscillator amplitude / dBFS", pad=0.01)
         try:
-            _save_aside(figure, path)
+            _save(figure, path, overwrite)
+        except FileExistsError as error:
+            raise UserError(f"{path} exists; choose another name, or use --overwrite") from error
         except OSError as error:
             raise UserError(f"cannot write the picture {path}: {error}") from error
         finally:
@@ -118,17 +123,14 @@ def _pyplot(path: Path) -> Any:
     return pyplot
 
 
-def _save_aside(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # letters the font lacks
-            figure.savefig(aside, dpi=110, format=path.suffix[1:].lower())
-        os.replace(aside, path)
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+def _save(figure: Any, path: Path, overwrite: bool) -> None:
+    with (
+        written_whole(path, overwrite=overwrite) as part,
+        os.fdopen(os.dup(part.descriptor), "wb") as file,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", UserWarning)  # letters the font lacks
+        figure.savefig(file, dpi=110, format=path.suffix[1:].lower())
 
 
 def _listen(stream: BankStream, powers: list[Float32Array], sound: Float32Array) -> None:

@@ -1,4 +1,7 @@
-"""Whole files through the pipeline: constant memory, exact length, never a damaged output."""
+"""Whole files through the pipeline: constant memory, exact length, never a damaged output.
+
+The command line, the window and batches clean files by :func:`clean_sound`, and by nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from resonance.app.audiofile import blocks, open_audio, truncation, written_aside
 from resonance.app.errors import AudioFileError
+from resonance.app.overlap import read_ahead, write_behind
 from resonance.app.pipeline import Pipeline
+from resonance.app.safe_write import identity
 from resonance.app.sessions import Float32Array
+from resonance.app.soundfiles.reader import SoundReader, open_sound
+from resonance.app.soundfiles.writer import written_sound
 from resonance.app.spotter import KeywordEvent
+from resonance.app.stretch_pipeline import BLOCK_S
 
 #: Silence played after a file while spotting, so that a word at the very end is heard, s.
 TAIL_S = 1.0
 
 Progress = Callable[[float], None]
+Listener = Callable[[Float32Array, Float32Array], None]
 
 
 @dataclass
@@ -41,7 +48,10 @@ def denoise_file(
     make_pipeline: Callable[[int, int], Pipeline],
     *,
     progress: Progress | None = None,
-    listener: Callable[[Float32Array, Float32Array], None] | None = None,
+    listener: Listener | None = None,
+    channel: int | None = None,
+    overwrite: bool = False,
+    preserve: bool = False,
 ) -> FileResult:
     """Clean ``source`` into ``target``: same samplerate, channels, subtype and length.
 
@@ -49,35 +59,92 @@ def denoise_file(
 
     Parameters
     ----------
+    source
+        What libsndfile, or ffmpeg where it is installed, can read.
+    target
+        Its ending chooses the container.
     make_pipeline
         Called with samplerate and channels.
     progress
         Told the seconds done so far.
     listener
         Given every block before and after, each [samples, channels].
+    channel
+        Clean this one alone, counted from 1; None: all.
+    overwrite
+        Whether a file at ``target`` may be replaced.
+    preserve
+        Give the output the source's mode and time stamp.
 
     Raises
     ------
     AudioFileError
-        If the source cannot be read to its end or the target not written; nothing is left behind.
+        If the source cannot be read or the target not written; nothing is left behind.
     """
-    with open_audio(source) as reader:
-        if _same(source, target):
+    with open_sound(source) as reader:
+        if channel is not None:
+            reader.choose_channel(channel)
+        if identity(target) == identity(source):
             raise AudioFileError(f"{target} is the input itself; choose another output")
-        run = FileRun(make_pipeline(reader.samplerate, reader.channels), progress)
-        with written_aside(target, reader) as write:
-            for heard, cleaned in run.clean(blocks(reader, source)):
+        pipeline = make_pipeline(reader.samplerate, reader.channels)
+        return clean_sound(
+            reader,
+            target,
+            pipeline,
+            progress=progress,
+            listener=listener,
+            overwrite=overwrite,
+            preserve=preserve,
+        )
+
+
+def clean_sound(
+    reader: SoundReader,
+    target: Path,
+    pipeline: Pipeline,
+    *,
+    subtype: str | None = None,
+    progress: Progress | None = None,
+    listener: Listener | None = None,
+    before_naming: Callable[[], None] | None = None,
+    overwrite: bool = False,
+    preserve: bool = False,
+) -> FileResult:
+    """Clean a file that is open.
+
+    Parameters
+    ----------
+    reader
+        The source.
+    target
+        Where the cleaned sound goes.
+    pipeline
+        At rest; :class:`~resonance.app.stretch_pipeline.StretchPipeline` is the fastest.
+    subtype
+        Of the target; None: the source's, where it can be written.
+    before_naming
+        Called when all is written; if it raises, the output does not get its name.
+    progress, listener, overwrite, preserve
+        As in :func:`denoise_file`.
+
+    Raises
+    ------
+    AudioFileError
+        If the source cannot be read or the target not written; nothing is left behind.
+    """
+    run = FileRun(pipeline, progress)
+    size = max(1, round(BLOCK_S * reader.samplerate))
+    with written_sound(target, reader, subtype, overwrite=overwrite, preserve=preserve) as writer:
+        with read_ahead(reader.blocks(size)) as sound, write_behind(writer.write) as write:
+            for heard, cleaned in run.clean(sound):
                 write(cleaned)
                 if listener:
                     listener(heard, cleaned)
-        return run.result(reader, source)
-
-
-def _same(source: Path, target: Path) -> bool:
-    try:
-        return target.exists() and target.samefile(source)
-    except OSError as error:
-        raise AudioFileError(f"{target} cannot be written: {error.strerror}") from error
+        result = run.result(reader)
+        if before_naming:
+            before_naming()
+    result.warnings += writer.warnings
+    return result
 
 
 def spot_file(
@@ -86,16 +153,19 @@ def spot_file(
     *,
     progress: Progress | None = None,
     on_event: Callable[[KeywordEvent], None] | None = None,
+    channel: int | None = None,
 ) -> FileResult:
-    """Find the keywords in ``source``; ``on_event`` is told each as it fires.
+    """Find the keywords in ``source``; ``on_event`` is called with each as it fires.
 
     The other parameters and errors are those of :func:`denoise_file`.
     """
-    with open_audio(source) as reader:
+    with open_sound(source) as reader:
+        if channel is not None:
+            reader.choose_channel(channel)
         run = FileRun(make_pipeline(reader.samplerate, reader.channels), progress, on_event)
-        for block in blocks(reader, source):
+        for block in reader.blocks():
             run.process(block, None)
-        return run.result(reader, source)
+        return run.result(reader)
 
 
 class FileRun:
@@ -132,36 +202,34 @@ class FileRun:
         """Silence into the pipeline; what is heard in it was said before."""
         end = self.samples / self.pipeline.samplerate
         late = self.pipeline.process(np.zeros_like(out), out)
-        self._tell([replace(e, time_s=round(min(e.time_s, end), 3)) for e in late])
+        self._report([replace(e, time_s=round(min(e.time_s, end), 3)) for e in late])
 
     def process(self, block: Float32Array, out: Float32Array | None) -> None:
-        """Hear a block; the cleaned one goes into ``out``."""
+        """Process a block; the cleaned one goes into ``out``."""
         start = time.perf_counter()
         heard = self.pipeline.process(block, out)
         self.busy_s += time.perf_counter() - start
         self.samples += len(block)
-        self._tell(heard)
+        self._report(heard)
         if self.progress:
             self.progress(self.samples / self.pipeline.samplerate)
 
-    def _tell(self, heard: list[KeywordEvent]) -> None:
+    def _report(self, heard: list[KeywordEvent]) -> None:
         self.events += heard
         if self.on_event:
             for event in heard:
                 self.on_event(event)
 
-    def result(self, reader: soundfile.SoundFile, source: Path) -> FileResult:
+    def result(self, reader: SoundReader) -> FileResult:
         """What was done, once the file is at its end."""
         seconds = self.samples / reader.samplerate
         warnings = []
         if self.pipeline.bad_samples:
             warnings.append(
-                f"{source}: {self.pipeline.bad_samples} samples were not finite numbers "
+                f"{reader.path}: {self.pipeline.bad_samples} samples were not finite numbers "
                 "and were treated as silence"
             )
-        missing = truncation(reader, self.samples)
-        if missing:
-            warnings.append(f"{source} is truncated: {missing}")
+        warnings += reader.warnings
         if self.pipeline.spotter:
             shape = (int(TAIL_S * reader.samplerate), reader.channels)
             self._after_the_end(np.empty(shape, np.float32))

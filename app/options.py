@@ -10,14 +10,51 @@ import click
 from rich.console import Console
 
 from resonance.app.spotter import Sensitivity
+from resonance.app.text import shown, shown_lines
 
 #: Exit codes: all well, something failed, wrong usage (click's own).
 EXIT_FAILED = 1
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-FILES = click.Path(path_type=Path, readable=False)
+class Page(Console):
+    """Writes text as it is: no markup, no pictures for ``:words:``, no control characters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            **{"highlight": False, "soft_wrap": True, "markup": False, "emoji": False, **options}
+        )
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; see the base class."""
+        super().print(*(shown_lines(o) if isinstance(o, str) else o for o in objects), **options)
+
+
+out = Page()
+err = Page(stderr=True)
+
+
+class FilePath(click.Path):
+    """A path; ``-`` means standard input or output, where a command takes it."""
+
+    def __init__(self, *, takes_dash: bool = False) -> None:
+        super().__init__(path_type=Path, readable=False, allow_dash=takes_dash)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path, unless it is one that cannot be meant."""
+        if str(value) == "-" and not self.allow_dash:
+            self.fail("- (standard input or output) cannot be used here; a file is ./-", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILES = FilePath()
+FILES_OR_DASH = FilePath(takes_dash=True)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+PRESERVE = click.option(
+    "--preserve", is_flag=True, help="Give outputs the inputs' modes and time stamps."
+)
+CHANNEL = click.option(
+    "--channel", type=click.IntRange(1), help="Take this channel alone, counted from 1."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 
 
@@ -71,4 +108,4 @@ def sensitivity(rates: Sequence[tuple[str, float]]) -> Sensitivity:
 def warn(*warnings: str) -> None:
     """Write warnings for people."""
     for warning in warnings:
-        err.print(f"warning: {warning}", style="yellow", markup=False)
+        err.print(f"warning: {shown(warning)}", style="yellow")

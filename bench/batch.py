@@ -26,10 +26,10 @@ from bench.peers import rnnoise_step
 from bench.report import table, write_section
 from resonance.app.batch import pool, ray_runner
 from resonance.app.batch.manifest import Manifest
-from resonance.app.batch.pipeline import BLOCK_S, StretchPipeline
 from resonance.app.batch.plan import plan
 from resonance.app.batch.settings import Job, Settings
 from resonance.app.batch.worker import Outcome, clean_file, denoiser
+from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
 from resonance.assets import DEMO
 
 Sound = NDArray[np.float32]

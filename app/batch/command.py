@@ -23,6 +23,7 @@ from resonance.app.batch.settings import Job, Settings
 from resonance.app.batch.worker import Outcome
 from resonance.app.errors import UserError
 from resonance.app.options import warn
+from resonance.app.text import shown
 
 #: The report's name in the outputs' folder.
 REPORT = "resonance-batch.html"
@@ -37,7 +38,7 @@ class Screen:
         self._failed, self._seconds, self._begin = 0, 0.0, time.monotonic()
         self._under_way: dict[str, float] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[told]}"),
             TimeRemainingColumn(),
@@ -61,7 +62,9 @@ class Screen:
         self._under_way[job.source] = seconds
         if self._console.is_terminal:
             if job not in self._running:
-                self._running[job] = self._progress.add_task(f"  {job.name}", total=None, told="")
+                self._running[job] = self._progress.add_task(
+                    f"  {shown(job.name)}", total=None, told=""
+                )
             self._progress.update(self._running[job], told=_clock(seconds))
             self._refresh()
 
@@ -76,10 +79,10 @@ class Screen:
         self._refresh()
         if outcome.error:
             named = "" if outcome.source in outcome.error else f"{outcome.source}: "
-            line = f"error: {named}{outcome.error}".replace("\n", " ")
-            self._progress.console.print(line, style="red", markup=False)
+            line = shown(f"{named}{outcome.error}")
+            self._progress.console.print(f"error: {line}", style="red")
         for warning in outcome.warnings:
-            self._progress.console.print(f"warning: {warning}", style="yellow", markup=False)
+            self._progress.console.print(f"warning: {shown(warning)}", style="yellow")
 
     def _refresh(self) -> None:
         minutes = (time.monotonic() - self._begin) / 60
@@ -104,12 +107,13 @@ def run(
     manifest: Path | None,
     report: bool,
     resume: bool,
+    overwrite: bool,
     dry_run: bool,
     as_json: bool,
 ) -> bool:
     """Do a batch as the options say; whether every file is done."""
     _check(settings, template)
-    named = [*inputs, *(plan.from_list(listed) if listed else [])]
+    named = [*inputs, *(plan.from_list(listed.read()) if listed else [])]
     if not named:
         raise click.UsageError("name files or folders, or give a --list of them")
     record = manifest or _manifest(output)
@@ -120,7 +124,7 @@ def run(
     )
     if not jobs:
         raise UserError("there is no sound in what was named, or only what earlier runs made of it")
-    batch = Batch(jobs, settings, record, processes or processors(), ray, resume)
+    batch = Batch(jobs, settings, record, processes or processors(), ray, resume, overwrite)
     if dry_run:
         _show_plan(batch, as_json)
         return True
@@ -171,7 +175,8 @@ def _show_plan(batch: Batch, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({**dataclasses.asdict(job), "to_do": todo}))
         else:
-            click.echo(f"{job.source} → {job.target}" if todo else f"{job.source}: done before")
+            source = shown(job.source)
+            click.echo(f"{source} → {shown(job.target)}" if todo else f"{source}: done before")
     if not as_json:
         size = sum(job.size for job in batch.jobs if job.source in left)
         click.echo(f"{len(left)} of {len(batch.jobs)} files to do, {size / 1e6:.1f} MB")
@@ -189,8 +194,6 @@ def _summary(console: Console, totals: Totals, page: str | None, as_json: bool) 
             f": {_clock(totals.seconds)} of sound in {_clock(totals.wall_s)}, "
             f"{totals.seconds / totals.wall_s:.0f} × real time"
         )
-    console.print(
-        f"{totals.done} of {totals.files} files cleaned{skipped}{failed}{speed}", markup=False
-    )
+    console.print(f"{totals.done} of {totals.files} files cleaned{skipped}{failed}{speed}")
     if page:
-        console.print(f"report: {page}", markup=False)
+        console.print(f"report: {shown(page)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from resonance.app.batch.storage import write_text
 from resonance.app.spotter import KeywordEvent
@@ -13,15 +13,22 @@ from resonance.app.spotter import KeywordEvent
 SHOWN_S = 0.6
 
 
-def write_beside(target: str, events: Sequence[KeywordEvent]) -> None:
-    """Write ``target.keywords.jsonl``, ``target.srt`` and ``target.labels.txt``."""
+def paths_beside(target: str) -> list[str]:
+    """Where the keywords of an output go."""
+    return [f"{target}.{ending}" for ending in ("keywords.jsonl", "srt", "labels.txt")]
+
+
+def write_beside(
+    target: str, events: Sequence[KeywordEvent], replaces: Container[str] = ()
+) -> None:
+    """Write ``target.keywords.jsonl``, ``target.srt`` and ``target.labels.txt``.
+
+    Those in ``replaces`` may be there already.
+    """
     lines = [json.dumps(dataclasses.asdict(event)) for event in events]
-    for ending, content in (
-        ("keywords.jsonl", "".join(f"{line}\n" for line in lines)),
-        ("srt", subtitles(events)),
-        ("labels.txt", labels(events)),
-    ):
-        write_text(f"{target}.{ending}", content)
+    contents = "".join(f"{line}\n" for line in lines), subtitles(events), labels(events)
+    for path, content in zip(paths_beside(target), contents, strict=True):
+        write_text(path, content, overwrite=path in replaces)
 
 
 def subtitles(events: Sequence[KeywordEvent]) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from resonance.app.batch import storage
+from resonance.app.batch.keyword_files import paths_beside
 from resonance.app.batch.settings import Job
 from resonance.app.batch.worker import Outcome
 from resonance.app.errors import UserError
+from resonance.app.safe_write import create
 
 #: Of the layout; a record of another one is refused.
 VERSION = 2
@@ -55,6 +57,8 @@ class Manifest:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():  # for this user alone, never through a link that leads nowhere
+                os.close(create(path))
             self._base = sqlite3.connect(path, isolation_level=None, timeout=1.0)
             self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._base.execute("PRAGMA journal_mode = WAL")
@@ -143,14 +147,19 @@ class Manifest:
             )
         return True
 
-    def made(self, job: Job) -> bool:
-        """Whether what lies at the target was made from the source."""
+    def made(self, job: Job) -> set[str]:
+        """The outputs that were made from the source, as far as they may still be there."""
         with self._told():
             row = self._base.execute(
-                f"SELECT 1 FROM files WHERE source = ? AND target = ? AND {_MADE}",
+                f"SELECT state, facts FROM files WHERE source = ? AND target = ? AND {_MADE}",
                 (_stored(job.source), _stored(job.target)),
             ).fetchone()
-        return row is not None
+        if row is None:
+            return set()
+        state, facts = row
+        known = Outcome.from_json(job.source, job.target, facts or "{}")
+        beside = set(paths_beside(job.target)) if state == "waiting" else set(known.beside)
+        return {job.target} | beside
 
     def targets(self) -> set[str]:
         """All outputs that were made."""
@@ -166,8 +175,9 @@ class Manifest:
                 "SELECT source, target, facts FROM files WHERE facts IS NOT NULL ORDER BY source"
             )
             for source, target, facts in rows:
-                if (os.fsdecode(source), os.fsdecode(target)) in wanted:
-                    yield json.loads(facts)
+                names = os.fsdecode(source), os.fsdecode(target)
+                if names in wanted:
+                    yield asdict(Outcome.from_json(*names, facts))
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -16,7 +16,6 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from resonance.app.audiofile import UNKNOWN_LENGTH
 from resonance.app.errors import UserError
 from resonance.app.figure import RANGE_DB
 from resonance.app.sessions import DenoiserModel, Float32Array
@@ -91,8 +90,7 @@ class SmallResonogram:
         bank = OscillatorBank(model.bank.f0_hz[carriers], model.bank.damping_ratio[carriers])
         self._bank = BankStream(bank, samplerate, model.hop_s)
         self._hop = self._bank.samples_left
-        promised = length if length < UNKNOWN_LENGTH else 0
-        self._stride = max(1, promised // (self._hop * COLUMNS))
+        self._stride = max(1, length // (self._hop * COLUMNS))
         self._columns: list[Float32Array] = []
         self._next = self._position = 0
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from string import Formatter
 
-from resonance.app.audiofile import FORMATS
-from resonance.app.batch import ffmpeg, storage
+from resonance.app.batch import storage
 from resonance.app.batch.settings import Job
 from resonance.app.batch.worker import readable_endings
 from resonance.app.errors import UserError
+from resonance.app.safe_write import identity
+from resonance.app.soundfiles.writer import FORMATS, writable_name
 
 #: What a name template may hold.
 FIELDS = ("stem", "suffix", "name", "folder", "preset")
@@ -61,8 +63,25 @@ def plan(
     return ordered
 
 
-def from_list(lines: Iterable[str]) -> list[str]:
-    """The inputs named in a list, one a line."""
+def from_list(content: bytes) -> list[str]:
+    """The inputs named in a list, one a line or, as ``find -print0`` writes them, after each NUL.
+
+    Raises
+    ------
+    UserError
+        If it is neither UTF-8 nor UTF-16.
+    """
+    wide = content[1::2].count(0) > len(content) // 4 or content[::2].count(0) > len(content) // 4
+    try:
+        if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            text = content.decode("utf-16")
+        elif wide and len(content) > 2:
+            text = content.decode("utf-16-le" if content[1] == 0 else "utf-16-be")
+        else:
+            text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    except UnicodeDecodeError as error:
+        raise UserError(f"the list of inputs is damaged UTF-16 ({error.reason})") from error
+    lines = text.split("\0") if "\0" in text else text.split("\n")
     return [line.rstrip("\r\n") for line in lines if line.strip()]
 
 
@@ -156,11 +175,7 @@ def _identity(address: str) -> Hashable:
     """The same for all spellings of a file: a link, a disk's other letters, a place twice there."""
     if storage.is_remote(address):
         return address
-    try:
-        status = os.stat(address)
-    except OSError:  # nothing there yet
-        return os.path.realpath(address)
-    return status.st_dev, status.st_ino
+    return identity(Path(address))
 
 
 def _below(path: Path, root: Path) -> PurePosixPath:
@@ -179,19 +194,13 @@ def _fixed_part(pattern: str) -> Path:
 
 def _target(source: str, below: PurePosixPath, output: str, template: str, preset: str) -> str:
     name = PurePosixPath(source) if storage.is_remote(source) else Path(source)
-    suffix = name.suffix
-    stem = name.stem
-    if suffix.lower() in ffmpeg.ENDINGS:
-        stem, suffix = name.name, ".wav"
-    try:
-        named = template.format(
-            stem=stem, suffix=suffix, name=stem + suffix, folder=_folders(source), preset=preset
-        )
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        fields = " ".join(f"{{{field}}}" for field in FIELDS)
-        raise UserError(
-            f"the name {template!r} cannot be filled in; it may hold {fields}"
-        ) from error
+    is_folder = not storage.is_remote(source) and os.path.isdir(source)
+    written = PurePosixPath(name.name if is_folder else writable_name(Path(name)))
+    stem, suffix = written.stem, written.suffix
+    _check_fields(template)
+    named = template.format(
+        stem=stem, suffix=suffix, name=stem + suffix, folder=_folders(source), preset=preset
+    )
     place = PurePosixPath(named) if "{folder}" in template else PurePosixPath(below, named)
     if place.is_absolute() or ".." in place.parts or not place.name:
         raise UserError(f"the name {template!r} leads out of the folder {output}")
@@ -228,6 +237,21 @@ def _check(jobs: Sequence[Job]) -> None:
 
 def check_template(template: str) -> None:
     """Raise :class:`UserError` if outputs named so could not be written."""
+    _check_fields(template)
     suffix = Path(template).suffix.lower()
     if suffix and "{" not in suffix and suffix not in FORMATS:
         raise UserError(f"cannot write {suffix!r}; use one of {' '.join(FORMATS)}")
+
+
+def _check_fields(template: str) -> None:
+    try:
+        parts = list(Formatter().parse(template))
+        plain = all(
+            field is None or (field in FIELDS and not spec and conversion is None)
+            for _, field, spec, conversion in parts
+        )
+    except ValueError:
+        plain = False
+    if not plain or "\0" in template:
+        fields = " ".join(f"{{{field}}}" for field in FIELDS)
+        raise UserError(f"the name {template!r} cannot be filled in; it may hold {fields}")

@@ -29,6 +29,13 @@ def html(content: dict[str, Any]) -> str:
     return _PAGE.read_text(encoding="utf-8").replace("{{data}}", text)
 
 
+def is_ours(beginning: bytes) -> bool:
+    """Whether a file that begins so is a report, or the facts behind one."""
+    return b"<title>Resonance batch</title>" in beginning or beginning.startswith(
+        b'{\n "totals": {'
+    )
+
+
 def _row(file: dict[str, Any], with_picture: bool) -> dict[str, Any]:
     left_out = {"sha256", "modified_ns", "size", "fetched_s"}
     row = {name: value for name, value in file.items() if name not in left_out}
@@ -54,7 +61,7 @@ def _sums(files: list[dict[str, Any]]) -> dict[str, Any]:
 def noise_cut_db(file: dict[str, Any]) -> float | None:
     """By how much the level of the noise fell."""
     levels = file["levels"]
-    if not levels or levels["before"]["noise_db"] is None:
+    if not levels or None in (levels["before"]["noise_db"], levels["after"]["noise_db"]):
         return None
     cut: float = levels["before"]["noise_db"] - levels["after"]["noise_db"]
     return cut

@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from resonance.app.audiofile import remove_parts
 from resonance.app.batch import pool, ray_runner, report, storage
+from resonance.app.batch.keyword_files import paths_beside
 from resonance.app.batch.manifest import Manifest
 from resonance.app.batch.settings import Job, Settings
 from resonance.app.batch.worker import Outcome
 from resonance.app.errors import UserError
+from resonance.app.safe_write import remove_parts
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Batch:
         Address of a cluster to work on instead, or ``local``.
     resume
         Leave out what the record says is done and unchanged.
+    overwrite
+        Replace files that no batch made, too.
     """
 
     jobs: Sequence[Job]
@@ -66,6 +69,7 @@ class Batch:
     processes: int = 1
     ray: str | None = None
     resume: bool = False
+    overwrite: bool = False
 
     @cached_property
     def left(self) -> list[Job]:
@@ -91,9 +95,9 @@ class Batch:
         key, begin = self.settings.key(), time.monotonic()
         totals = Totals(len(self.jobs), skipped=len(self.jobs) - len(self.left))
         with Manifest(self.manifest) as manifest:
-            self._check_replaced(manifest)
+            jobs = self._checked(manifest, page)
             self._remove_parts()
-            for outcome in self._outcomes(self._begun(manifest, key), progress):
+            for outcome in self._outcomes(self._begun(jobs, manifest, key), progress):
                 manifest.record(outcome, key)
                 totals.count(outcome)
                 on_outcome(outcome)
@@ -103,27 +107,50 @@ class Batch:
                 self._report(manifest, totals, page)
         return totals
 
-    def _check_replaced(self, manifest: Manifest) -> None:
-        """Outputs of this record may be made anew; nothing else is replaced."""
-        there = storage.existing(job.target for job in self.left)
-        foreign = [job for job in self.left if job.target in there and not manifest.made(job)]
-        if foreign:
-            first, more = foreign[0], len(foreign) - 1
+    def _checked(self, manifest: Manifest, page: str | None) -> list[Job]:
+        """The files that are left, each with those outputs that it may replace.
+
+        Outputs of this record may be made anew; nothing else is replaced.
+        """
+        outputs = {job: self._outputs(job) for job in self.left}
+        there = storage.existing(path for paths in outputs.values() for path in paths)
+        jobs, foreign = [], []
+        for job, paths in outputs.items():
+            found = [path for path in paths if path in there]
+            ours = manifest.made(job) if found else set()
+            foreign += [(job, path) for path in found if path not in ours]
+            jobs.append(dataclasses.replace(job, replaces=tuple(found)))
+        if foreign and not self.overwrite:
+            (first, path), more = foreign[0], len(foreign) - 1
             others = f" (and {more} more)" if more else ""
             raise UserError(
-                f"{first.target} is there already{others}, and the record {self.manifest} does not "
-                f"say that it was made from {first.source}; choose another folder or --name, or "
-                "move away what is there"
+                f"{path} is there already{others}, and the record {self.manifest} does not "
+                f"say that it was made from {first.source}; choose another folder or --name, "
+                "move away what is there, or replace it with --overwrite"
             )
+        if page and not self.overwrite:
+            self._check_report(page)
+        return jobs
+
+    def _outputs(self, job: Job) -> list[str]:
+        return [job.target, *(paths_beside(job.target) if self.settings.spot else ())]
+
+    def _check_report(self, page: str) -> None:
+        for path in (page, _facts_of(page)):
+            if storage.exists(path) and not report.is_ours(storage.beginning(path, 1000)):
+                raise UserError(
+                    f"{path} is there already and is no report of a batch; move it away, leave the "
+                    "report out with --no-report, or replace it with --overwrite"
+                )
 
     def _remove_parts(self) -> None:
         """What killed workers left, of earlier runs and of this one."""
         targets = (job.target for job in self.left)
         remove_parts(storage.local_path(t) for t in targets if not storage.is_remote(t))
 
-    def _begun(self, manifest: Manifest, key: str) -> Iterator[Job]:
+    def _begun(self, jobs: Iterable[Job], manifest: Manifest, key: str) -> Iterator[Job]:
         """The files that are left, each recorded when it is handed out."""
-        for job in self.left:
+        for job in jobs:
             manifest.begin(job, key)
             yield job
 
@@ -144,11 +171,16 @@ class Batch:
             "settings": dataclasses.asdict(self.settings),
             "files": facts,
         }
-        storage.write_text(page, report.html(content))
+        storage.write_text(page, report.html(content), overwrite=True)
         for file in facts:
             file.pop("picture")
-        beside = page.removesuffix(".html") + ".json"
-        storage.write_text(beside, json.dumps(content, indent=1, allow_nan=False))
+        text = json.dumps(content, indent=1, allow_nan=False)
+        storage.write_text(_facts_of(page), text, overwrite=True)
+
+
+def _facts_of(page: str) -> str:
+    """Where the facts behind a report go."""
+    return page.removesuffix(".html") + ".json"
 
 
 def processors() -> int:

@@ -25,6 +25,8 @@ class Settings:
     rates: tuple[tuple[str, float], ...] = ()  #: false accepts per hour, for words; "" is all
     subtype: str | None = None  #: of the outputs; None: the input's
     dnsmos: str | None = None  #: path of a DNSMOS P.835 model, to estimate opinions with
+    channel: int | None = None  #: clean this one alone, counted from 1; None: all
+    preserve: bool = False  #: give outputs the inputs' modes and time stamps
     pictures: bool = True  #: gather resonograms for the report
 
     def sensitivity(self) -> Sensitivity:
@@ -47,6 +49,9 @@ class Settings:
             DenoiserModel.preset(self.preset)  # says what is wrong
             raise UserError(f"the card of preset {self.preset} cannot be read") from None
         shaping = {**asdict(self), "pictures": None}  # those only go into the report
+        for name in ("channel", "preserve"):  # records of earlier versions knew neither
+            if not shaping[name]:
+                del shaping[name]
         words = _custom_words() if self.spot else []
         facts = json.dumps([shaping, models, words, __version__], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
@@ -64,6 +69,8 @@ class Job:
     source: str
     target: str
     size: int = 0  #: bytes, as listed
+    #: Outputs of earlier runs that may be replaced.
+    replaces: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from resonance.app.audiofile import part_of
+from resonance.app import safe_write
 from resonance.app.errors import AudioFileError, UserError
 
 
@@ -89,8 +89,10 @@ def fetched(address: str) -> Iterator[Path]:
 
 
 @contextmanager
-def stored(address: str) -> Iterator[Path]:
+def stored(address: str, *, overwrite: bool = False) -> Iterator[Path]:
     """A place to write on this machine; what lies there in the end is stored at the address.
+
+    Unless ``overwrite`` allows it, nothing that is there is replaced.
 
     Raises
     ------
@@ -104,6 +106,8 @@ def stored(address: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="resonance-") as folder:
         here = Path(folder) / Path(path).name
         yield here
+        if not overwrite and exists(address):
+            raise AudioFileError(f"{address} exists; choose another name, or use --overwrite")
         try:
             with suppress(Exception):  # storages of objects have no folders to make
                 system.makedirs(str(Path(path).parent), exist_ok=True)
@@ -121,7 +125,7 @@ def exists(address: str) -> bool:
         If a storage does not answer.
     """
     if not is_remote(address):
-        return os.path.exists(local_path(address))
+        return os.path.lexists(local_path(address))
     system, path = filesystem(address)
     try:
         return bool(system.exists(path))
@@ -142,12 +146,28 @@ def existing(addresses: Iterable[str]) -> set[str]:
     for address in addresses:
         if is_remote(address):
             folders[address.rpartition("/")[0]].add(address)
-        elif os.path.isfile(local_path(address)):
+        elif _is_there(local_path(address)):
             there.add(address)
     for folder, within in folders.items():
         names = _names_in(folder)
         there |= {address for address in within if address.rpartition("/")[2] in names}
     return there
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file, or a link that leads nowhere."""
+    return os.path.lexists(path) and not os.path.isdir(path)
+
+
+def beginning(address: str, size: int) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    with suppress(Exception):  # each storage has errors of its own
+        if not is_remote(address):
+            with local_path(address).open("rb") as file:
+                return file.read(size)
+        system, path = filesystem(address)
+        return bytes(system.cat_file(path, start=0, end=size))
+    return b""
 
 
 def _names_in(folder: str) -> set[str]:
@@ -160,16 +180,20 @@ def _names_in(folder: str) -> set[str]:
         raise UserError(f"{folder} cannot be listed: {error}") from error
 
 
-def write_text(address: str, text: str) -> None:
-    """Write a small file whole or not at all."""
-    with stored(address) as path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = part_of(path)
+def write_text(address: str, text: str, *, overwrite: bool = False) -> None:
+    """Write a small file whole or not at all.
+
+    Raises
+    ------
+    AudioFileError
+        If it cannot be written, or there is one that may not be replaced.
+    """
+    with stored(address, overwrite=overwrite) as path:
         try:
-            aside.write_text(text, encoding="utf-8")
-            os.replace(aside, path)
+            safe_write.write_text(path, text, overwrite=overwrite)
+        except FileExistsError as error:
+            raise AudioFileError(
+                f"{address} exists; choose another name, or use --overwrite"
+            ) from error
         except OSError as error:
             raise AudioFileError(f"{address} cannot be written: {error.strerror}") from error
-        finally:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
-from resonance.app.audiofile import FORMATS, blocks, open_audio, written_aside
-from resonance.app.batch import ffmpeg, storage
-from resonance.app.batch.keyword_files import write_beside
+from resonance.app.batch import storage
+from resonance.app.batch.keyword_files import paths_beside, write_beside
 from resonance.app.batch.measures import Levels, Opinions, SmallResonogram
-from resonance.app.batch.overlap import read_ahead, write_behind
-from resonance.app.batch.pipeline import BLOCK_S, StretchPipeline
 from resonance.app.batch.settings import Job, Settings
+from resonance.app.checks import is_count, is_finite, is_number
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import AudioFileError, UserError
-from resonance.app.files import FileRun
+from resonance.app.files import clean_sound
 from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.app.soundfiles import ffmpeg
+from resonance.app.soundfiles.reader import open_sound
+from resonance.app.stretch_pipeline import StretchPipeline
 
-#: A block holds at most this many samples, all channels together.
-MOST_SAMPLES = 1 << 22
 _HASHED_AT_ONCE = 1 << 20
 
 #: Told the seconds of sound done so far.
@@ -56,6 +56,69 @@ class Outcome:
     opinion: dict[str, float] | None = None  #: DNSMOS, before and after
     keywords: list[dict[str, Any]] = field(default_factory=list)
     picture: dict[str, Any] | None = None
+    beside: list[str] = field(default_factory=list)  #: other files that were written
+
+    @classmethod
+    def from_json(cls, source: str, target: str, text: str) -> Outcome:
+        """What a record says of a file; what is damaged in it is left out, with a warning."""
+        try:
+            facts = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            facts = None
+        if not isinstance(facts, dict):
+            facts = {"warnings": ["the record of this file is damaged"]}
+        kept = {name: facts[name] for name, fits in _FITS.items() if fits(facts.get(name))}
+        return cls(source, target, **kept)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _is_levels(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(value.get(side), dict)
+        and all(number is None or is_number(number) for number in value[side].values())
+        and {"noise_db"} <= value[side].keys()
+        for side in ("before", "after")
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_amount(value: Any) -> bool:
+    return is_number(value, 0.0)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and is_finite(value)
+
+
+def _is_events(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        _is_table(event)
+        and _is_text(event.get("keyword"))
+        and is_number(event.get("time_s"))
+        and is_number(event.get("score"))
+        for event in value
+    )
+
+
+#: What the values in a record must be.
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "error": _is_text,
+    "warnings": _is_texts,
+    "sha256": _is_text,
+    **dict.fromkeys(("size", "modified_ns", "output_bytes", "samplerate", "channels"), is_count),
+    **dict.fromkeys(("seconds", "busy_s", "cpu_s", "fetched_s"), _is_amount),
+    "levels": _is_levels,
+    "opinion": _is_table,
+    "keywords": _is_events,
+    "picture": _is_table,
+    "beside": _is_texts,
+}
 
 
 @functools.cache
@@ -115,8 +178,12 @@ def _clean(job: Job, settings: Settings, outcome: Outcome, tell: Tell) -> None:
     with storage.fetched(job.source) as source, _called(job.source, source, outcome):
         outcome.fetched_s = time.perf_counter() - begin
         _fingerprint(source, outcome)
-        with storage.stored(job.target) as target, _called(job.target, target, outcome):
-            _through(source, target, settings, outcome, tell)
+        may = job.target in job.replaces
+        with (
+            storage.stored(job.target, overwrite=may) as target,
+            _called(job.target, target, outcome),
+        ):
+            _through(source, target, job, settings, outcome, tell)
             outcome.output_bytes = target.stat().st_size
             begin = time.perf_counter()
         outcome.fetched_s = round(outcome.fetched_s + time.perf_counter() - begin, 4)
@@ -148,7 +215,7 @@ def _fingerprint(source: Path, outcome: Outcome) -> None:
     except OSError as error:
         raise AudioFileError(f"{source} cannot be opened: {error.strerror}") from error
     if not source.is_file():
-        with open_audio(source):  # says what is wrong
+        with open_sound(source):  # says what is wrong
             return
     digest = hashlib.sha256()
     try:
@@ -169,43 +236,36 @@ def _changed(source: Path, outcome: Outcome) -> bool:
     return (status.st_size, status.st_mtime_ns) != (outcome.size, outcome.modified_ns)
 
 
-@contextmanager
-def _readable(source: Path, target: Path, outcome: Outcome) -> Iterator[tuple[Path, str | None]]:
-    """The source, or what ffmpeg makes of it, and the subtype that the output then has."""
-    if source.suffix.lower() not in ffmpeg.ENDINGS:
-        yield source, None
-        return
-    with ffmpeg.decoded(source) as (sound, warnings), _called(str(source), sound, outcome):
-        outcome.warnings += warnings
-        form = FORMATS.get(target.suffix.lower())
-        fits = form and soundfile.check_format(form, ffmpeg.SUBTYPE)
-        yield sound, ffmpeg.SUBTYPE if fits else None
-
-
-def _through(source: Path, target: Path, settings: Settings, outcome: Outcome, tell: Tell) -> None:
-    with ExitStack() as stack:
-        readable, subtype = stack.enter_context(_readable(source, target, outcome))
-        reader = stack.enter_context(open_audio(readable))
-        rate, channels = reader.samplerate, reader.channels
-        run = FileRun(make_pipeline(settings, rate, channels), tell)
-        measures = _Measures(settings, rate, reader.frames)
-        aside = stack.enter_context(written_aside(target, reader, settings.subtype or subtype))
-        size = max(1, min(round(BLOCK_S * rate), MOST_SAMPLES // channels))
-        sound = stack.enter_context(read_ahead(blocks(reader, readable, size)))
-        write = stack.enter_context(write_behind(aside))
-        for heard, cleaned in run.clean(sound):
-            write(cleaned)
-            measures.hear(heard, cleaned)
-        result = run.result(reader, readable)
+def _through(
+    source: Path, target: Path, job: Job, settings: Settings, outcome: Outcome, tell: Tell
+) -> None:
+    def see_that_it_is_the_same() -> None:
         if _changed(source, outcome):  # before the output takes the place of an earlier one
             raise AudioFileError(f"{source} changed while it was read; run again")
-        outcome.seconds, outcome.samplerate = result.seconds, rate
-        outcome.channels = channels
-        outcome.warnings += result.warnings
-        outcome.keywords = [asdict(event) for event in result.events]
-        measures.tell(outcome)
-        if settings.spot:
-            write_beside(outcome.target, result.events)
+
+    with open_sound(source) as reader:
+        if settings.channel is not None:
+            reader.choose_channel(settings.channel)
+        measures = _Measures(settings, reader.samplerate, reader.frames)
+        result = clean_sound(
+            reader,
+            target,
+            make_pipeline(settings, reader.samplerate, reader.channels),
+            subtype=settings.subtype,
+            progress=tell,
+            listener=measures.hear,
+            before_naming=see_that_it_is_the_same,
+            overwrite=job.target in job.replaces,
+            preserve=settings.preserve,
+        )
+    outcome.seconds, outcome.samplerate = result.seconds, result.samplerate
+    outcome.channels = result.channels
+    outcome.warnings += result.warnings
+    outcome.keywords = [asdict(event) for event in result.events]
+    measures.tell(outcome)
+    if settings.spot:
+        write_beside(job.target, result.events, replaces=job.replaces)
+        outcome.beside = paths_beside(job.target)
 
 
 class _Measures:

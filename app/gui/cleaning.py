@@ -31,6 +31,7 @@ class Job:
     target: Path
     preset: str
     limit_db: float | None
+    overwrite: bool = False  #: replace what is there, as people said when they chose the name
     state: str = WAITING
     share: float = 0.0  #: done so far, 0 … 1
     text: str = ""  #: how it went
@@ -105,7 +106,7 @@ class Cleaner:
             self._process.start()
             theirs.close()
         job.state, self._working = WORKING, job
-        self._pipe.send((job.source, job.target, job.preset, job.limit_db))
+        self._pipe.send((job.source, job.target, job.preset, job.limit_db, job.overwrite))
 
     def _hear(self) -> set[Job]:
         changed: set[Job] = set()
@@ -157,19 +158,22 @@ def _do(
     target: Path,
     preset: str,
     limit_db: float | None,
+    overwrite: bool,
 ) -> None:
-    from resonance.app.audiofile import open_audio
     from resonance.app.files import denoise_file
-    from resonance.app.pipeline import Pipeline
     from resonance.app.sessions import DenoiserModel
+    from resonance.app.soundfiles.reader import open_sound
+    from resonance.app.stretch_pipeline import StretchPipeline
 
     try:
         if preset not in models:
             models[preset] = DenoiserModel.preset(preset)
-        with open_audio(source) as opened:
+        with open_sound(source) as opened:
             total_s = max(opened.frames / opened.samplerate, 1e-6)
-        make = partial(Pipeline, denoiser=models[preset], limit_db=limit_db)
-        result = denoise_file(source, target, make, progress=_progress(pipe, total_s))
+        make = partial(StretchPipeline, denoiser=models[preset], limit_db=limit_db)
+        result = denoise_file(
+            source, target, make, progress=_progress(pipe, total_s), overwrite=overwrite
+        )
         text = f"{result.seconds:.0f} s cleaned"
         pipe.send((DONE, 1.0, text, result.warnings))
     except UserError as error:
@@ -194,10 +198,10 @@ def free_target(source: Path, folder: Path | None, taken: Container[Path] = ()) 
 
     Never the name of a file that exists, nor one of those that are taken.
     """
-    from resonance.app.audiofile import FORMATS
+    from resonance.app.soundfiles.writer import FORMATS
 
     where = folder or source.parent
     ending = source.suffix if source.suffix.lower() in FORMATS else ".wav"
     names = (f"{source.stem}-clean{end}{ending}" for end in ("", *(f" {n}" for n in range(2, 999))))
     places = (where / name for name in names)
-    return next(place for place in places if place not in taken and not place.exists())
+    return next(place for place in places if place not in taken and not os.path.lexists(place))

@@ -18,7 +18,6 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from resonance.app.audiofile import FORMATS
 from resonance.app.gui.cleaning import (
     CANCELLED,
     DONE,
@@ -31,6 +30,7 @@ from resonance.app.gui.cleaning import (
 )
 from resonance.app.gui.session import Session
 from resonance.app.gui.widgets import Scrolled, button, label, row
+from resonance.app.soundfiles.writer import FORMATS
 
 #: What file dialogs offer.
 FILTER = f"Sound ({' '.join(f'*{ending}' for ending in FORMATS)});;All files (*)"
@@ -105,8 +105,8 @@ class FilesPanel(QWidget):
         return made
 
     def clean(self, source: Path, target: Path) -> None:
-        """Put one file into the queue."""
-        self._queue(source, target)
+        """Put one file into the queue; the name was chosen, whatever it may replace."""
+        self._queue(source, target).overwrite = target.exists()
         self.show_jobs()
 
     def _queue(self, source: Path, target: Path) -> Job:

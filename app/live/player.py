@@ -18,7 +18,6 @@ import numpy as np
 import soxr
 
 from resonance.app import pulse
-from resonance.app.audiofile import blocks, open_audio
 from resonance.app.devices import address, find_device, list_devices, sounddevice
 from resonance.app.errors import AudioFileError, DeviceError, UserError
 from resonance.app.live import settings as words
@@ -27,6 +26,7 @@ from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, Message, changed
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.soundfiles.reader import open_sound
 from resonance.app.spotter import KeywordEvent
 
 #: Block that is processed and played at a time, s.
@@ -142,8 +142,8 @@ class FilePlayer:
 
     def _read(self) -> None:
         parts = []
-        with open_audio(self.path) as file:
-            for block in blocks(file, self.path):
+        with open_sound(self.path) as file:
+            for block in file.blocks():
                 if self._ended.is_set():
                     return
                 parts.append(block.mean(axis=1))
@@ -356,7 +356,7 @@ def _output(name: str | None) -> tuple[str | None, str | None]:
 
 def _look(path: Path) -> tuple[int, int]:
     """Samples and samplerate, as the file says."""
-    with open_audio(path) as file:
+    with open_sound(path) as file:
         if file.frames > LONGEST_S * file.samplerate:
             raise AudioFileError(
                 f"{path.name} lasts more than an hour; clean it to a file instead of playing it"

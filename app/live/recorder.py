@@ -14,10 +14,11 @@ from typing import Protocol
 
 import soundfile
 
-from resonance.app.audiofile import FORMATS
 from resonance.app.errors import AudioFileError
 from resonance.app.live.board import Board
+from resonance.app.safe_write import Part, rescue
 from resonance.app.sessions import Float32Array
+from resonance.app.soundfiles.writer import FORMATS, command, open_part
 
 #: What can be recorded: which columns of the board's sound.
 SIDES: dict[str, list[int]] = {"raw": [0], "clean": [1], "both": [0, 1]}
@@ -40,7 +41,8 @@ class HasBoard(Protocol):
 class Recorder:
     """Writes what an engine hears or plays to a file; what was recorded survives a full disk.
 
-    The file is called ``NAME.part`` until it is closed: a crash leaves that, a plain end NAME.
+    The file gets its name when it is closed. A crash leaves ``NAME.….part``, which the next
+    recording in the same folder calls ``NAME.rescued1``.
 
     Parameters
     ----------
@@ -69,9 +71,10 @@ class Recorder:
         self._engine, self._board = engine, engine.board
         self._columns = SIDES[what]
         self.samplerate = round(self._board.facts["samplerate"])
-        self._part = path.with_name(f"{path.name}.part")
-        _rescue(self._part, tell)
-        self._file = open_new(path, self._part, self.samplerate, len(self._columns))
+        rescue(
+            path.parent, lambda name: tell(f"an earlier recording that never ended is now {name}")
+        )
+        self._part, self._file = open_new(path, self.samplerate, len(self._columns), visible=True)
         self._next = self._board.sound.count
         self._ended = threading.Event()
         self._refused = False
@@ -84,10 +87,14 @@ class Recorder:
         self._write()
         with suppress(soundfile.LibsndfileError, OSError):
             self._file.close()
+        wished = self.path
         try:
-            os.rename(self._part, self.path)
+            self.path = self._part.finish_as_free_name()
         except OSError as error:
-            self.tell(f"the recording stays at {self._part}: {error.strerror}")
+            self.tell(f"the recording {wished} has not got its name: {error.strerror}")
+        else:
+            if self.path != wished:
+                self.tell(f"{wished} was made by somebody else; the recording is {self.path}")
 
     def _write(self) -> None:
         if self._refused:
@@ -98,7 +105,7 @@ class Recorder:
             if board is not None and board is not self._board:
                 self._change_to(board)
         except (soundfile.LibsndfileError, OSError) as error:
-            self._refuse(f"the disk refuses: {error}")
+            self._refuse(f"the disk refuses: {_reason(error)}")
 
     @property
     def refused(self) -> bool:
@@ -148,20 +155,23 @@ def save_last(board: Board, path: Path, seconds: float, what: str = "clean") -> 
 
 def write_new(path: Path, sound: Float32Array, samplerate: int) -> None:
     """Write ``sound [samples, channels]`` to a new file, whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
+    part, file = open_new(path, samplerate, sound.shape[1])
     try:
-        with open_new(path, part, samplerate, sound.shape[1]) as file:
+        with file:
             file.write(sound)
-        os.rename(part, path)
+        part.finish()
+    except FileExistsError as error:
+        raise AudioFileError(f"{path} exists; recordings never replace a file") from error
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioFileError(f"cannot write {path}: {error}") from error
+        raise AudioFileError(f"cannot write {path}: {_reason(error)}") from error
     finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        part.discard()
 
 
-def open_new(path: Path, part: Path, samplerate: int, channels: int) -> soundfile.SoundFile:
-    """The file ``part``, open for writing what will be called ``path``.
+def open_new(
+    path: Path, samplerate: int, channels: int, *, visible: bool = False
+) -> tuple[Part, soundfile.SoundFile]:
+    """A part of what will be called ``path``, and the sound file in it, open for writing.
 
     Raises
     ------
@@ -171,29 +181,25 @@ def open_new(path: Path, part: Path, samplerate: int, channels: int) -> soundfil
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise AudioFileError(f"{path}: cannot record to that; use one of {' '.join(FORMATS)}")
-    if path.exists():
+    if os.path.lexists(path):
         raise AudioFileError(f"{path} exists; recordings never replace a file")
     form = "RF64" if FORMATS[ending] == "WAV" else FORMATS[ending]  # beyond 4 GB
     subtype = "OPUS" if ending == ".opus" else None
+    part = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = soundfile.SoundFile(
-            os.fsencode(part), "w", samplerate, channels, subtype, format=form
-        )
+        part = Part(path, visible=visible)
+        file = open_part(part, samplerate, channels, subtype, form)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioFileError(f"cannot record to {path}: {error}") from error
+        if part:
+            part.discard()
+        raise AudioFileError(f"cannot record to {path}: {_reason(error)}") from error
     if form not in _STREAMS:
-        # Every write renews the header: soundfile has no word for this command of libsndfile.
-        soundfile._snd.sf_command(file._file, _UPDATE_HEADER_AUTO, soundfile._ffi.NULL, 1)
-    return file
+        command(file, _UPDATE_HEADER_AUTO, 1)  # every write renews the header
+    return part, file
 
 
-def _rescue(part: Path, tell: Callable[[str], None]) -> None:
-    """Give what a crash has left of an earlier recording a name of its own."""
-    if not part.exists():
-        return
-    stem = Path(part.stem)
-    names = (part.with_name(f"{stem.stem}.rescued{n}{stem.suffix}") for n in range(1, 10_000))
-    name = next(n for n in names if not n.exists())
-    part.rename(name)
-    tell(f"an earlier recording that never ended is now {name}")
+def _reason(error: Exception) -> str:
+    """What went wrong, without the name under which the file is written."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string)
+    return getattr(error, "strerror", None) or str(error)

@@ -20,13 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from resonance import __version__
-from resonance.app.audiofile import FORMATS
 from resonance.app.errors import AudioFileError, UserError, WrongUsage
 from resonance.app.serve.files import Files
 from resonance.app.serve.limits import BusyError, TooLargeError
 from resonance.app.serve.page import html, openapi
 from resonance.app.serve.pcm import Format
 from resonance.app.serve.streams import Heard, Stream, Streams
+from resonance.app.soundfiles.writer import FORMATS
 from resonance.app.spotter import KeywordEvent
 
 #: Paths that need no token.

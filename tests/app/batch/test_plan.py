@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from resonance.app.batch import ffmpeg
 from resonance.app.batch.plan import plan
 from resonance.app.batch.settings import Settings
 from resonance.app.batch.worker import clean_file
 from resonance.app.errors import UserError
+from resonance.app.soundfiles import ffmpeg
 from tests.app.batch.conftest import write_noise
 
 
@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
 
 def test_what_only_ffmpeg_reads_is_never_left_out(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(ffmpeg, "is_installed", lambda: False)
-    (folder / "talk.m4a").touch()
+    (folder / "talk.m4a").write_bytes(b"ftyp" * 100)
     (job,) = [j for j in plan([str(folder)], str(tmp_path / "out")) if "talk" in j.source]
     assert "needs ffmpeg" in clean_file(job, Settings("live", pictures=False)).error
 

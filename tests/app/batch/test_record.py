@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from resonance.app.audiofile import part_of, remove_parts
 from resonance.app.batch import manifest as record
 from resonance.app.batch import pool, storage
 from resonance.app.batch.manifest import Manifest, earlier_outputs
@@ -14,6 +13,7 @@ from resonance.app.batch.run import Batch
 from resonance.app.batch.settings import Job, Settings
 from resonance.app.batch.worker import Outcome, clean_file
 from resonance.app.errors import UserError
+from resonance.app.safe_write import Part, remove_parts
 from tests.app.batch.conftest import batch, contents, lines, write_noise
 
 LIVE = Settings("live", pictures=False)
@@ -153,10 +153,9 @@ def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
 
 def test_remains_of_one_file_are_not_those_of_another(tmp_path):
     alike = [tmp_path / f"{'a' * 150}{number}.wav" for number in range(2)]
-    for target in alike:
-        part_of(target).touch()
+    parts = [Part(target) for target in alike]
     remove_parts(alike[:1])
-    assert [part_of(target).exists() for target in alike] == [False, True]
+    assert [part.path.exists() for part in parts] == [False, True]
 
 
 def test_another_custom_word_makes_another_result(tmp_path, monkeypatch):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from resonance.app.batch.pipeline import StretchPipeline
 from resonance.app.pipeline import Pipeline
+from resonance.app.stretch_pipeline import StretchPipeline
 
 #: Largest difference allowed, in parts of full scale. On the machines tried it was 0; other
 #: processors may join multiplications and additions elsewhere.

@@ -1,0 +1,1 @@
+"""Sound files: one reader, one writer, and what a file says beside its sound."""

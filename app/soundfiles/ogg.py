@@ -1,0 +1,59 @@
+"""Ogg files, page by page: which streams follow one another, and whether the last one ends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_WINDOW = 1 << 20
+_HEAD = 27
+
+
+@dataclass
+class Link:
+    """One of the streams of a chained file."""
+
+    start: int  #: bytes
+    stop: int = 0
+    streams: int = 1  #: side by side in it; more than one holds more than sound
+    ended: bool = False  #: its last page says that it is the last
+
+
+def links(file: BinaryIO) -> list[Link]:
+    """The streams of an Ogg file, one after the other; empty if it is none."""
+    length = os.fstat(file.fileno()).st_size
+    found: list[Link] = []
+    place, beginning = 0, False
+    while place + _HEAD <= length:
+        file.seek(place)
+        head = file.read(_HEAD + 255)
+        if head[:4] != b"OggS" or len(head) < _HEAD + head[26]:
+            place = _next_page(file, place + 1)
+            if place < 0:
+                break
+            continue
+        first, last = bool(head[5] & 2), bool(head[5] & 4)
+        if first and beginning:
+            found[-1].streams += 1
+        elif first or not found:
+            found.append(Link(place))
+        beginning = first
+        stop = place + _HEAD + head[26] + sum(head[_HEAD : _HEAD + head[26]])
+        found[-1].stop = min(stop, length)
+        found[-1].ended = last and stop <= length
+        place = stop
+    return found
+
+
+def _next_page(file: BinaryIO, place: int) -> int:
+    """Where pages go on after damage; -1: nowhere."""
+    while True:
+        file.seek(place)
+        part = file.read(_WINDOW)
+        at = part.find(b"OggS")
+        if at >= 0:
+            return place + at
+        if len(part) < _WINDOW:
+            return -1
+        place += len(part) - 3
