@@ -284,7 +284,7 @@ def spot(
     def find(source: Path, tell: Callable[[float], None]) -> None:
         def say(event: KeywordEvent) -> None:
             if as_json:
-                click.echo(json.dumps({"file": str(source), **dataclasses.asdict(event)}))
+                click.echo(json.dumps({"file": str(source), **event.facts()}))
                 sys.stdout.flush()
             else:
                 out.print(
@@ -506,7 +506,7 @@ def _report(
             "warnings": result.warnings,
         }
         if spotted:
-            line["keywords"] = [dataclasses.asdict(event) for event in result.events]
+            line["keywords"] = [event.facts() for event in result.events]
         click.echo(json.dumps(line))
         return
     page.print(

@@ -173,7 +173,8 @@ def _show_plan(batch: Batch, as_json: bool) -> None:
     for job in batch.jobs:
         todo = job.source in left
         if as_json:
-            click.echo(json.dumps({**dataclasses.asdict(job), "to_do": todo}))
+            facts = {"source": job.source, "target": job.target, "size": job.size}
+            click.echo(json.dumps({**facts, "to_do": todo}))
         else:
             source = shown(job.source)
             click.echo(f"{source} → {shown(job.target)}" if todo else f"{source}: done before")

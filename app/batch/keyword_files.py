@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Container, Sequence
 
@@ -25,7 +24,7 @@ def write_beside(
 
     Those in ``replaces`` may be there already.
     """
-    lines = [json.dumps(dataclasses.asdict(event)) for event in events]
+    lines = [json.dumps(event.facts()) for event in events]
     contents = "".join(f"{line}\n" for line in lines), subtitles(events), labels(events)
     for path, content in zip(paths_beside(target), contents, strict=True):
         write_text(path, content, overwrite=path in replaces)

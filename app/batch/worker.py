@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +261,7 @@ def _through(
     outcome.seconds, outcome.samplerate = result.seconds, result.samplerate
     outcome.channels = result.channels
     outcome.warnings += result.warnings
-    outcome.keywords = [asdict(event) for event in result.events]
+    outcome.keywords = [event.facts() for event in result.events]
     measures.tell(outcome)
     if settings.spot:
         write_beside(job.target, result.events, replaces=job.replaces)
