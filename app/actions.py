@@ -64,6 +64,11 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=f"action {action.name}", daemon=True)
         self._thread.start()
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether the action must let go of something before another one like it can begin."""
+        return bool(getattr(self.action, "exclusive", False))
+
     def put(self, event: KeywordEvent) -> None:
         """Hand over an event, if the action is for its word; never waits."""
         if getattr(self.action, "word", None) not in (None, event.keyword):
@@ -171,6 +176,8 @@ class WebSocket:
         Clients send it as ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
     """
 
+    exclusive = True  #: nobody else can have its port
+
     def __init__(self, host: str, port: int, token: str) -> None:
         from websockets.sync.server import serve
 
@@ -184,6 +191,7 @@ class WebSocket:
             raise UserError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         self.port: int = self._server.socket.getsockname()[1]
         self.name = f"WebSocket ws://{host}:{self.port}"
+        self.address = f"{self.name}/?token={token}"  #: where clients go
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _check(self, connection: Any, request: Any) -> Any:
@@ -266,7 +274,9 @@ class Mqtt:
         secure = parts.scheme == "mqtts"
         port = parts.port or (8883 if secure else 1883)
         self.name, self._topic = f"MQTT {parts.hostname}:{port}", parts.path.strip("/")
+        self._refused = ""  # why the broker does not let us in
         self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = self._on_connect
         if secure:
             self._client.tls_set()
         if parts.username:
@@ -278,11 +288,16 @@ class Mqtt:
         """Publish it, once the broker is there."""
         deadline = time.monotonic() + CLOSE_S
         while not self._client.is_connected() and time.monotonic() < deadline:
+            if self._refused:
+                raise RuntimeError(f"the broker refuses: {self._refused}")
             time.sleep(0.02)
         if not self._client.is_connected():
             raise RuntimeError("the broker does not answer; is the address right?")
         topic = f"{self._topic or 'resonance'}/{event.keyword}"
         self._client.publish(topic, json.dumps(asdict(event)), qos=1)
+
+    def _on_connect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        self._refused = str(reason) if reason.is_failure else ""
 
     def close(self) -> None:
         """Leave the broker."""

@@ -21,6 +21,7 @@ from resonance.app.soundfiles.reader import SoundReader, open_sound
 from resonance.app.soundfiles.writer import written_sound
 from resonance.app.spotter import KeywordEvent
 from resonance.app.stretch_pipeline import BLOCK_S
+from resonance.dsp.delay import DelayLine
 
 #: Silence played after a file while spotting, so that a word at the very end is heard, s.
 TAIL_S = 1.0
@@ -183,20 +184,17 @@ class FileRun:
 
     def clean(self, sound: Iterable[Float32Array]) -> Iterator[tuple[Float32Array, Float32Array]]:
         """Every block and its cleaned one, aligned: a look-ahead is taken back at the start."""
-        skip, late = self.pipeline.latency_samples, None
+        skip = self.pipeline.latency_samples
+        line = DelayLine(skip, self.pipeline.channels)
         for block in sound:
-            if late is None:
-                late = np.zeros((skip, *block.shape[1:]), np.float32)
             cleaned = np.empty_like(block)
             self.process(block, cleaned)
-            delayed = np.concatenate([late, block])
-            late, heard = delayed[len(block) :], delayed[: len(block)]
-            yield heard[skip:], cleaned[skip:]
+            yield line.delay(block)[skip:], cleaned[skip:]
             skip = max(0, skip - len(block))
-        if late is not None and len(late):
-            cleaned = np.empty_like(late)
+        if self.samples and line.samples:
+            cleaned = np.empty_like(line.waiting)
             self._after_the_end(cleaned)
-            yield late[skip:], cleaned[skip:]
+            yield line.waiting[skip:], cleaned[skip:]
 
     def _after_the_end(self, out: Float32Array) -> None:
         """Silence into the pipeline; what is heard in it was said before."""

@@ -25,8 +25,9 @@ from bench.report import table, write_section
 from bench.speed import demo_like, listened
 from resonance.app.devices import find_route, list_devices
 from resonance.app.live.board import COUNTERS
+from resonance.app.live.messages import State
 from resonance.app.live.process import EngineProcess
-from resonance.app.live.settings import LISTENING, EngineSettings
+from resonance.app.live.settings import EngineSettings
 from resonance.app.live.streams import open_stream, raise_priority
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel
@@ -84,7 +85,7 @@ def shares(server: SoundServer, kind: str, sound: Sound, samplerate: int) -> tup
         preset, _, spot = kind.partition("+")
         engine = EngineProcess(EngineSettings(preset=preset, spot=bool(spot), feedback_guard=False))
         engine.start()
-        while engine.state != LISTENING:
+        while engine.state != State.LISTENING:
             engine.messages()
             time.sleep(0.05)
         time.sleep(2)

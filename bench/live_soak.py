@@ -21,10 +21,11 @@ import soxr
 
 from bench.report import table, write_section
 from bench.standstill import Standstill, Watchers
+from resonance.app.live.health import lost_blocks
+from resonance.app.live.messages import Keyword, State
 from resonance.app.live.process import EngineProcess
-from resonance.app.live.settings import LISTENING, EngineSettings
+from resonance.app.live.settings import EngineSettings
 from resonance.app.live.streams import PRIORITY
-from resonance.app.live.terminal import lost_blocks
 from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
@@ -62,7 +63,7 @@ class Watch:
             )
         )
         self.engine.start()
-        while self.engine.state != LISTENING:
+        while self.engine.state != State.LISTENING:
             self.engine.messages()
             time.sleep(0.05)
         self.busy_s: list[np.ndarray] = []
@@ -75,7 +76,7 @@ class Watch:
 
     def look(self) -> None:
         """Read what is new."""
-        self.troubles += [m.text for m in self.engine.messages() if m.kind != "keyword"]
+        self.troubles += [m.text for m in self.engine.messages() if not isinstance(m, Keyword)]
         assert self.engine.board
         rows = self.engine.board.blocks.since(self._seen)
         if len(rows):

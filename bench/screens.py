@@ -22,8 +22,8 @@ from PyQt6.QtWidgets import QApplication, QWidget
 
 from resonance.app.gui.shortcuts import Sheet
 from resonance.app.gui.window import Window
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
+from resonance.app.live.messages import Connection, State
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel, SpotterModel
@@ -99,16 +99,10 @@ def listen(window: Window) -> Demo:
     demo = Demo()
     window.session.keep(welcomed=True)
     window.session.engine = demo  # type: ignore[assignment]
-    window.session.facts = {
-        "input": "USB Microphone",
-        "output": "Headphones",
-        "virtual_mic": "",
-        "latency_samples": 0,
-        "samplerate": demo.samplerate,
-        "device_latency_s": [0.01, 0.02],
-        "bridge_s": 0.0,
-    }
-    window.session._become(words.LISTENING, "listening")
+    window.session.live.connection = Connection(
+        "USB Microphone", "Headphones", demo.samplerate, device_latency_s=(0.01, 0.02)
+    )
+    window.session._become(State.LISTENING, "listening")
     window.status.health.hide()  # there is no engine to be measured
     return demo
 

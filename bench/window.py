@@ -42,7 +42,7 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
     from PyQt6.QtWidgets import QApplication
 
     from resonance.app.gui.window import Window
-    from resonance.app.live.settings import LISTENING
+    from resonance.app.live.messages import State
 
     application = QApplication(sys.argv[:1])
     window = Window(application, opened)
@@ -57,7 +57,7 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
 
     application.processEvents()
     shown_s = time.monotonic() - begin
-    while window.session.state != LISTENING or window.session.board is None:
+    while window.session.state != State.LISTENING or window.session.board is None:
         run(time.monotonic() + 0.01)
         if time.monotonic() - begin > 60:
             raise RuntimeError(f"it does not listen: {window.session.sentence}")
@@ -93,12 +93,13 @@ def _let_loop(application: Any, seconds: float) -> None:
 
 
 def _engine_alone(begin: float, seconds: float) -> dict[str, Any]:
+    from resonance.app.live.messages import State
     from resonance.app.live.process import EngineProcess
-    from resonance.app.live.settings import LISTENING, EngineSettings
+    from resonance.app.live.settings import EngineSettings
 
     engine = EngineProcess(EngineSettings())
     engine.start()
-    while engine.state != LISTENING or engine.board is None:
+    while engine.state != State.LISTENING or engine.board is None:
         engine.messages()
         time.sleep(0.01)
     listening_s = time.monotonic() - begin

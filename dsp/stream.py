@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from resonance.dsp.bank import OscillatorBank, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
+from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import hop_features
 from resonance.dsp.identity import identity_and_span, unit_peak
 from resonance.dsp.kernels import advance, guard, listen, rewind
@@ -123,7 +124,7 @@ class BankStream:
         self._contrast = np.zeros(self.oscillators, np.float32)
         self._guarded = np.ones(2, np.float32)
         self._unused = np.zeros(total, np.float32)
-        self._late = np.zeros(self.latency_samples, np.float32)
+        self._late = DelayLine(self.latency_samples)
         self._rewound = np.zeros(math.ceil(self._hop), np.float32)
         self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
         self._hops = 0
@@ -172,9 +173,7 @@ class BankStream:
             *self._contrasts,
             self._contrast,
         )
-        sound = np.concatenate([self._late, block])
-        self._late = sound[len(block) :]
-        return self._play(sound[: len(block)], out, self._unused, NO_CONTRASTS)
+        return self._play(self._late.delay(block), out, self._unused, NO_CONTRASTS)
 
     def _play(
         self,
@@ -273,7 +272,7 @@ class BankStream:
             np.subtract(weights.imag, self._old_im, out=self._step_im)
         if self.latency_samples:
             rewind(
-                self._late,
+                self._late.waiting,
                 self._pole_re,
                 self._pole_im,
                 self._back_re,

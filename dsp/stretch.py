@@ -85,11 +85,10 @@ class BankStretch(BankStream):
 
         ``gains [hops, oscillators]`` are those found at the end of each hop that ended in it.
         """
-        late = np.concatenate([self._late, sound])
         weights, hop = self._weights(gains), 0
         for start, stop, ends_hop in self._parts(len(sound)):
-            self._late = late[stop : stop + self.latency_samples]
-            self._play(late[start:stop], out[start:stop], self._unused, NO_CONTRASTS)
+            late = self._late.delay(sound[start:stop])
+            self._play(late, out[start:stop], self._unused, NO_CONTRASTS)
             if ends_hop:
                 self._begin_hop()
                 self._move_to(weights[hop])

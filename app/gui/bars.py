@@ -11,17 +11,17 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayou
 from resonance.app.gui.session import Session
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.widgets import Choice, button, label, row
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
-from resonance.app.live.terminal import load, lost_blocks
+from resonance.app.live.health import health
+from resonance.app.live.messages import Connection, State
 
 #: A sign and a word for every state, so that nobody depends on colours.
 STATES = {
-    words.LOADING: ("◐", "Loading"),
-    words.LISTENING: ("●", "Listening"),
-    words.RECONNECTING: ("↻", "Reconnecting"),
-    words.NO_DEVICE: ("▲", "No device"),
-    words.STOPPED: ("○", "Off"),
+    State.LOADING: ("◐", "Loading"),
+    State.LISTENING: ("●", "Listening"),
+    State.RECONNECTING: ("↻", "Reconnecting"),
+    State.NO_DEVICE: ("▲", "No device"),
+    State.STOPPED: ("○", "Off"),
 }
 
 
@@ -76,9 +76,9 @@ class TopBar(QWidget):
         session = self.session
         sign, word = STATES[session.state]
         colours = {
-            words.LISTENING: self.theme.good,
-            words.STOPPED: self.theme.muted,
-            words.LOADING: self.theme.text,
+            State.LISTENING: self.theme.good,
+            State.STOPPED: self.theme.muted,
+            State.LOADING: self.theme.text,
         }
         colour = colours.get(session.state, self.theme.warning)
         if session.player:
@@ -95,13 +95,12 @@ class TopBar(QWidget):
         self.last.setEnabled(session.source is not None)
 
     def _where(self) -> str:
-        session, facts = self.session, self.session.facts
+        session, connection = self.session, self.session.connection
         if session.player:
             return "a file, through the same cleaning"
-        if session.state != words.LISTENING or not facts:
+        if session.state != State.LISTENING or not connection:
             return session.sentence
-        output = facts.get("virtual_mic") or facts["output"]
-        return f"{facts['input']} → {output}"
+        return f"{connection.input} → {connection.virtual_mic or connection.output}"
 
     def _show_recording(self, on: bool) -> None:
         self.record.setChecked(on)
@@ -191,32 +190,21 @@ class StatusLine(QWidget):
         """Latency, load and what was lost."""
         session = self.session
         board = session.board
-        if board is None or session.player or session.state != words.LISTENING:
+        if board is None or session.player or session.state != State.LISTENING:
             self.health.setText("")
             return
-        self.health.setText(health(board, delay_s(session)))
+        self.health.setText(health_text(board, session.connection))
 
 
-def delay_s(session: Session) -> float | None:
-    """From the microphone to the output, or None before that is known."""
-    facts = session.facts
-    if not facts:
-        return None
-    own = facts["latency_samples"] / facts["samplerate"]
-    return float(sum(facts["device_latency_s"]) + facts["bridge_s"] + own)
-
-
-def health(board: Board, delay: float | None) -> str:
+def health_text(board: Board, connection: Connection | None) -> str:
     """How the engine is, in a few words."""
     rows = board.blocks.since()
     if len(rows) < 2:
         return ""
-    last = rows[-1]
-    parts = []
-    if delay is not None:
-        parts = [f"delay {1000 * delay:.0f} ms", f"load {100 * load(rows):.0f} %"]
-    lost, late, dry = lost_blocks(last), int(last["late_blocks"]), int(last["dry_blocks"])
-    troubles = [(lost, "dropout"), (late, "late block"), (dry, "uncleaned block")]
+    now, parts = health(rows), []
+    if connection:
+        parts = [f"delay {1000 * connection.delay_s:.0f} ms", f"load {100 * now.load:.0f} %"]
+    troubles = [(now.lost, "dropout"), (now.late, "late block"), (now.dry, "uncleaned block")]
     said = [f"{count} {what}{'s' * (count > 1)}" for count, what in troubles if count]
     parts += said or ["no dropouts"]
     return " · ".join(parts)

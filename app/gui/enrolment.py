@@ -20,8 +20,8 @@ from resonance.app.errors import UserError
 from resonance.app.gui.session import Session, spotter_model
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.widgets import Scrolled, aside, button, label, row
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
+from resonance.app.live.messages import State
 from resonance.app.sessions import Float32Array
 from resonance.app.spotter import KeywordEvent
 
@@ -195,7 +195,7 @@ class TeachWord(QDialog):
     def begin_take(self) -> None:
         """Listen for the word from now on."""
         board = self._board
-        if board is None or self.session.state != words.LISTENING or self._since:
+        if board is None or self.session.state != State.LISTENING or self._since:
             return
         self._since = (board, board.sound.count)
         self.record.setText("Say it now…")  # and keeps the focus, for the next take
@@ -250,7 +250,7 @@ class TeachWord(QDialog):
 
     def _show_step(self) -> None:
         """Say what comes next."""
-        count, listening = len(self.takes), self.session.state == words.LISTENING
+        count, listening = len(self.takes), self.session.state == State.LISTENING
         self.record.setEnabled(listening and count < MOST)
         self.learn.setEnabled(count >= ENOUGH and bool(self.name.text().strip()) and not self._busy)
         if self.learnt or self._busy or self._since or self._complained:

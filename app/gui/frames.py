@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from resonance.app.live.board import Board, Rows
 from resonance.app.sessions import Float32Array
 from resonance.dsp.bank import OscillatorBank
+from resonance.dsp.delay import DelayLine
 
 if TYPE_CHECKING:
     from resonance.dsp.stream import BankStream
@@ -54,7 +54,6 @@ class Frame:
     #: Number of the column in which the board's sound began.
     origin: int
     hop_s: float
-    facts: Mapping[str, Any] = field(default_factory=dict)  #: of the last "listening"
 
     @property
     def last_column(self) -> int:
@@ -72,7 +71,7 @@ class Feed:
     def __init__(self) -> None:
         self._board: Board | None = None
         self.column = 0
-        self.facts: Mapping[str, Any] = {}  #: of the last "listening"
+        self.latency_samples = 0  #: that the pipeline looks ahead: the input is shown as late
 
     def frame(self, board: Board) -> Frame:
         """What is new since the last call; everything kept, if the board is another one."""
@@ -96,7 +95,6 @@ class Feed:
             first_column=first,
             origin=self._origin,
             hop_s=self._hop_s,
-            facts=self.facts,
             **rows,
         )
 
@@ -116,7 +114,7 @@ class Feed:
         self._origin = self.column - round(self._next / facts["samplerate"] / self._hop_s)
         self._turns = self._bank.f0_hz * self._hop_s  # of an oscillator left alone, in a hop
         self._hops = 0
-        self._late = np.zeros(0, np.float32)
+        self._late = DelayLine(0)
 
     def _listen(self, board: Board) -> Columns:
         first, sound = board.sound.since(self._next)
@@ -125,7 +123,9 @@ class Feed:
             skipped = round(missed / board.facts["samplerate"] / self._hop_s)
             self.column += skipped
         self._next = first + len(sound)
-        heard = self._delayed(np.ascontiguousarray(sound[:, 0]))
+        if self._late.samples != self.latency_samples:
+            self._late = DelayLine(self.latency_samples)
+        heard = self._late.delay(np.ascontiguousarray(sound[:, 0]))
         powers, phases = [], []
         for stream, part in zip(
             self._streams, (heard, np.ascontiguousarray(sound[:, 1])), strict=True
@@ -139,17 +139,6 @@ class Feed:
         self._hops += count
         phase = (2 * np.pi * (turns - np.round(turns))).astype(np.float32)
         return Columns(powers[0][:count], powers[1][:count], phase)
-
-    def _delayed(self, heard: Float32Array) -> Float32Array:
-        """What came in as long ago as the pipeline looks ahead."""
-        wanted = int(self.facts.get("latency_samples", 0))
-        if wanted != len(self._late):
-            self._late = np.zeros(wanted, np.float32)
-        if not wanted:
-            return heard
-        sound = np.concatenate([self._late, heard])
-        self._late = sound[len(heard) :]
-        return sound[: len(heard)]
 
 
 def _hear(

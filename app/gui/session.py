@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -13,23 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
-from resonance.app.actions import Worker, makers, start_all
+from resonance.app.actions import makers
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.gui.kept import Kept, music_folder, split_program
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
+from resonance.app.live.messages import (
+    Connection,
+    Keyword,
+    Message,
+    Note,
+    State,
+    StateChange,
+    Warned,
+)
 from resonance.app.live.process import EngineProcess
-from resonance.app.live.recorder import Recorder, save_last
-from resonance.app.live.settings import EngineSettings, Message
+from resonance.app.live.session import LiveSession, RecordingEnded, Report, Saved
+from resonance.app.live.settings import EngineSettings
 from resonance.app.sessions import SpotterModel
-from resonance.app.spotter import KeywordEvent, Sensitivity
+from resonance.app.spotter import Sensitivity
 
 if TYPE_CHECKING:
     from resonance.app.live.player import FilePlayer
 
-#: Sound that one key saves, s.
-SAVED_S = 30.0
 #: Settings are written this long after the last change, s.
 KEPT_AFTER_S = 1.0
 
@@ -65,7 +70,7 @@ class Session(QObject):
         Settings to begin with.
     """
 
-    state_changed = pyqtSignal(str, str)  #: state and sentence
+    state_changed = pyqtSignal(object, str)  #: State and sentence
     keyword_heard = pyqtSignal(object)  #: KeywordEvent
     warned = pyqtSignal(str, str)  #: sentence, and what it is about
     noted = pyqtSignal(str)  #: a sentence that asks for nothing
@@ -77,21 +82,29 @@ class Session(QObject):
     def __init__(self, kept: Kept) -> None:
         super().__init__()
         self.kept = kept
+        self.live = LiveSession(self.folder)
         self.custom: tuple[CustomWord, ...] = ()
-        self.engine: EngineProcess | None = None
         self.player: FilePlayer | None = None
-        self.recorder: Recorder | None = None
         self.bypass = False
-        self.state, self.sentence = words.STOPPED, "not listening"
-        self.facts: dict[str, Any] = {}  #: of the last "listening"
-        self.restarts = 0
-        self._workers: list[Worker] = []
-        self._told: list[tuple[str, str]] = []  # from other threads
-        self._closing: list[threading.Thread] = []
+        self.state, self.sentence = State.STOPPED, "not listening"
         self._save_at: float | None = None
         self._unsaved_told = False
 
     # Sources.
+
+    @property
+    def engine(self) -> EngineProcess | None:
+        """What listens to the microphone."""
+        return self.live.engine
+
+    @engine.setter
+    def engine(self, engine: EngineProcess | None) -> None:
+        self.live.engine = engine
+
+    @property
+    def connection(self) -> Connection | None:
+        """The devices that are open, or were last."""
+        return self.live.connection
 
     @property
     def source(self) -> EngineProcess | FilePlayer | None:
@@ -113,38 +126,34 @@ class Session(QObject):
         """Whether sound passes now."""
         if self.player:
             return not self.player.paused and not self.player.at_end
-        return self.state == words.LISTENING
+        return self.state == State.LISTENING
 
     @property
     def has_its_devices(self) -> bool:
         """Whether it listens with the devices that were chosen, not with what stands in."""
-        chosen = {"input": self.kept.input, "output": self.settings.output_name}
-        return all(name in (None, "", self.facts.get(end)) for end, name in chosen.items())
+        now = self.connection
+        found = (now.input, now.output) if now else ("", "")
+        chosen = (self.kept.input, self.settings.output_name)
+        return all(name in (None, "", end) for name, end in zip(chosen, found, strict=True))
 
     def start(self) -> None:
         """Listen to the microphone."""
         if self.engine:
             return
         try:
-            engine = EngineProcess(self.settings)
-            engine.start()
+            self.live.start(self.settings)
         except (UserError, OSError) as error:
             self.warned.emit(str(error), "settings")
             return
-        self.engine = engine
-        self._become(words.LOADING, "loading models and opening devices")
+        self._become(State.LOADING, "loading models and opening devices")
         self.keep(listening=True, welcomed=True)
 
     def stop(self) -> None:
         """Listen no longer."""
         if not self.engine:
             return
-        engine, self.engine = self.engine, None
-        thread = threading.Thread(target=engine.close, name="closing engine")
-        thread.start()  # may take a moment
-        self._closing.append(thread)
-        self.facts = {}
-        self._become(words.STOPPED, "not listening")
+        self.live.stop()
+        self._become(State.STOPPED, "not listening")
         self.keep(listening=False)
         self.end_recording()  # last, so that it is told where it lies
 
@@ -185,14 +194,7 @@ class Session(QObject):
         """End everything and wait for that."""
         self.end_recording()
         self.end_playing()
-        for worker in self._workers:
-            worker.close()
-        self._workers = []
-        if self.engine:
-            self.engine.close()
-            self.engine = None
-        for thread in self._closing:
-            thread.join()
+        self.live.close()
         self._save()
 
     # Settings.
@@ -222,6 +224,7 @@ class Session(QObject):
         self.kept = before.with_(**changes)
         if self.kept == before:
             return
+        self.live.folder = self.folder
         self._save_at = time.monotonic() + KEPT_AFTER_S
         self._follow(asked)
         self.changed.emit()
@@ -277,9 +280,6 @@ class Session(QObject):
         UserError
             If one of them cannot be made.
         """
-        for worker in self._workers:
-            worker.close()
-        self._workers = []
         if self.kept.websocket and not self.kept.token:
             self.keep(token=secrets.token_urlsafe(16))
         kept, known = self.kept, self.words()
@@ -294,7 +294,7 @@ class Session(QObject):
             osc=kept.osc or None,
             mqtt=kept.mqtt or None,
         )
-        self._workers = start_all(asked, lambda text: self._told.append((text, "actions")))
+        self.live.start_actions(asked)
         return f"?token={kept.token}" if kept.websocket else ""
 
     def words(self) -> list[str]:
@@ -304,110 +304,90 @@ class Session(QObject):
     # Recording.
 
     @property
+    def recording(self) -> bool:
+        """Whether sound is recorded."""
+        return bool(self.live.recorders)
+
+    @property
     def folder(self) -> Path:
         """Where recordings go."""
         return Path(self.kept.folder) if self.kept.folder else music_folder()
 
     def toggle_recording(self) -> None:
         """Begin to record, or end it."""
-        if self.recorder:
+        if self.recording:
             self.end_recording()
             return
-        self._begin_recording()
-        self.recording_changed.emit(self.recorder is not None)  # also if nothing came of it
-
-    def _begin_recording(self) -> None:
         if not self.engine or not self.engine.board:
             self.noted.emit("Nothing is heard yet: start listening before recording.")
-            return
-        path = self._new_name("recording")
-        try:
-            self.recorder = Recorder(
-                self.engine,
-                path,
-                self.kept.record,
-                lambda text: self._told.append((text, "recording")),
-            )
-        except (UserError, OSError) as error:
-            self.warned.emit(str(error), "recording")
-            return
-        self.noted.emit(f"Recording to {path}")
+        else:
+            try:
+                path = self.live.record(self.kept.record)
+                self.noted.emit(f"Recording to {path}")
+            except (UserError, OSError) as error:
+                self.warned.emit(str(error), "recording")
+        self.recording_changed.emit(self.recording)  # also if nothing came of it
 
     def end_recording(self) -> None:
         """Write what is left."""
-        if self.recorder:
-            recorder, self.recorder = self.recorder, None
-            recorder.close()
-            self.noted.emit(f"Recorded {recorder.path}")
-            self.recording_changed.emit(False)
+        if self.recording:
+            self.live.end_recordings()
+            self._pass_on()
 
     def save_last(self) -> None:
         """Save the last 30 s that were heard."""
         if not self.board:
             self.noted.emit("Nothing is heard yet, so there is nothing to save.")
             return
-        path = self._new_name("last 30 s")
         try:
-            seconds = save_last(self.board, path, SAVED_S, self.kept.record)
+            self.live.save_last(self.kept.record, self.board)
         except (UserError, OSError) as error:
             self.warned.emit(str(error), "recording")
-            return
-        self.noted.emit(f"Saved {seconds:.0f} s to {path}")
-
-    def _new_name(self, what: str) -> Path:
-        stamp = time.strftime("%Y-%m-%d %H.%M.%S")
-        names = (f"{stamp} {what}{end}.flac" for end in ("", *(f" {n}" for n in range(2, 1000))))
-        return next(self.folder / name for name in names if not (self.folder / name).exists())
+        self._pass_on()
 
     # What is told.
 
     def tick(self) -> None:
-        """Pass on what engine, player and actions have told."""
-        while self._told:
-            self.warned.emit(*self._told.pop(0))
-        if self.recorder and self.recorder.refused:
-            self.end_recording()
+        """Pass on what engine, player and actions have reported."""
         if self._save_at is not None and time.monotonic() >= self._save_at:
             self._save()
-        self._closing = [thread for thread in self._closing if thread.is_alive()]
-        if self.engine:
-            for message in self.engine.messages():
-                self._on_message(message)
+        self._pass_on()
         if self.player:
             for message in self.player.messages():
                 self._on_player_message(message)
 
-    def _on_message(self, message: Message) -> None:
-        facts = dict(message.facts)
-        if message.kind == words.STATE:
-            self.restarts += bool(facts.get("died"))
-            if facts["state"] == words.LISTENING:
-                self.facts = facts
-            if facts["state"] == words.STOPPED and self.engine:
-                self.engine.close()
-                self.engine = None
-            self._become(facts["state"], message.text)
-            if not self.engine:
-                self.end_recording()
-        elif message.kind == words.KEYWORD:
-            event = KeywordEvent(**facts)
-            for worker in self._workers:
-                worker.put(event)
-            if not self.player:
+    def _pass_on(self) -> None:
+        for report in self.live.poll():
+            self._on_report(report)
+
+    def _on_report(self, report: Report) -> None:
+        match report:
+            case StateChange(state, text):
+                self._become(state, text)
+                if not self.engine:
+                    self.end_recording()
+            case Keyword(event) if not self.player:
                 self.keyword_heard.emit(event)
-        else:
-            self.warned.emit(message.text, str(facts.get("about", message.kind)))
+            case Warned(about, text):
+                self.warned.emit(text, about)
+            case Note(text):
+                self.noted.emit(text)
+            case Saved(path, seconds):
+                self.noted.emit(f"Saved {seconds:.0f} s to {path}")
+            case RecordingEnded(path):
+                self.noted.emit(f"Recorded {path}")
+                self.recording_changed.emit(False)
 
     def _on_player_message(self, message: Message) -> None:
-        facts = dict(message.facts)
-        if message.kind == words.KEYWORD:
-            self.keyword_heard.emit(KeywordEvent(**facts))
-        elif message.kind == words.NOTE:
-            self.noted.emit(message.text)
-        elif facts.get("failed"):
-            self.end_playing()
-            self.warned.emit(message.text, "file")
+        match message:
+            case Keyword(event):
+                self.keyword_heard.emit(event)
+            case Note(text):
+                self.noted.emit(text)
+            case StateChange(failed=True, text=text):
+                self.end_playing()
+                self.warned.emit(text, "file")
 
-    def _become(self, state: str, sentence: str) -> None:
+    def _become(self, state: State, sentence: str) -> None:
         self.state, self.sentence = state, sentence
         self.state_changed.emit(state, sentence)

@@ -50,7 +50,7 @@ from resonance.app.gui.views.resonogram import CLEANED, DIFFERENCE, EAR, LINEAR,
 from resonance.app.gui.views.synchronisation import Synchronisation
 from resonance.app.gui.views.view import View
 from resonance.app.gui.widgets import Choice, aside, button, card, label, row
-from resonance.app.live import settings as words
+from resonance.app.live.messages import State
 from resonance.app.spotter import KeywordEvent
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
@@ -340,7 +340,7 @@ class Window(QMainWindow):
 
     def _begin(self) -> None:
         """What may take a moment, once the window stands; an engine that loads goes first."""
-        if self._settled or (self.session.engine and self.session.state == words.LOADING):
+        if self._settled or (self.session.engine and self.session.state == State.LOADING):
             return
         self._settled = True
         aside(self, load_words, self._on_words, self._on_no_words)
@@ -378,9 +378,8 @@ class Window(QMainWindow):
         if board is None or not self._warm:
             return
         player = self.session.player
-        self.feed.facts = (
-            {"latency_samples": player.latency_samples} if player else self.session.facts
-        )
+        ahead = player or self.session.connection
+        self.feed.latency_samples = ahead.latency_samples if ahead else 0
         frame = self.feed.frame(board)
         for view in self.views:
             view.show_frame(frame)
@@ -560,18 +559,18 @@ class Window(QMainWindow):
         self._pages.setCurrentIndex(int(begun))
         self._side.setVisible(begun)
 
-    def _on_state(self, state: str, sentence: str) -> None:
+    def _on_state(self, state: State, sentence: str) -> None:
         self._show_page()
         self._begin()
-        if state == words.NO_DEVICE:
+        if state == State.NO_DEVICE:
             self.banner.say(sentence, "device", ("Choose a device", self._choose_device))
-        elif state == words.STOPPED and sentence not in ("not listening", "stopped"):
+        elif state == State.STOPPED and sentence not in ("not listening", "stopped"):
             self.banner.say(sentence, "engine", ("Start again", self.session.start))
-        elif state == words.LISTENING:
+        elif state == State.LISTENING:
             self.banner.settle("device", "engine")
             if self.session.has_its_devices:
                 self.banner.settle("away")
-        said = {words.LISTENING: "listening", words.STOPPED: "off"}.get(state, sentence)
+        said = {State.LISTENING: "listening", State.STOPPED: "off"}.get(state, sentence)
         self.status.say(f"{said[:1].upper()}{said[1:]}.")
 
     def _choose_device(self) -> None:

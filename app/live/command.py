@@ -1,4 +1,4 @@
-"""``resonance live``: an engine, what it tells, and what keywords set off."""
+"""``resonance live``: its options, what it prints, and what its keys do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -29,11 +30,19 @@ from resonance.app.options import (
     warn,
 )
 
+if TYPE_CHECKING:
+    from resonance.app.actions import Action
+    from resonance.app.live.messages import StateChange
+    from resonance.app.live.session import LiveSession, Report
+    from resonance.app.live.settings import EngineSettings
+    from resonance.app.live.terminal import LiveView
+    from resonance.app.spotter import KeywordEvent
+
 #: How often messages are looked for, s.
 LOOK_S = 0.05
-#: Sound that the key s and SIGUSR1 save, and that is kept around a keyword, s.
-SAVED_S, CLIP_S, CLIP_AFTER_S = 30.0, 3.0, 0.5
-_KEYS = "b: uncleaned/cleaned   s: save the last 30 s   r: record/stop   q: quit"
+#: What the keys do.
+KEYS = "b: uncleaned/cleaned   s: save the last 30 s   r: record/stop   q: quit"
+_FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"}
 
 
 @click.command()
@@ -130,7 +139,7 @@ def live(
     Terminals show levels and take single keys: b, s, r, q. SIGUSR1 saves the last 30 s, too.
     """
     from resonance.app.enrolment import load_all
-    from resonance.app.live.process import EngineProcess
+    from resonance.app.live.session import LiveSession
     from resonance.app.live.settings import EngineSettings
     from resonance.app.sessions import SpotterModel
 
@@ -155,68 +164,48 @@ def live(
         feedback_guard=feedback_guard,
         rest_unheard=True,
     )
-    presets = _device_presets(ctx)
-    with ExitStack() as running:
-        workers = _actions(
-            words, token, events=events, commands=commands, websocket=websocket, osc=osc, mqtt=mqtt
-        )
-        for worker in workers:
-            running.callback(worker.close)
-        engine = EngineProcess(settings)
-        running.callback(engine.close)
-        session = Session(engine, workers, folder, presets, as_json=as_json, clips=clips)
-        running.callback(session.close)
-        session.begin()
+    actions = _actions(
+        words, token, events=events, commands=commands, websocket=websocket, osc=osc, mqtt=mqtt
+    )
+    session = LiveSession(folder, clips=clips)
+    run = LiveRun(session, _device_presets(ctx), as_json=as_json)
+    try:
+        session.start_actions(actions)
+        _say_where_clients_go(session)
+        run.begin(settings)
         for what, path in (("clean", record), ("raw", record_raw), ("both", record_both)):
             if path:
-                session.record(path, what)
-        session.watch(seconds)
-    session.summarise()
+                session.record(what, path)
+        run.watch(seconds)
+    finally:
+        totals = session.totals()
+        session.close()
+    run.summarise(totals)
 
 
-class Session:
-    """One run of the command: passes on what the engine tells, and does what keys ask for.
+class LiveRun:
+    """One run of the command: says what the session reports, and does what keys ask for.
 
     Parameters
     ----------
-    engine
+    session
         Not yet started.
-    workers
-        Actions that get every keyword.
-    folder
-        Where files go that were not named.
     presets
         Settings for the engine by the name of the input device.
+    as_json
+        One JSON object per report on standard output.
     """
 
     def __init__(
-        self,
-        engine: Any,
-        workers: Sequence[Any],
-        folder: Path,
-        presets: dict[str, dict[str, Any]],
-        *,
-        as_json: bool,
-        clips: bool,
+        self, session: LiveSession, presets: dict[str, dict[str, Any]], *, as_json: bool
     ) -> None:
-        from resonance.app.live.terminal import LiveView
+        self.session, self.presets, self.as_json = session, presets, as_json
+        self._by_key: Path | None = None  # what the key r records to
+        self._save_wanted = self._ended = False
+        self._usual: dict[str, Any] = {}
+        self._view: LiveView | None = None
 
-        self.engine, self.workers, self.folder = engine, workers, folder
-        self.presets, self.as_json, self.clips = presets, as_json, clips
-        self.restarts = 0
-        self._view = LiveView(engine, _KEYS if sys.stdin and sys.stdin.isatty() else "")
-        self._recorders: list[Any] = []
-        self._by_key: Any = None
-        self._due: list[tuple[float, Path]] = []
-        self._save_wanted = False
-        self._ended = False
-        self._counters: dict[str, int] = {}
-        self._load = 0.0
-        self._usual = {
-            name: getattr(engine.settings, name) for preset in presets.values() for name in preset
-        }
-
-    def begin(self) -> None:
+    def begin(self, settings: EngineSettings) -> None:
         """Start the engine and wait until it listens.
 
         Raises
@@ -224,15 +213,20 @@ class Session:
         UserError
             If there is no device, or a setting makes no sense.
         """
-        from resonance.app.live import settings as words
+        from resonance.app.live.messages import State, StateChange
 
-        self.engine.start()
+        names = {name for preset in self.presets.values() for name in preset}
+        self._usual = {name: getattr(settings, name) for name in names}
+        self.session.start(settings)
         with err.status("loading models and opening devices"):
-            while self.engine.state != words.LISTENING:
-                for message in self.engine.messages():
-                    if message.facts.get("state") in (words.NO_DEVICE, words.STOPPED):
-                        raise UserError(message.text)
-                    self._told(message)
+            while self.session.state != State.LISTENING:
+                for report in self.session.poll():
+                    if isinstance(report, StateChange) and report.state in (
+                        State.NO_DEVICE,
+                        State.STOPPED,
+                    ):
+                        raise UserError(report.text)
+                    self._show(report)
                 time.sleep(LOOK_S)
         if hasattr(signal, "SIGUSR1"):
             signal.signal(signal.SIGUSR1, self._on_signal)
@@ -240,125 +234,96 @@ class Session:
     def _on_signal(self, *_: object) -> None:
         self._save_wanted = True
 
-    def record(self, path: Path, what: str) -> Any:
-        """Record to a new file until :meth:`close`."""
-        from resonance.app.live.recorder import Recorder
-
-        recorder = Recorder(self.engine, path, what, warn)
-        self._recorders.append(recorder)
-        self._rest_unless_recording()
-        return recorder
-
     def watch(self, seconds: float | None) -> None:
         """Pass everything on until time is up, q or Ctrl-C."""
         from rich.live import Live
 
         from resonance.app.live.keys import pressed_keys
+        from resonance.app.live.terminal import LiveView
 
-        view = None if self.as_json or not err.is_terminal else self._view
+        if not self.as_json and err.is_terminal:
+            self._view = LiveView(self.session, KEYS if sys.stdin and sys.stdin.isatty() else "")
         begin = time.monotonic()
-        screen = Live(view, console=err, transient=True) if view else nullcontext()
+        screen = Live(self._view, console=err, transient=True) if self._view else nullcontext()
         with suppress(KeyboardInterrupt), pressed_keys() as pressed, screen:
             while not self._ended and (seconds is None or time.monotonic() - begin < seconds):
                 time.sleep(LOOK_S)
-                for message in self.engine.messages():
-                    self._told(message)
+                for report in self.session.poll():
+                    self._show(report)
                 for key in pressed():
                     self._press(key)
-                self._save_what_is_due()
+                if self._save_wanted:
+                    self._save_wanted = False
+                    with _complaining():
+                        self.session.save_last()
 
     def _press(self, key: str) -> None:
+        engine = self.session.engine
         if key == "q":
             self._ended = True
-        elif key == "b":
-            self.engine.change(bypass=not self.engine.settings.bypass)
-            err.print("uncleaned" if self.engine.settings.bypass else "cleaned")
+        elif key == "b" and engine:
+            engine.change(bypass=not engine.settings.bypass)
+            err.print("uncleaned" if engine.settings.bypass else "cleaned")
         elif key == "s":
             self._save_wanted = True
         elif key == "r":
-            self._record_by_key()
+            with _complaining():
+                self._record_by_key()
 
     def _record_by_key(self) -> None:
-        with _complaining():
-            if self._by_key is None:
-                self._by_key = self.record(self._new_name("recording"), "clean")
-                err.print(f"recording to {self._by_key.path}", markup=False)
-            else:
-                self._by_key.close()
-                self._recorders.remove(self._by_key)
-                self._rest_unless_recording()
-                err.print(f"recorded {self._by_key.path}", markup=False)
-                self._by_key = None
-
-    def _rest_unless_recording(self) -> None:
-        """A recording wants cleaned sound, also while no program listens."""
-        self.engine.change(rest_unheard=not self._recorders)
-
-    def _new_name(self, what: str) -> Path:
-        stamp = time.strftime("%Y-%m-%d %H.%M.%S")
-        names = (f"{stamp} {what}{end}.flac" for end in ("", *(f" {n}" for n in range(2, 1000))))
-        return next(self.folder / n for n in names if not (self.folder / n).exists())
-
-    def _save_what_is_due(self) -> None:
-        if self._save_wanted:
-            self._save_wanted = False
-            self._save(self._new_name("last 30 s"), SAVED_S)
-        while self._due and time.monotonic() >= self._due[0][0]:
-            self._save(self._due.pop(0)[1], CLIP_S)
-
-    def _save(self, path: Path, seconds: float) -> None:
-        from resonance.app.live.recorder import save_last
-
-        with _complaining():
-            length = save_last(self.engine.board, path, seconds)
-            self._print(
-                {"saved": str(path), "seconds": round(length, 2)}, f"saved {length:.1f} s to {path}"
-            )
-
-    def _told(self, message: Any) -> None:
-        from resonance.app.live import settings as words
-
-        facts = dict(message.facts)
-        if message.kind == words.KEYWORD:
-            self._heard(facts)
-        elif message.kind == words.STATE:
-            self.restarts += bool(facts.get("died"))
-            if facts["state"] == words.LISTENING:
-                self._view.facts = facts
-                self._apply_preset(facts["input"])
-            self._print({**facts, "text": message.text}, _sentence(message.text, facts))
-            if facts.get("failed"):
-                raise UserError(message.text)
-            self._ended |= facts["state"] == words.STOPPED
+        if self._by_key:
+            self.session.end_recordings(self._by_key)
+            self._by_key = None
         else:
-            self._print({message.kind: message.text}, "")
-            if not self.as_json:
-                warn(message.text)
+            self._by_key = self.session.record("clean")
+            err.print(f"recording to {self._by_key}", markup=False)
 
-    def _heard(self, facts: dict[str, Any]) -> None:
-        from resonance.app.spotter import KeywordEvent
+    def _show(self, report: Report) -> None:
+        from resonance.app.live.messages import Keyword, StateChange, as_facts
+        from resonance.app.live.session import RecordingEnded, Saved
 
-        event = KeywordEvent(**facts)
-        for worker in self.workers:
-            worker.put(event)
-        if self.clips:
-            at = time.monotonic() + CLIP_AFTER_S
-            self._due.append((at, self._new_name(f"keyword {event.keyword}")))
+        match report:
+            case Keyword(event):
+                self._show_keyword(event)
+            case StateChange():
+                self._show_state(report)
+            case Saved(path, seconds):
+                facts = {"saved": str(path), "seconds": round(seconds, 2)}
+                self._print(facts, f"saved {seconds:.1f} s to {path}")
+            case RecordingEnded(path):
+                self._print({"recorded": str(path)}, f"recorded {path}")
+            case _:
+                self._print(as_facts(report), "")
+                if not self.as_json:
+                    warn(f"{report.text}{_FLAGS_THAT_HELP.get(getattr(report, 'about', ''), '')}")
+
+    def _show_state(self, change: StateChange) -> None:
+        from resonance.app.live.messages import State, as_facts
+
+        if change.connection:
+            self._apply_preset(change.connection.input)
+        self._print(as_facts(change), _sentence(change))
+        if change.failed:
+            raise UserError(change.text)
+        self._ended |= change.state == State.STOPPED
+
+    def _show_keyword(self, event: KeywordEvent) -> None:
         if self.as_json:
-            click.echo(json.dumps(facts))
-            sys.stdout.flush()
+            self._print(asdict(event), "")
             return
         # Above the levels, if both go to the same terminal.
         page = err if out.is_terminal and err.is_terminal else out
         page.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})", markup=False)
 
     def _apply_preset(self, device: str) -> None:
-        wanted = {**self._usual, **self.presets.get(device, {})}
-        now = self.engine.settings
+        engine = self.session.engine
+        if not engine:
+            return
+        wanted, now = {**self._usual, **self.presets.get(device, {})}, engine.settings
         changes = {name: value for name, value in wanted.items() if getattr(now, name) != value}
         if changes:
             with _complaining():
-                self.engine.change(**changes)
+                engine.change(**changes)
 
     def _print(self, facts: dict[str, Any], text: str) -> None:
         """Something that happened: for scripts, or for people."""
@@ -368,52 +333,36 @@ class Session:
         elif text:
             err.print(text, markup=False)
 
-    def close(self) -> None:
-        """End recordings; remember the totals, which go with the engine."""
-        from resonance.app.live.terminal import load
-
-        for recorder in self._recorders:
-            recorder.close()
-        if self.engine.board:
-            rows = self.engine.board.blocks.since()
-            self._counters = self.engine.board.counters()
-            self._load = load(rows) if len(rows) else 0.0
-
-    def summarise(self) -> None:
+    def summarise(self, totals: dict[str, Any]) -> None:
         """Say how it went."""
-        from resonance.app.live.terminal import lost_blocks
+        from resonance.app.live.health import lost_blocks
 
-        if not self._counters:
+        if not totals:
             return
-        lost = lost_blocks(self._counters)
-        summary = {
-            **self._counters,
-            "lost_blocks": lost,
-            "restarts": self.restarts,
-            "load": round(self._load, 4),
-        }
+        lost = lost_blocks(totals)
         self._print(
-            {"summary": summary},
-            f"{summary['blocks']} blocks, {lost} lost by the device, {summary['late_blocks']} "
-            f"late, {summary['dry_blocks']} uncleaned, load {100 * self._load:.1f} % of a core",
+            {"summary": {**totals, "lost_blocks": lost}},
+            f"{totals['blocks']} blocks, {lost} lost by the device, {totals['late_blocks']} "
+            f"late, {totals['dry_blocks']} uncleaned, load {100 * totals['load']:.1f} % of a core",
         )
 
 
-def _sentence(text: str, facts: dict[str, Any]) -> str:
+def _sentence(change: StateChange) -> str:
     """A state for people, with the delays and virtual devices where there are some."""
-    if "device_latency_s" not in facts:
-        return text
-    delays = [f"{1000 * s:.0f}" for s in facts["device_latency_s"]]
-    own = 1000 * facts["latency_samples"] / facts["samplerate"]
-    between = f", between their clocks {1000 * facts['bridge_s']:.0f} ms" * bool(facts["bridge_s"])
+    now = change.connection
+    if not now:
+        return change.text
+    delays = " + ".join(f"{1000 * s:.0f}" for s in now.device_latency_s)
+    own = 1000 * now.latency_samples / now.samplerate
+    between = f", between their clocks {1000 * now.bridge_s:.0f} ms" * bool(now.bridge_s)
     lines = [
-        f"{text} at {facts['samplerate']:g} Hz; devices {' + '.join(delays)} ms{between}, "
+        f"{change.text} at {now.samplerate:g} Hz; devices {delays} ms{between}, "
         f"pipeline {own:g} ms. Ctrl-C stops."
     ]
-    if facts["virtual_mic"]:
-        lines.append(f"other programs can choose the microphone {facts['virtual_mic']!r}")
-    if facts["virtual_speaker"]:
-        lines.append(f"let other programs play into {facts['virtual_speaker']!r}")
+    if now.virtual_mic:
+        lines.append(f"other programs can choose the microphone {now.virtual_mic!r}")
+    if now.virtual_speaker:
+        lines.append(f"let other programs play into {now.virtual_speaker!r}")
     return "\n".join(lines)
 
 
@@ -442,15 +391,18 @@ def _device_presets(ctx: click.Context) -> dict[str, dict[str, Any]]:
     return presets
 
 
-def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Any]:
-    """Workers for the actions asked for; says where clients find the WebSocket."""
-    from resonance.app.actions import WebSocket, makers, start_all
+def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Callable[[], Action]]:
+    """What makes the actions asked for."""
+    from resonance.app.actions import makers
 
     if any(asked.values()) and not words:
         raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")
-    token = token or secrets.token_urlsafe(16)
-    workers = start_all(makers(words, token=token, **asked), warn)
-    for worker in workers:
+    return makers(words, token=token or secrets.token_urlsafe(16), **asked)
+
+
+def _say_where_clients_go(session: LiveSession) -> None:
+    from resonance.app.actions import WebSocket
+
+    for worker in session.workers:
         if isinstance(worker.action, WebSocket):
-            err.print(f"{worker.action.name}/?token={token}", markup=False)
-    return workers
+            err.print(worker.action.address, markup=False)

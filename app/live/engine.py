@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,10 @@ import numpy as np
 from resonance.app import pulse
 from resonance.app.devices import Device, Route, find_device, find_route, list_devices, refresh
 from resonance.app.errors import DeviceError, StuckError, UserError
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board, new_path
+from resonance.app.live.messages import Connection, Keyword, Message, State, StateChange, Warned
 from resonance.app.live.processor import Processor, board_facts
-from resonance.app.live.settings import EngineSettings, Message, changed, check
+from resonance.app.live.settings import EngineSettings, changed, check
 from resonance.app.live.streams import Stream, open_stream
 from resonance.app.live.virtual_devices import VirtualMic, VirtualSpeaker
 from resonance.app.pipeline import Pipeline
@@ -79,7 +78,7 @@ class Engine:
         self.settings = settings
         self._warmed = warmed
         self.board: Board | None = None  #: replaced when its layout changes
-        self.state = words.LOADING
+        self.state = State.LOADING
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._tell = tell or self._messages.put
         self._shared = shared
@@ -151,7 +150,7 @@ class Engine:
         StuckError
             If this process cannot get rid of a device, and is one of its own.
         """
-        self._say(words.LOADING, "loading models and opening devices")
+        self._say(State.LOADING, "loading models and opening devices")
         watch = None
         try:
             check(self.settings)
@@ -163,18 +162,18 @@ class Engine:
                 self._tick()
                 self._wake.wait(TICK_S)
                 self._wake.clear()
-            self._say(words.STOPPED, "stopped")
+            self._say(State.STOPPED, "stopped")
         except StuckError as error:
             if self._shared:  # whoever owns this process can start another one
                 raise
-            self._say(words.STOPPED, str(error), failed=True)
+            self._say(State.STOPPED, str(error), failed=True)
         except UserError as error:
-            self._say(words.STOPPED, str(error), failed=True)
+            self._say(State.STOPPED, str(error), failed=True)
         except Exception as error:  # nobody else would tell
             if self._shared:
                 self._warn("engine", f"the engine failed: {error!r}")
                 raise
-            self._say(words.STOPPED, f"the engine failed: {error!r}", failed=True)
+            self._say(State.STOPPED, f"the engine failed: {error!r}", failed=True)
         finally:
             if watch:
                 watch.close()
@@ -235,7 +234,7 @@ class Engine:
         self._close_stream()
         self._processor = self._with_board(pipeline)
         self._retry_at = 0.0
-        if self.state == words.NO_DEVICE:
+        if self.state == State.NO_DEVICE:
             self._say(self.state, self._said[0])  # on another board
 
     # Models and pipeline.
@@ -301,7 +300,7 @@ class Engine:
                 stream.close()
                 raise DeviceError(f"the audio devices do not start: {error}") from error
         except DeviceError as error:
-            self._say(words.NO_DEVICE, str(error))
+            self._say(State.NO_DEVICE, str(error))
             self._retry_at = time.monotonic() + self._patience_s
             self._patience_s = min(2 * self._patience_s, RETRY_S[1])
             return
@@ -315,7 +314,7 @@ class Engine:
 
         Only where the sound server will tell when it returns, and not at the very first.
         """
-        if self.state != words.LOADING:
+        if self.state != State.LOADING:
             refresh()
         self._asked = self._names()
         self._stands_in = False
@@ -382,7 +381,7 @@ class Engine:
         why = self._other_route(devices)
         if why:
             self._close_stream()
-            self._say(words.RECONNECTING, why)
+            self._say(State.RECONNECTING, why)
             self._retry_at = 0.0
         else:
             pulse.bring_back(*self._route.server)
@@ -421,7 +420,7 @@ class Engine:
 
     def _lose(self, reason: str) -> None:
         self._close_stream()
-        self._say(words.RECONNECTING, f"{reason}; reconnecting")
+        self._say(State.RECONNECTING, f"{reason}; reconnecting")
         self._retry_at = time.monotonic() + self._patience_s / 5
         self._patience_s = min(2 * self._patience_s, RETRY_S[1])
 
@@ -448,37 +447,44 @@ class Engine:
 
     # Telling.
 
-    def _say(self, state: str, text: str, **facts: Any) -> None:
+    def _say(
+        self,
+        state: State,
+        text: str,
+        *,
+        connection: Connection | None = None,
+        failed: bool = False,
+    ) -> None:
         board = str(self.board.path or "") if self.board else ""
-        again = state == self.state and state != words.LISTENING and self._said == (text, board)
+        again = state == self.state and state != State.LISTENING and self._said == (text, board)
         self.state, self._said = state, (text, board)
         if not again:
-            self._tell(Message(words.STATE, text, {"state": state, "board": board, **facts}))
+            self._tell(StateChange(state, text, board, connection, failed=failed))
 
     def _say_listening(self) -> None:
         stream, route, pipeline = self._stream, self._route, self._pipeline
         assert stream
         assert route
         assert pipeline
-        facts = {
-            "input": route.input.name,
-            "output": route.output.name,
-            "samplerate": pipeline.samplerate,
-            "blocksize": self._blocksize(pipeline.samplerate),
-            "device_latency_s": list(stream.latency_s),
-            "latency_samples": pipeline.latency_samples,
-            "bridge_s": stream.bridge_s,
-            "virtual_mic": self._mic.label if self._mic.exists else _loopback(route),
-            "virtual_speaker": self._speaker.label if self._speaker.exists else "",
-        }
-        self._say(words.LISTENING, f"listening: {_between(route)}", **facts)
+        connection = Connection(
+            route.input.name,
+            route.output.name,
+            pipeline.samplerate,
+            self._blocksize(pipeline.samplerate),
+            stream.latency_s,
+            pipeline.latency_samples,
+            stream.bridge_s,
+            virtual_mic=self._mic.label if self._mic.exists else _loopback(route),
+            virtual_speaker=self._speaker.label if self._speaker.exists else "",
+        )
+        self._say(State.LISTENING, f"listening: {_between(route)}", connection=connection)
 
     def _warn(self, kind: str, text: str) -> None:
         """A warning, unless the same was told a moment ago."""
         now = time.monotonic()
         if now - self._warned.get(kind, -WARN_EACH_S) >= WARN_EACH_S:
             self._warned[kind] = now
-            self._tell(Message(words.WARNING, text, {"about": kind}))
+            self._tell(Warned(kind, text))
 
     def _pass_on(self) -> None:
         """Keywords, and what went wrong since the last time."""
@@ -486,9 +492,7 @@ class Engine:
         if not processor:
             return
         while processor.events:
-            event = processor.events.popleft()
-            text = f"{event.keyword} ({event.score:.2f})"
-            self._tell(Message(words.KEYWORD, text, asdict(event)))
+            self._tell(Keyword(processor.events.popleft()))
         error, processor.error = processor.error, None
         if error:
             self._warn("pipeline", f"the pipeline failed and starts anew: {error!r}")
@@ -501,9 +505,9 @@ class Engine:
 
 _WARNINGS = {
     "overloads": "too much to do for this computer: the sound passes uncleaned for a moment; "
-    "longer blocks (--block-ms 20) or fewer programs help",
-    "howls": "feedback between loudspeaker and microphone: the output was turned down; use "
-    "headphones, or --virtual-mic",
+    "longer blocks or fewer programs help",
+    "howls": "feedback between loudspeaker and microphone: the output was turned down; "
+    "headphones or the virtual microphone help",
     "ring_empty": "the devices' clocks or timing differ much: a moment of sound is missing",
 }
 

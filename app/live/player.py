@@ -20,10 +20,10 @@ import soxr
 from resonance.app import pulse
 from resonance.app.devices import address, find_device, list_devices, sounddevice
 from resonance.app.errors import AudioFileError, DeviceError, UserError
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
+from resonance.app.live.messages import Connection, Keyword, Message, Note, State, StateChange
 from resonance.app.live.processor import Processor, board_facts
-from resonance.app.live.settings import EngineSettings, Message, changed
+from resonance.app.live.settings import EngineSettings, changed
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.soundfiles.reader import open_sound
@@ -60,7 +60,7 @@ class FilePlayer:
     def __init__(self, path: Path, settings: EngineSettings) -> None:
         self.path, self.settings = path, settings
         self.board: Board | None = None
-        self.state = words.LOADING
+        self.state = State.LOADING
         self.length, self.samplerate = _look(path)  #: samples
         self.sound = np.zeros(0, np.float32)  #: read in the player's thread
         self.paused = False
@@ -138,7 +138,7 @@ class FilePlayer:
                 with _Loudspeaker(self.samplerate, self.settings.output_name) as loudspeaker:
                     self._play_into(loudspeaker)
         except UserError as error:
-            self._say(words.STOPPED, str(error), failed=True)
+            self._say(StateChange(State.STOPPED, str(error), failed=True))
 
     def _read(self) -> None:
         parts = []
@@ -156,7 +156,7 @@ class FilePlayer:
         """Until it ends or another loudspeaker is wanted."""
         while not self._ended.is_set() and loudspeaker.name == self.settings.output_name:
             if loudspeaker.complaint:
-                self._tell(words.NOTE, loudspeaker.complaint)
+                self._messages.put(Note(loudspeaker.complaint))
                 loudspeaker.complaint = ""
             self._step(loudspeaker)
 
@@ -230,30 +230,16 @@ class FilePlayer:
     def _pass_on(self) -> None:
         processor = self._processor
         while processor.events:
-            event = processor.events.popleft()
-            self._tell(
-                words.KEYWORD,
-                f"{event.keyword} ({event.score:.2f})",
-                time_s=event.time_s,
-                keyword=event.keyword,
-                score=event.score,
-            )
+            self._messages.put(Keyword(processor.events.popleft()))
 
     def _say_listening(self) -> None:
-        self._say(
-            words.LISTENING,
-            f"playing {self.path.name}",
-            input=self.path.name,
-            samplerate=self.samplerate,
-            latency_samples=self.latency_samples,
-        )
+        name, wanted = self.path.name, self.settings.output_name or ""
+        connection = Connection(name, wanted, self.samplerate, latency_samples=self.latency_samples)
+        self._say(StateChange(State.LISTENING, f"playing {name}", connection=connection))
 
-    def _say(self, state: str, text: str, **facts: Any) -> None:
-        self.state = state
-        self._tell(words.STATE, text, state=state, **facts)
-
-    def _tell(self, kind: str, text: str, **facts: Any) -> None:
-        self._messages.put(Message(kind, text, facts))
+    def _say(self, change: StateChange) -> None:
+        self.state = change.state
+        self._messages.put(change)
 
 
 class _Pipeline(Pipeline):

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resonance.app.errors import StuckError, UserError
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
-from resonance.app.live.settings import EngineSettings, Message, changed, check
+from resonance.app.live.messages import Message, State, StateChange
+from resonance.app.live.settings import EngineSettings, changed, check
 
 if TYPE_CHECKING:
     from resonance.app.live.engine import Engine
@@ -47,7 +47,7 @@ class EngineProcess:
         check(settings)
         self.settings = settings
         self.board: Board | None = None  #: replaced when its layout changes
-        self.state = words.LOADING
+        self.state = State.LOADING
         self._context = multiprocessing.get_context("spawn")
         self._process: Any = None
         self._pipe: Connection | None = None
@@ -115,15 +115,15 @@ class EngineProcess:
         return found
 
     def _note(self, message: Message) -> None:
-        if message.kind != words.STATE:
+        if not isinstance(message, StateChange):
             return
-        self.state = message.facts["state"]
-        self._ended = self.state == words.STOPPED
-        path = message.facts.get("board")
+        self.state = message.state
+        self._ended = self.state == State.STOPPED
+        path = message.board
         if path and (self._watched is None or str(self._watched.path) != path):
             with suppress(UserError):  # replaced already; the next message tells by what
                 self.board = self._watched = Board.attach(Path(path))
-        if self.state == words.LISTENING and time.monotonic() - self._begun_at > RESTART_S[1]:
+        if self.state == State.LISTENING and time.monotonic() - self._begun_at > RESTART_S[1]:
             self._patience_s = RESTART_S[0]
 
     def _hangs(self) -> bool:
@@ -145,13 +145,11 @@ class EngineProcess:
     def _died(self, why: str) -> Message:
         self._restart_at = time.monotonic() + self._patience_s
         self._patience_s = min(2 * self._patience_s, RESTART_S[1])
-        self.state = words.RECONNECTING
+        self.state = State.RECONNECTING
         if self.board:
             self._counters = self.board.counters() if self.board.blocks.count else self._counters
             self.board.close()
-        return Message(
-            words.STATE, f"{why}; starting it again", {"state": self.state, "died": True}
-        )
+        return StateChange(self.state, f"{why}; starting it again", died=True)
 
     def close(self) -> None:
         """End the engine and wait for that."""

@@ -16,6 +16,7 @@ from resonance.app.live.board import COUNTERS, Board
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import Float32Array
 from resonance.app.spotter import KeywordEvent
+from resonance.dsp.delay import DelayLine
 from resonance.dsp.howl import HowlDetector
 from resonance.dsp.stream import BankStream
 
@@ -69,7 +70,7 @@ class Processor:
     def _take(self, pipeline: Pipeline) -> None:
         self.pipeline, self.samplerate = pipeline, pipeline.samplerate
         pipeline.on_hop = self._on_hop
-        self._late = np.zeros(pipeline.latency_samples, np.float32)
+        self._late = DelayLine(pipeline.latency_samples)
         self._unheard = self._samples  # events count from what this pipeline heard first
         self._steps = self._bad_before = 0
         assert pipeline.denoiser
@@ -99,7 +100,7 @@ class Processor:
             clean = heard
         self._power = float(np.dot(clean, clean)) / len(clean)
         self._samples += len(heard)
-        dry = self._delayed(clean)
+        dry = self._late.delay(clean)
         if self.idle:
             played[:] = 0.0
             self._unheard += len(heard)
@@ -110,14 +111,6 @@ class Processor:
         self.board.sound.put(clean, played)
         self._watch_load(dry, played, seconds, self._clock() - start)
         self._note_block(low, high, played, self._clock() - start)
-
-    def _delayed(self, heard: Float32Array) -> Float32Array:
-        """What came in as long ago as the pipeline looks ahead."""
-        if not len(self._late):
-            return heard
-        sound = np.concatenate([self._late, heard])
-        self._late = sound[len(heard) :]
-        return sound[: len(heard)]
 
     def _play(
         self, heard: Float32Array, dry: Float32Array, played: Float32Array, seconds: float

@@ -1,4 +1,4 @@
-"""What an engine is asked to do, and what it tells: plain values that cross process borders."""
+"""What an engine is asked to do: plain values that cross process borders."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from typing import Any
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.spotter import Sensitivity
-
-#: States of an engine.
-LOADING, LISTENING, RECONNECTING, NO_DEVICE, STOPPED = STATES = (
-    "loading",
-    "listening",
-    "reconnecting",
-    "no device",
-    "stopped",
-)
-#: Kinds of messages.
-STATE, KEYWORD, WARNING, NOTE = KINDS = ("state", "keyword", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -47,22 +36,6 @@ class EngineSettings:
     #: Do nothing while no program records from the virtual microphone and no keyword is spotted.
     rest_unheard: bool = False
     kept_s: float = 30.0  #: sound that can be saved after it was heard
-
-
-@dataclass(frozen=True)
-class Message:
-    """Something an engine tells.
-
-    ``kind`` is one of :data:`KINDS`, ``text`` a sentence for people, ``facts`` the same for
-    programs: of a state its name as ``state`` and ``board`` (path); of "listening" also ``input``,
-    ``output``, ``samplerate``, ``blocksize``, ``device_latency_s`` (in, out), ``latency_samples``,
-    ``bridge_s`` (between two clocks) and ``realtime`` (priority granted); of a keyword ``time_s``,
-    ``keyword`` and ``score``.
-    """
-
-    kind: str
-    text: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check(settings: EngineSettings) -> None:

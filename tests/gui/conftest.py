@@ -7,6 +7,7 @@ import soundfile
 
 from resonance.app.gui import theme as themes
 from resonance.app.gui.snapshot import demo_board
+from resonance.app.live.messages import Connection, State
 
 
 @pytest.fixture(autouse=True)
@@ -75,15 +76,7 @@ class Recorded:
         pass
 
 
-FACTS = {
-    "input": "USB Microphone",
-    "output": "Headphones",
-    "virtual_mic": "",
-    "latency_samples": 0,
-    "samplerate": 22050,
-    "device_latency_s": [0.01, 0.02],
-    "bridge_s": 0.0,
-}
+CONNECTION = Connection("USB Microphone", "Headphones", 22050, device_latency_s=(0.01, 0.02))
 
 
 @pytest.fixture
@@ -96,8 +89,8 @@ def window(make_window, board):
 
 def show_board(window, board):
     window.session.engine = Recorded(board)
-    window.session.facts = FACTS
-    window.session._become("listening", "listening")
+    window.session.live.connection = CONNECTION
+    window.session._become(State.LISTENING, "listening")
     window.on_frame()
 
 

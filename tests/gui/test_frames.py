@@ -60,7 +60,7 @@ def test_a_look_ahead_is_taken_out(studio):
     sound[RATE] = 0.9
     play(processor, sound)
     feed = Feed()
-    feed.facts = {"latency_samples": processor.pipeline.latency_samples}
+    feed.latency_samples = processor.pipeline.latency_samples
     columns = feed.frame(board).columns
     assert columns.heard.sum(axis=1).argmax() == columns.played.sum(axis=1).argmax()
 

@@ -11,7 +11,7 @@ import soundfile
 from PyQt6.QtCore import Qt
 
 from resonance.app import devices
-from resonance.app.live import settings as words
+from resonance.app.live.messages import State
 from tests.sound_server import SoundServer
 
 pytestmark = pytest.mark.audio
@@ -25,7 +25,7 @@ def calm(server, monkeypatch, make_window, qtbot):
         monkeypatch.setenv(name, server.environment[name])
     window = make_window(folder=str(server.root / "music"))
     qtbot.mouseClick(window.welcome_buttons["listen"], Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: window.session.state == words.LISTENING, timeout=MS)
+    qtbot.waitUntil(lambda: window.session.state == State.LISTENING, timeout=MS)
     yield window
     window.close()
     shutil.rmtree(server.root / "music", ignore_errors=True)
@@ -50,7 +50,7 @@ def test_sound_is_seen_heard_recorded_and_saved(live, qtbot, server):
     assert window.top.record.text() == "Stop recording"
     qtbot.waitUntil(lambda: "Heard" in window.status.news.text(), timeout=MS)
     qtbot.waitUntil(lambda: window.resonogram._marks != [], timeout=MS)
-    recorded = session.recorder.path
+    recorded = session.live.recorders[0].path
     qtbot.mouseClick(window.top.record, Qt.MouseButton.LeftButton)
     assert soundfile.info(recorded).duration > 0.5
     qtbot.mouseClick(window.top.last, Qt.MouseButton.LeftButton)
@@ -71,10 +71,10 @@ def test_an_engine_that_is_killed_comes_back_and_the_window_goes_on(live, qtbot)
     qtbot.waitUntil(lambda: window.resonogram.paints > 10, timeout=MS)
     first = session.engine.pid
     os.kill(first, signal.SIGKILL)
-    qtbot.waitUntil(lambda: session.state == words.RECONNECTING, timeout=MS)
+    qtbot.waitUntil(lambda: session.state == State.RECONNECTING, timeout=MS)
     assert window.top.state.text() == "Reconnecting"
     paints = window.frames
-    qtbot.waitUntil(lambda: session.state == words.LISTENING, timeout=MS)
+    qtbot.waitUntil(lambda: session.state == State.LISTENING, timeout=MS)
     assert session.engine.pid != first
     assert window.frames > paints, "the window never stood still"
     seen = window.resonogram.paints
@@ -144,7 +144,7 @@ def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
         ),
         timeout=MS,
     )
-    qtbot.waitUntil(lambda: window.session.state == words.LISTENING, timeout=MS)
+    qtbot.waitUntil(lambda: window.session.state == State.LISTENING, timeout=MS)
     sound, samplerate = say("marvin", "en-us", tmp_path / "again.wav")
     padded = np.concatenate([np.zeros(samplerate), sound, np.zeros(2 * samplerate)])
     with server.playing(0.5 * np.tile(padded, 5), samplerate):

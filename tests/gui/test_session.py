@@ -1,15 +1,16 @@
 """What the window says about recordings, devices and settings is so."""
 
+from dataclasses import replace
+
 import pytest
 from PyQt6.QtCore import Qt
 
 from resonance.app.devices import Device
 from resonance.app.errors import UserError
 from resonance.app.gui.kept import Kept
-from resonance.app.live import settings as words
 from resonance.app.live.board import Board
-from resonance.app.live.settings import STATE, Message
-from tests.gui.conftest import FACTS, Recorded
+from resonance.app.live.messages import State, StateChange
+from tests.gui.conftest import CONNECTION, Recorded
 
 
 def click_record(qtbot, window):
@@ -30,7 +31,7 @@ NO, YES = (False, "Record"), (True, "Stop recording")
 def test_nothing_is_recorded_before_anything_is_heard(qtbot, make_window):
     window = make_window(welcomed=True)
     window.session.engine = Recorded(None)
-    window.session._become(words.LOADING, "loading")
+    window.session._become(State.LOADING, "loading")
     click_record(qtbot, window)
     assert recording(window) == NO
     assert "Nothing is heard" in window.status.news.text()
@@ -43,14 +44,14 @@ def test_a_recording_that_ends_by_itself_is_over(qtbot, window):
     engine.board = Board({**engine.board.facts, "samplerate": 16000})
     qtbot.waitUntil(lambda: recording(window) == NO)
     assert "samplerate" in window.banner.text
-    assert window.session.recorder is None
+    assert not window.session.recording
 
 
 def test_a_recording_ends_with_the_engine(qtbot, window):
     click_record(qtbot, window)
-    path = window.session.recorder.path
-    stopped = {"state": words.STOPPED}
-    window.session._on_message(Message(STATE, "the engine failed", stopped))
+    path = window.session.live.recorders[0].path
+    window.session.live.receive(StateChange(State.STOPPED, "the engine failed"))
+    window.session.tick()
     assert recording(window) == NO
     assert path.exists()
     assert str(path) in window.status.news.text()
@@ -76,10 +77,10 @@ def test_a_device_that_is_back_is_missed_no_longer(window):
     session = window.session
     session.keep(input="Headset")
     window._on_warning("Headset is gone; using USB Microphone until it returns", "away")
-    session._become(words.LISTENING, "listening")
+    session._become(State.LISTENING, "listening")
     assert window.banner.isVisible(), "something stands in"
-    session.facts = {**FACTS, "input": "Headset"}
-    session._become(words.LISTENING, "listening")
+    session.live.connection = replace(CONNECTION, input="Headset")
+    session._become(State.LISTENING, "listening")
     assert not window.banner.isVisible()
 
 

@@ -19,7 +19,8 @@ from resonance.app.gui.cleaning import CANCELLED, DONE, FAILED
 from resonance.app.gui.kept import Kept
 from resonance.app.gui.shortcuts import KEYS
 from resonance.app.gui.views.resonogram import DIFFERENCE, LINEAR
-from resonance.app.live import settings as words
+from resonance.app.live.messages import Keyword, State
+from resonance.app.spotter import KeywordEvent
 from resonance.assets import DEMO
 from tests.gui.conftest import show_board
 
@@ -44,8 +45,8 @@ def test_it_opens_with_three_things_to_do_and_says_so_when_there_is_no_device(qt
     assert window.welcome.isVisible()
     assert window.top.state.text() == "Off"
     qtbot.mouseClick(window.welcome_buttons["listen"], Qt.MouseButton.LeftButton)
-    assert window.session.state == words.LOADING
-    qtbot.waitUntil(lambda: window.session.state == words.NO_DEVICE, timeout=MS)
+    assert window.session.state == State.LOADING
+    qtbot.waitUntil(lambda: window.session.state == State.NO_DEVICE, timeout=MS)
     assert window.banner.isVisible()
     assert "device" in window.banner.text
     assert window.banner.text.endswith(".")
@@ -54,7 +55,7 @@ def test_it_opens_with_three_things_to_do_and_says_so_when_there_is_no_device(qt
     assert window.tabs.currentWidget() is window.sound
     assert window.top.state.text() == "No device"
     press(qtbot, window, Qt.Key.Key_Space)
-    assert window.session.state == words.STOPPED
+    assert window.session.state == State.STOPPED
     assert not window.session.listening
 
 
@@ -256,10 +257,8 @@ def test_actions_are_checked_and_run(qtbot, window, tmp_path):
     sound.apply.click()
     assert sound._actions_text.text() == "In use."
     assert window.session.kept.run == [f"stop=touch {tmp_path}/stopped"]
-    from resonance.app.live.settings import KEYWORD, Message
-
-    told = Message(KEYWORD, "stop", {"time_s": 1.0, "keyword": "stop", "score": 0.9})
-    window.session._on_message(told)
+    window.session.live.receive(Keyword(KeywordEvent(1.0, "stop", 0.9)))
+    window.session.tick()
     qtbot.waitUntil((tmp_path / "stopped").exists)
     qtbot.waitUntil(lambda: "stop" in (tmp_path / "words.jsonl").read_text())
     assert "stop" in window.status.news.text()

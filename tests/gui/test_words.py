@@ -12,15 +12,16 @@ from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.gui.kept import Kept
 from resonance.app.gui.sound import RATE_STEPS, _rate_words, rate_of, step_of
-from resonance.app.live.settings import KEYWORD, Message
+from resonance.app.live.messages import Keyword
+from resonance.app.spotter import KeywordEvent
 from tests.gui.conftest import Recorded
 
 MARVIN = CustomWord("marvin", [1.0, 0.0], 0.5, 1.0, "model", [0.9, 0.1, 0.8])
 
 
 def hear(window, word):
-    facts = {"time_s": 1.0, "keyword": word, "score": 0.9}
-    window.session._on_message(Message(KEYWORD, word, facts))
+    window.session.live.receive(Keyword(KeywordEvent(1.0, word, 0.9)))
+    window.session.tick()
 
 
 # Programs.
@@ -110,7 +111,9 @@ def test_forgetting_a_word_asks_first(qtbot, window, monkeypatch, sure):
 @pytest.fixture
 def engines(monkeypatch, board):
     """No engine is a process here."""
-    monkeypatch.setattr("resonance.app.gui.session.EngineProcess", lambda settings: Recorded(board))
+    monkeypatch.setattr(
+        "resonance.app.live.session.EngineProcess", lambda settings: Recorded(board)
+    )
 
 
 @pytest.mark.usefixtures("engines")

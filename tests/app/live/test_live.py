@@ -61,7 +61,7 @@ assert first == 0
 np.save(sys.argv[2], sound)
 print(json.dumps(engine.board.counters()))
 engine.close()
-assert engine.messages()[-1].facts["state"] == "stopped"
+assert engine.messages()[-1].state == "stopped"
 """
 
 
@@ -203,14 +203,16 @@ def test_a_preset_of_the_device_is_used_when_it_is_chosen(server, tmp_path):
 def test_everything_can_change_while_it_runs(server):
     code = (
         "import time\n"
+        "from resonance.app.live.messages import as_facts\n"
         "from resonance.app.live.process import EngineProcess\n"
         "from resonance.app.live.settings import EngineSettings\n"
         "def wait(engine, wanted):\n"
         "    deadline = time.monotonic() + 20\n"
         "    while time.monotonic() < deadline:\n"
         "        for m in engine.messages():\n"
-        "            if m.facts.get('state') == 'listening' and wanted(m.facts): return m.facts\n"
-        "            if m.kind == 'warning': print(m.text)\n"
+        "            facts = as_facts(m)\n"
+        "            if facts.get('state') == 'listening' and wanted(facts): return facts\n"
+        "            if 'warning' in facts: print(m.text)\n"
         "        time.sleep(0.02)\n"
         "    print('never')\n"
         "if __name__ == '__main__':\n"
@@ -249,6 +251,7 @@ def test_a_failing_pipeline_passes_the_sound_on_and_says_so(server):
     code = (
         "import time\n"
         "from resonance.app.live.engine import Engine\n"
+        "from resonance.app.live.messages import Warned\n"
         "from resonance.app.live.settings import EngineSettings\n"
         "engine = Engine(EngineSettings(spot=False))\n"
         "engine.start()\n"
@@ -257,7 +260,7 @@ def test_a_failing_pipeline_passes_the_sound_on_and_says_so(server):
         "engine._processor.pipeline.process = broken\n"
         "time.sleep(1)\n"
         "print(engine.state, engine.board.counters()['dry_blocks'] > 50)\n"
-        "print([m.text for m in engine.messages() if m.kind == 'warning'])\n"
+        "print([m.text for m in engine.messages() if isinstance(m, Warned)])\n"
         "engine.close()\n"
     )
     done = run(server, sys.executable, "-c", code)

@@ -7,8 +7,9 @@ import pytest
 
 from resonance.app.devices import Device
 from resonance.app.live import player as players
+from resonance.app.live.messages import Note
 from resonance.app.live.player import FilePlayer
-from resonance.app.live.settings import NOTE, EngineSettings
+from resonance.app.live.settings import EngineSettings
 from resonance.assets import DEMO
 
 
@@ -85,7 +86,7 @@ def test_it_plays_into_the_device_that_is_chosen_and_tells_when_it_goes(monkeypa
 
     def wait_for(count):
         end = time.monotonic() + 20
-        while sum("unplugged" in m.text for m in told if m.kind == NOTE) < count:
+        while sum("unplugged" in m.text for m in told if isinstance(m, Note)) < count:
             assert time.monotonic() < end, told
             told.extend(player.messages())
             time.sleep(0.01)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from rich.console import Console
 
+from resonance.app.live.messages import Connection, State
 from resonance.app.live.terminal import LiveView
 
 
@@ -17,17 +18,12 @@ def shown(view):
 
 def test_levels_reduction_voice_and_health_are_shown(make_processor, demo):
     noisy, _, samplerate = demo
-    engine = SimpleNamespace(state="loading", board=None)
+    engine = SimpleNamespace(state=State.LOADING, board=None, connection=None)
     view = LiveView(engine, "q: quit")
     assert shown(view).strip() == "loading"
     processor = make_processor(samplerate)
-    engine.board, engine.state = processor.board, "listening"
-    view.facts = {
-        "device_latency_s": [0.02, 0.03],
-        "bridge_s": 0.0,
-        "latency_samples": 0,
-        "samplerate": samplerate,
-    }
+    engine.board, engine.state = processor.board, State.LISTENING
+    engine.connection = Connection("in", "out", samplerate, device_latency_s=(0.02, 0.03))
     processor.process(noisy[:22050], np.empty(22050, np.float32))
     quiet = 0.01 * noisy[:6615]
 
