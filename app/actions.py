@@ -10,19 +10,20 @@ import hmac
 import json
 import os
 import queue
+import re
 import shlex
+import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from resonance.app.errors import UserError
+from resonance.app.errors import UserError, WrongUsage
 from resonance.app.spotter import KeywordEvent
 
 #: Events that may wait for a slow action; more are dropped and counted.
@@ -116,7 +117,7 @@ class JsonLines:
 
     def __call__(self, event: KeywordEvent) -> None:
         """Write and flush a line."""
-        self._file.write(json.dumps(asdict(event)) + "\n")
+        self._file.write(json.dumps(event.facts()) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -127,7 +128,8 @@ class JsonLines:
 class Command:
     """A program started for a word, or for every word; no shell reads its arguments.
 
-    The event is in its environment: RESONANCE_KEYWORD, RESONANCE_SCORE, RESONANCE_TIME_S.
+    The event is in its environment: RESONANCE_KEYWORD, RESONANCE_SCORE, RESONANCE_TIME_S,
+    RESONANCE_WALL_TIME.
     """
 
     def __init__(self, command: str, word: str | None = None) -> None:
@@ -135,9 +137,11 @@ class Command:
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
-            raise UserError(f"{self.name} cannot be split into arguments: {error}") from error
+            raise WrongUsage(f"{self.name} cannot be split into arguments: {error}") from error
         if not self._arguments:
-            raise UserError("the command to run is empty")
+            raise WrongUsage("the command to run is empty")
+        if not shutil.which(self._arguments[0]):
+            raise WrongUsage(f"{self.name}: there is no program {self._arguments[0]!r}")
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __call__(self, event: KeywordEvent) -> None:
@@ -146,7 +150,7 @@ class Command:
         self._running = [p for p in self._running if p.poll() is None]
         if len(self._running) >= COMMANDS_AT_ONCE:
             raise RuntimeError(f"{COMMANDS_AT_ONCE} of them still run; this event was left out")
-        facts = {f"RESONANCE_{name.upper()}": str(value) for name, value in asdict(event).items()}
+        facts = {f"RESONANCE_{name.upper()}": str(value) for name, value in event.facts().items()}
         self._running.append(
             subprocess.Popen(
                 self._arguments,
@@ -219,7 +223,7 @@ class WebSocket:
             clients = list(self._clients)
         for connection in clients:
             try:
-                connection.send(json.dumps(asdict(event)))
+                connection.send(json.dumps(event.facts()))
             except ConnectionClosed:
                 continue
 
@@ -270,7 +274,7 @@ class Mqtt:
 
         parts = urlsplit(url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise UserError(f"{url!r} is no broker; give mqtt://HOST[:PORT][/TOPIC]")
+            raise WrongUsage(f"{url!r} is no broker; give mqtt://HOST[:PORT][/TOPIC]")
         secure = parts.scheme == "mqtts"
         port = parts.port or (8883 if secure else 1883)
         self.name, self._topic = f"MQTT {parts.hostname}:{port}", parts.path.strip("/")
@@ -294,7 +298,7 @@ class Mqtt:
         if not self._client.is_connected():
             raise RuntimeError("the broker does not answer; is the address right?")
         topic = f"{self._topic or 'resonance'}/{event.keyword}"
-        self._client.publish(topic, json.dumps(asdict(event)), qos=1)
+        self._client.publish(topic, json.dumps(event.facts()), qos=1)
 
     def _on_connect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         self._refused = str(reason) if reason.is_failure else ""
@@ -306,10 +310,10 @@ class Mqtt:
 
 
 def address(text: str, default_host: str = "127.0.0.1") -> tuple[str, int]:
-    """``[HOST:]PORT`` as a pair; UserError if it is not one."""
+    """``[HOST:]PORT`` as a pair; WrongUsage if it is not one."""
     host, _, port = text.rpartition(":")
     if not port.isdigit() or int(port) > 65535:
-        raise UserError(f"{text!r} is no address; give PORT or HOST:PORT, such as 127.0.0.1:8765")
+        raise WrongUsage(f"{text!r} is no address; give PORT or HOST:PORT, such as 127.0.0.1:8765")
     return host.strip("[]") or default_host, int(port)
 
 
@@ -341,6 +345,16 @@ def _close(workers: Sequence[Worker]) -> None:
         worker.close()
 
 
+def _of_a_word(text: str, words: Sequence[str]) -> tuple[str | None, str]:
+    """``WORD=COMMAND`` apart; None: it is for every word."""
+    word, equals, command = text.partition("=")
+    if equals and word in words:
+        return word, command
+    if equals and re.fullmatch(r"\w+", word):  # so no program with arguments
+        raise WrongUsage(f"--run {text!r}: no keyword {word!r}; there are: {', '.join(words)}")
+    return None, text
+
+
 def makers(
     words: Sequence[str],
     *,
@@ -351,14 +365,19 @@ def makers(
     osc: str | None = None,
     mqtt: str | None = None,
 ) -> list[Callable[[], Action]]:
-    """What the command line's options ask for; ``words`` may stand before a command's ``=``."""
+    """What the command line's options ask for; ``words`` may stand before a command's ``=``.
+
+    Raises
+    ------
+    WrongUsage
+        If there is no such word, program or address.
+    """
     asked: list[Callable[[], Action]] = []
     if events:
         asked.append(partial(JsonLines, events))
     for text in commands:
-        word, equals, command = text.partition("=")
-        alone = equals and word in words
-        asked.append(partial(Command, command, word) if alone else partial(Command, text))
+        word, command = _of_a_word(text, words)
+        asked.append(partial(Command, command, word))
     if websocket:
         asked.append(partial(WebSocket, *address(websocket), token))
     if osc:

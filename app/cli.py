@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+import soundfile
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table
 
 from resonance import __version__
 from resonance.app import config
+from resonance.app.commands.enroll import enroll
 from resonance.app.commands.serve import serve
 from resonance.app.errors import UserError
 from resonance.app.gui.command import gui
@@ -34,13 +37,13 @@ from resonance.app.live.command import live
 from resonance.app.options import (
     CHANNEL,
     EXIT_FAILED,
+    FILE_PRESET,
     FILES,
     FILES_OR_DASH,
     JSON,
     LIMIT,
     OVERWRITE,
     PRESERVE,
-    PRESET,
     SENSITIVITY,
     Page,
     err,
@@ -94,7 +97,7 @@ def main(ctx: click.Context) -> None:
     type=FILES_OR_DASH,
     help="File, or folder (made if missing); - is a WAV on standard output.",
 )
-@PRESET
+@FILE_PRESET
 @LIMIT
 @CHANNEL
 @OVERWRITE
@@ -131,7 +134,8 @@ def denoise(
             raise click.UsageError("--figure takes one input file")
         check_drawable(figure)
     page = err if output == DASH else out
-    make_pipeline, model = _pipeline_maker(preset, limit_db, spot, sensitivity(rates))
+    with err.status("loading models"):
+        make_pipeline, model = _pipeline_maker(preset, limit_db, spot, sensitivity(rates))
 
     def clean(source: Path, tell: Callable[[float], None]) -> None:
         target = targets[source]
@@ -178,7 +182,7 @@ def denoise(
     metavar="TEMPLATE",
     help="Outputs' names: {stem}, {suffix}, {name}, {folder}, {preset}; '{stem}.flac' converts.",
 )
-@click.option("--preset", default="studio", metavar="NAME", help="Model to use, as in denoise.")
+@FILE_PRESET
 @LIMIT
 @CHANNEL
 @OVERWRITE
@@ -278,8 +282,10 @@ def spot(
     from resonance.app.pipeline import Pipeline
     from resonance.app.sessions import SpotterModel
 
-    model, wanted = SpotterModel(), sensitivity(rates)
-    custom = load_all(model)
+    with err.status("loading models"):
+        model, wanted = SpotterModel(), sensitivity(rates)
+        custom = load_all(model)
+    wanted.thresholds(model, custom)
 
     def find(source: Path, tell: Callable[[float], None]) -> None:
         def say(event: KeywordEvent) -> None:
@@ -307,42 +313,6 @@ def spot(
     with ExitStack() as stack:
         sources, _ = _standard(stack, files, None)
         _each(sources, find, "listening")
-
-
-@main.command()
-@click.argument("word")
-@click.argument("files", nargs=-1, type=FILES, metavar="[IN...]")
-@click.option(
-    "--false-accepts",
-    "per_hour",
-    default=1.0,
-    metavar="RATE",
-    help="Allowed per hour of running speech.",
-)
-@click.option("--forget", is_flag=True, help="Delete the word and its recordings instead.")
-@JSON
-def enroll(
-    word: str, files: tuple[Path, ...], per_hour: float, forget: bool, as_json: bool
-) -> None:
-    """Learn WORD from 3 to 5 recordings of it alone; spot and live then listen for it, too."""
-    from resonance.app import enrolment
-    from resonance.app.sessions import SpotterModel
-
-    if forget:
-        enrolment.forget(word)
-        return
-    learnt = enrolment.learn(word, files, SpotterModel(), per_hour)
-    for path, likeness in zip(files, learnt.agreement, strict=True):
-        if likeness < enrolment.LEAST_LIKE:
-            warn(f"{path} sounds unlike the others (likeness {likeness:.2f}); record it again?")
-    folder = enrolment.save(learnt, files)
-    if as_json:
-        facts = {"word": word, "threshold": learnt.threshold, "agreement": learnt.agreement}
-        click.echo(json.dumps({**facts, "folder": str(folder)}))
-    else:
-        out.print(
-            f"{word}: fires at a likeness of {learnt.threshold:.2f}; kept in {folder}", markup=False
-        )
 
 
 @main.command()
@@ -424,6 +394,7 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
             program.main(list(arguments), prog_name=f"resonance {name} {what}")
 
 
+main.add_command(enroll)
 main.add_command(live)
 main.add_command(serve)
 main.add_command(gui)
@@ -456,6 +427,12 @@ def _targets(files: Sequence[Path], output: Path, figure: Path | None) -> dict[P
     """Where each input's output goes; none is an input, nor is the figure one of either."""
     from resonance.app.targets import check_no_input, output_paths
 
+    for source in files:
+        if os.path.isdir(source):
+            raise click.UsageError(
+                f"{shown(source)} is a folder: resonance batch {shown(source)} -o {shown(output)} "
+                "cleans all in it"
+            )
     try:
         targets = output_paths(files, output)
     except UserError as error:
@@ -475,6 +452,8 @@ def _pipeline_maker(
     model = DenoiserModel.preset(preset)
     spotter = SpotterModel() if spot else None
     custom = load_all(spotter) if spotter else []
+    if spotter:
+        wanted.thresholds(spotter, custom)
 
     def make(samplerate: int, channels: int) -> Pipeline:
         return Pipeline(
@@ -530,15 +509,15 @@ def _each(
 ) -> None:
     """Do every file; report those that fail and go on, then fail as a whole."""
     failed = 0
-    with _progress(verb, len(files)) as (tell, done):
+    with _progress(verb, files) as tell:
         for source in files:
+            tell(source, 0.0)
             try:
-                work(source, partial(tell, source.name))
+                work(source, partial(tell, source))
             except UserError as error:
                 named = "" if str(source) in str(error) else f"{source}: "
                 err.print(f"error: {shown(f'{named}{error}')}", style="red")
                 failed += 1
-            done()
     if failed:
         if len(files) > 1:
             err.print(f"{failed} of {len(files)} files failed", style="red")
@@ -546,25 +525,43 @@ def _each(
 
 
 @contextmanager
-def _progress(
-    verb: str, total: int
-) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
-    """A calm progress line on terminals, nothing elsewhere."""
+def _progress(verb: str, files: Sequence[Path]) -> Iterator[Callable[[Path, float], None]]:
+    """A calm line with per cent and the time left, on terminals alone.
+
+    Yields a function that is told a file and the seconds of its sound that are done.
+    """
+    lengths = [_length_s(source) for source in files]
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(verb, total=total)
-        yield (
-            lambda name, seconds: progress.update(
-                task, description=f"{verb} {shown(name)} {seconds:.0f} s"
-            ),
-            lambda: progress.advance(task),
-        )
+        task = progress.add_task(verb, total=sum(lengths) or None)
+
+        def tell(source: Path, seconds: float) -> None:
+            place = files.index(source)
+            count = f" ({place + 1} of {len(files)})" if len(files) > 1 else ""
+            progress.update(
+                task,
+                completed=sum(lengths[:place]) + seconds,
+                description=f"{verb} {shown(source.name)}{count}",
+            )
+
+        yield tell
+
+
+def _length_s(source: Path) -> float:
+    """How long a file is by its header; 0 if that does not say."""
+    try:
+        facts = soundfile.info(os.fsencode(source))
+    except (soundfile.LibsndfileError, OSError, TypeError):
+        return 0.0
+    known = facts.frames < 1 << 62  # libsndfile's word for "I cannot tell"
+    return float(facts.duration) if known else 0.0
 
 
 if __name__ == "__main__":

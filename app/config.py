@@ -13,6 +13,7 @@ A table per command with its options by their long names; a table per device for
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 import tomllib
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from typing import Any
 import click
 import platformdirs
 import tomlkit
+from tomlkit.items import Table
 
 from resonance.app.errors import UserError
 
@@ -43,6 +45,8 @@ _ONCE = {
     "manifest",
     "dry_run",
 }
+_TITLE = "# Settings of resonance. Take the # away in front of those you want.\n\n"
+_DEVICE = '[device."NAME"]'
 #: The table that the window keeps for itself.
 WINDOW = "window"
 
@@ -105,11 +109,48 @@ def keep_window(values: Mapping[str, Any]) -> None:
     _write(file, tomlkit.dumps(document))
 
 
-def create(commands: click.Group) -> None:
-    """Write a file with every setting explained; UserError if there is one already."""
-    if path().exists():
-        raise UserError(f"{path()} exists; edit it, or move it away first")
-    _write(path(), template(commands))
+def create(commands: click.Group) -> list[str]:
+    """Explain every setting in the file, new or there already; returns what was added.
+
+    What the file says stays as it is, comments too.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read or written.
+    """
+    before = _parsed(str)
+    _tables(commands)  # says what is wrong before anything is added to it
+    document = tomlkit.parse(before or _TITLE)
+    added = []
+    for name, command in commands.commands.items():
+        lines = [line for option in _options(command) for line in _explained(option, before, name)]
+        if not lines:
+            continue
+        if name not in document:
+            document[name] = tomlkit.table()
+        table = document[name]
+        if not isinstance(table, Table):  # an inline one has no room for comments
+            continue
+        for line in lines:
+            table.add(tomlkit.comment(line))
+        table.add(tomlkit.nl())
+        added += [f"[{name}]"]
+    text = tomlkit.dumps(document)
+    if _DEVICE not in text:
+        text += f"# {_DEVICE}\n# For live with this input device: {', '.join(DEVICE_KEYS)}.\n"
+    if text != before:
+        _write(path(), text)
+    return added
+
+
+def _explained(option: click.Option, before: str, command: str) -> list[str]:
+    """Lines about an option, unless the text says something of it already."""
+    start = re.search(rf"^\[{re.escape(command)}\]\s*$", before, re.MULTILINE)
+    section = re.split(r"^\[", before[start.end() :], flags=re.MULTILINE)[0] if start else ""
+    if re.search(rf"^(# )?{re.escape(_key(option))} =", section, re.MULTILINE):
+        return []
+    return [*textwrap.wrap(option.help or "", 96), f"{_key(option)} = {_example(option)}"]
 
 
 def _write(file: Path, text: str) -> None:
@@ -123,19 +164,9 @@ def _write(file: Path, text: str) -> None:
         raise UserError(f"cannot write {file}: {error.strerror}") from error
 
 
-def template(commands: click.Group) -> str:
-    """A file that says nothing yet, with every option explained."""
-    lines = ["# Settings of resonance. Take the # away in front of those you want."]
-    for name, command in commands.commands.items():
-        options = [p for p in command.params if isinstance(p, click.Option) and _settable(p)]
-        if options:
-            lines += ["", f"[{name}]"]
-        for option in options:
-            lines += [f"# {line}" for line in textwrap.wrap(option.help or "", 96)]
-            lines.append(f"# {_key(option)} = {_example(option)}")
-    keys = ", ".join(DEVICE_KEYS)
-    lines += ["", '# [device."NAME"]', f"# For live with this input device: {keys}."]
-    return "\n".join(lines) + "\n"
+def _options(command: click.Command) -> list[click.Option]:
+    """Those that can be lasting wishes."""
+    return [p for p in command.params if isinstance(p, click.Option) and _settable(p)]
 
 
 def _settable(option: click.Option) -> bool:
@@ -184,8 +215,7 @@ def _key(option: click.Option) -> str:
 
 
 def _option(commands: click.Group, command: str, key: str) -> click.Option:
-    options = [p for p in commands.commands[command].params if isinstance(p, click.Option)]
-    found = {_key(option): option for option in options if _settable(option)}
+    found = {_key(option): option for option in _options(commands.commands[command])}
     if key not in found:
         known = ", ".join(found) or "none"
         raise UserError(f"{path()}: [{command}] has no setting {key!r}; there are: {known}")

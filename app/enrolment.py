@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -16,11 +17,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from resonance.app.custom_words import Background, CustomWord
-from resonance.app.errors import UserError
+from resonance.app.errors import UserError, WrongUsage
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import Float32Array, SpotterModel
+from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.soundfiles.reader import open_sound
-from resonance.app.spotter import last_loud
+from resonance.app.spotter import BELOW_PEAK, last_loud
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
 FEWEST, MOST = 3, 20
@@ -30,17 +31,22 @@ SHORTEST_S, LONGEST_S = 0.2, 3.0
 AROUND_S = 0.5
 #: Likeness of a recording to the others below which it is doubted.
 LEAST_LIKE = 0.2
+#: By how much a word's loudest moment must stand out of its recording, dB of the ear's bands.
+LEAST_CONTRAST_DB = 4.0
+#: Voice in a recording, s at least.
+LEAST_VOICE_S = 0.06
 #: Steps after a word's end whose embeddings are taken.
 AFTER_STEPS = (5, 9)
 
 
-def embeddings(model: SpotterModel, path: Path) -> tuple[Float32Array, int]:
+def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Float32Array, int]:
     """Embeddings of a recording [steps, features], and the step at which its word ends.
 
     Raises
     ------
     UserError
-        If the recording cannot be read, or is too short, too long or silent.
+        If the recording cannot be read, is too short, too long or silent, or, with ``check``, if
+        no voice stands out of it.
     """
     with open_sound(path) as source:
         samplerate, channels = source.samplerate, source.channels
@@ -54,28 +60,55 @@ def embeddings(model: SpotterModel, path: Path) -> tuple[Float32Array, int]:
         )
     if np.abs(sound).max() < 1e-3:
         raise UserError(f"{path} is silent; speak nearer to the microphone")
-    pipeline = Pipeline(samplerate, channels, spotter=model)
+    pipeline = Pipeline(samplerate, channels, spotter=model, denoiser=_voice_finder())
     spotter = pipeline.spotter
     assert spotter is not None
     around = np.zeros((round(AROUND_S * samplerate), channels), np.float32)
     padded = np.concatenate([around, sound, around])
-    found, levels = [], []
+    found, levels, voice_s = [], [], 0.0
     hop = round(model.hop_s * samplerate)
+    cleaned = np.empty_like(padded)
     for start in range(0, len(padded), hop):
-        steps = spotter.steps
-        pipeline.process(padded[start : start + hop])
+        steps, part = spotter.steps, slice(start, start + hop)
+        pipeline.process(padded[part], cleaned[part])
+        voice_s += model.hop_s * (pipeline.voice > 0.5)
         if spotter.steps > steps:
             found.append(spotter.state.embedding.copy())
             levels.append(spotter.level)
     first = round(AROUND_S / model.step_s)
     own = np.array(levels[first : first + round(seconds / model.step_s)])
+    if check:
+        _check_word(path, own, voice_s)
     return np.array(found), first + last_loud(own)
 
 
+@functools.cache
+def _voice_finder() -> DenoiserModel:
+    """The denoiser, which tells voices from other sounds."""
+    return DenoiserModel.preset("live")
+
+
+def _check_word(path: Path, levels: NDArray[np.floating], voice_s: float) -> None:
+    """UserError unless something stands out of the recording's ``levels``, and it is a voice."""
+    contrast_db = 20 / BELOW_PEAK * float(levels.max() - np.percentile(levels, 10))
+    if contrast_db < LEAST_CONTRAST_DB:
+        raise UserError(
+            f"{path}: no word stands out (by {contrast_db:.0f} dB); record it again, nearer to the "
+            "microphone or where it is calmer"
+        )
+    if voice_s < LEAST_VOICE_S:
+        raise UserError(f"{path}: nobody speaks in it; record the word again")
+
+
 def learn(
-    word: str, recordings: Sequence[Path], model: SpotterModel, per_hour: float = 1.0
+    word: str,
+    recordings: Sequence[Path],
+    model: SpotterModel,
+    per_hour: float = 1.0,
+    *,
+    check: bool = True,
 ) -> CustomWord:
-    """Learn a word from recordings of it alone.
+    """Learn a word from recordings of it alone; ``check`` that a voice stands out of each.
 
     Raises
     ------
@@ -84,13 +117,13 @@ def learn(
     """
     check_name(word, model)
     if not FEWEST <= len(recordings) <= MOST:
-        raise UserError(
-            f"{len(recordings)} recordings of {word!r}: give {FEWEST} to 5, of the word alone"
+        raise WrongUsage(
+            f"{_count(len(recordings))} of {word!r}: give {FEWEST} to 5, of the word alone"
         )
     background = Background(model)
     places = []
     for path in recordings:
-        found, end = embeddings(model, path)
+        found, end = embeddings(model, path, check)
         averaged = background.place(found[end + AFTER_STEPS[0] : end + AFTER_STEPS[1]])
         places.append(_unit(averaged.mean(axis=0)))
     direction = _unit(np.mean(places, axis=0))
@@ -113,11 +146,11 @@ def _unit(vector: NDArray[np.floating]) -> Float32Array:
 
 
 def check_name(word: str, model: SpotterModel) -> None:
-    """Raise UserError unless ``word`` can name a folder and is no keyword already."""
+    """Raise WrongUsage unless ``word`` can name a folder and is no keyword already."""
     if not re.fullmatch(r"[\w][\w '-]{0,39}", word) or word != word.strip():
-        raise UserError(f"{word!r} cannot be a word's name; use letters, digits, spaces, - or '")
+        raise WrongUsage(f"{word!r} cannot be a word's name; use letters, digits, spaces, - or '")
     if word in model.words:
-        raise UserError(f"{word!r} is a keyword already")
+        raise WrongUsage(f"{word!r} is a keyword already")
 
 
 def words_folder() -> Path:
@@ -150,6 +183,18 @@ def save(learnt: CustomWord, recordings: Sequence[Path]) -> Path:
     return folder
 
 
+def kept() -> list[tuple[CustomWord, Path]]:
+    """Every custom word as it was saved, and its folder; UserError if one cannot be read."""
+    return [(_read(path), path.parent) for path in sorted(words_folder().glob("*/word.json"))]
+
+
+def _read(path: Path) -> CustomWord:
+    try:
+        return CustomWord(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); enroll the word again") from error
+
+
 def load_all(model: SpotterModel) -> list[CustomWord]:
     """Every custom word there is; those learnt with another spotter are learnt again.
 
@@ -159,23 +204,34 @@ def load_all(model: SpotterModel) -> list[CustomWord]:
         If a word's folder cannot be read.
     """
     found = []
-    for path in sorted(words_folder().glob("*/word.json")):
-        try:
-            learnt = CustomWord(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} cannot be read ({error}); enroll the word again") from error
+    for learnt, folder in kept():
         if learnt.model != model.sha256:
-            recordings = sorted(path.parent.glob("*.flac"))
-            learnt = learn(learnt.word, recordings, model, learnt.per_hour)
+            recordings = sorted(folder.glob("*.flac"))
+            learnt = learn(learnt.word, recordings, model, learnt.per_hour, check=False)
             save(learnt, recordings)
         found.append(learnt)
     return found
 
 
-def forget(word: str) -> None:
-    """Delete a word and its recordings; UserError if there is none."""
+def forget(word: str) -> str:
+    """Delete a word and its recordings; returns what was done.
+
+    Raises
+    ------
+    UserError
+        If there is no such word, or it cannot be deleted.
+    """
     folder = words_folder() / word
     if not word or Path(word).name != word or not (folder / "word.json").exists():
         known = ", ".join(sorted(p.parent.name for p in words_folder().glob("*/word.json")))
         raise UserError(f"no custom word {word!r}; there are: {known or 'none'}")
-    shutil.rmtree(folder)
+    count = len(list(folder.glob("*.flac")))
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise UserError(f"cannot delete {folder}: {error.strerror}") from error
+    return f"{word} and {_count(count)} deleted from {words_folder()}"
+
+
+def _count(recordings: int) -> str:
+    return f"{recordings} recording{'s' * (recordings != 1)}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resonance.app.errors import UserError
+from resonance.app.errors import UserError, WrongUsage
 from resonance.app.safe_write import written_whole
 from resonance.app.sessions import DenoiserModel, Float32Array
 from resonance.app.spotter import KeywordEvent
@@ -110,7 +110,7 @@ class Resonogram:
 def _pyplot(path: Path) -> Any:
     """Matplotlib's drawing module, once it is sure that ``path`` can be drawn."""
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"cannot draw {path}: its name must end in one of {' '.join(FORMATS)}")
+        raise WrongUsage(f"cannot draw {path}: its name must end in one of {' '.join(FORMATS)}")
     try:
         import matplotlib
     except ImportError:

@@ -89,13 +89,17 @@ LIMIT = click.option(
     default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
 )
-PRESET = click.option(
-    "--preset",
-    default="live",
-    metavar="NAME",
-    help="Model to use. live: no look-ahead at all. studio: hears 20 ms ahead, cleaner. "
-    "vowels: knows only synthetic vowels.",
+_PRESETS = (
+    "Denoiser. live: no look-ahead at all. studio: hears 20 ms ahead, cleaner. "
+    "vowels: knows only synthetic vowels."
 )
+PRESET = click.option("--preset", default="live", metavar="NAME", help=_PRESETS)
+FILE_PRESET = click.option("--preset", default="studio", metavar="NAME", help=_PRESETS)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: what to type."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def sensitivity(rates: Sequence[tuple[str, float]]) -> Sensitivity:

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from resonance.app.errors import ModelError
+from resonance.app.errors import ModelError, WrongUsage
 from resonance.assets import MODELS
 from resonance.dsp.bank import FloatArray, OscillatorBank
 from resonance.dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
@@ -77,6 +77,16 @@ def _bank(facts: dict[str, Any]) -> OscillatorBank:
     return OscillatorBank(np.array(facts["f0_hz"]), np.array(facts["damping_ratio"]))
 
 
+def preset_path(name: str) -> Path:
+    """The file of a preset; WrongUsage if none is shipped."""
+    known = sorted(p.stem.removeprefix("denoiser-") for p in MODELS.glob("denoiser-*.onnx"))
+    shipped = [preset for preset in known if not preset.endswith("-sequence")]
+    if name not in shipped:
+        there_are = ", ".join(shipped) or "none"
+        raise WrongUsage(f"preset {name!r} is not shipped; choose one of: {there_are}")
+    return MODELS / f"denoiser-{name}.onnx"
+
+
 class DenoiserModel:
     """A denoiser file, shared by all channels.
 
@@ -106,13 +116,8 @@ class DenoiserModel:
 
     @classmethod
     def preset(cls, name: str) -> DenoiserModel:
-        """The shipped model of a preset."""
-        path = MODELS / f"denoiser-{name}.onnx"
-        if not path.exists():
-            known = sorted(p.stem.removeprefix("denoiser-") for p in MODELS.glob("denoiser-*.onnx"))
-            shipped = ", ".join(k for k in known if not k.endswith("-sequence")) or "none"
-            raise ModelError(f"preset {name!r} is not shipped; choose one of: {shipped}")
-        return cls(path)
+        """The shipped model of a preset; :func:`preset_path` says which there are."""
+        return cls(preset_path(name))
 
 
 class BoundModel:

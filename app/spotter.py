@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resonance.app.custom_words import Background, CustomWord, Matcher
-from resonance.app.errors import UserError
+from resonance.app.errors import WrongUsage
 from resonance.app.sessions import Float32Array, SpotterModel, SpotterState
 from resonance.dsp.features import LOG_SCALE, log_power
 from resonance.dsp.ring import FrameRing
@@ -55,13 +55,13 @@ class Sensitivity:
 
         Raises
         ------
-        UserError
+        WrongUsage
             If a word is none of the model's nor a custom one, or a rate makes no sense.
         """
         known = [*model.words, *(word.word for word in custom)]
         for word in self.words:
             if word not in known:
-                raise UserError(f"no keyword {word!r}; there are: {', '.join(known)}")
+                raise WrongUsage(f"no keyword {word!r}; there are: {', '.join(known)}")
         rates = [self.words.get(word, self.per_hour) for word in model.words]
         pairs = zip(model.words, rates, strict=True)
         return np.array([threshold_for(model, word, rate) for word, rate in pairs])
@@ -86,7 +86,7 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
     The model's curve is straight in log rate against the score's log odds.
     """
     if not per_hour > 0:
-        raise UserError(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")
+        raise WrongUsage(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")
     if word not in model.facts["sensitivity"]:
         return 0.5
     start, slope = model.facts["sensitivity"][word]

@@ -21,7 +21,7 @@ from resonance.app.batch.manifest import NAME, earlier_outputs
 from resonance.app.batch.run import Batch, Totals, processors
 from resonance.app.batch.settings import Job, Settings
 from resonance.app.batch.worker import Outcome
-from resonance.app.errors import UserError
+from resonance.app.errors import UserError, WrongUsage
 from resonance.app.options import warn
 from resonance.app.text import shown
 
@@ -155,7 +155,7 @@ def _check(settings: Settings, template: str) -> None:
     plan.check_template(template)
     if settings.subtype and settings.subtype not in soundfile.available_subtypes():
         known = " ".join(soundfile.available_subtypes())
-        raise UserError(f"no subtype {settings.subtype!r}; there are: {known}")
+        raise WrongUsage(f"no subtype {settings.subtype!r}; there are: {known}")
     worker.warm_up(settings)
     if settings.dnsmos:
         dnsmos(Path(settings.dnsmos))

@@ -11,7 +11,7 @@ from string import Formatter
 from resonance.app.batch import storage
 from resonance.app.batch.settings import Job
 from resonance.app.batch.worker import readable_endings
-from resonance.app.errors import UserError
+from resonance.app.errors import UserError, WrongUsage
 from resonance.app.safe_write import identity
 from resonance.app.soundfiles.writer import FORMATS, writable_name
 
@@ -203,7 +203,7 @@ def _target(source: str, below: PurePosixPath, output: str, template: str, prese
     )
     place = PurePosixPath(named) if "{folder}" in template else PurePosixPath(below, named)
     if place.is_absolute() or ".." in place.parts or not place.name:
-        raise UserError(f"the name {template!r} leads out of the folder {output}")
+        raise WrongUsage(f"the name {template!r} leads out of the folder {output}")
     if storage.is_remote(output):
         return f"{output.rstrip('/')}/{place}"
     return str(Path(output) / place)
@@ -236,11 +236,11 @@ def _check(jobs: Sequence[Job]) -> None:
 
 
 def check_template(template: str) -> None:
-    """Raise :class:`UserError` if outputs named so could not be written."""
+    """Raise :class:`WrongUsage` if outputs named so could not be written."""
     _check_fields(template)
     suffix = Path(template).suffix.lower()
     if suffix and "{" not in suffix and suffix not in FORMATS:
-        raise UserError(f"cannot write {suffix!r}; use one of {' '.join(FORMATS)}")
+        raise WrongUsage(f"cannot write {suffix!r}; use one of {' '.join(FORMATS)}")
 
 
 def _check_fields(template: str) -> None:
@@ -254,4 +254,4 @@ def _check_fields(template: str) -> None:
         plain = False
     if not plain or "\0" in template:
         fields = " ".join(f"{{{field}}}" for field in FIELDS)
-        raise UserError(f"the name {template!r} cannot be filled in; it may hold {fields}")
+        raise WrongUsage(f"the name {template!r} cannot be filled in; it may hold {fields}")

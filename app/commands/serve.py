@@ -9,13 +9,29 @@ import click
 
 from resonance.app.actions import address
 from resonance.app.errors import UserError
-from resonance.app.options import JSON, LIMIT, PRESET, SENSITIVITY, err, out, sensitivity, warn
+from resonance.app.options import (
+    JSON,
+    LIMIT,
+    PRESET,
+    SENSITIVITY,
+    err,
+    examples,
+    out,
+    sensitivity,
+    warn,
+)
 
 #: Hosts that only programs of this machine reach.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "resonance serve                          for programs of this machine",
+        "resonance serve --wyoming 0.0.0.0:10400  wake words for Home Assistant elsewhere",
+        "curl http://127.0.0.1:8710/health        its pages: http://127.0.0.1:8710/",
+    )
+)
 @click.option(
     "--http",
     default="127.0.0.1:8710",
@@ -57,14 +73,7 @@ def serve(
     rates: tuple[tuple[str, float], ...],
     as_json: bool,
 ) -> None:
-    """Clean sound and spot keywords for other programs, over HTTP, WebSocket and Wyoming.
-
-    \b
-    resonance serve                              # this machine only
-    resonance serve --wyoming 0.0.0.0:10400      # wake words for Home Assistant on your network
-    curl --data-binary @talk.wav -H "Authorization: Bearer $TOKEN" \\
-         'http://127.0.0.1:8710/clean?name=talk.wav' -o clean.wav
-    """  # noqa: D301
+    """Clean sound and spot keywords for other programs, over HTTP, WebSocket and Wyoming."""
     try:
         from resonance.app.serve.limits import Limits
         from resonance.app.serve.models import Models
@@ -91,7 +100,6 @@ def serve(
             return
         out.print(
             f"HTTP and WebSocket  {page}\nWyoming             {wake}\ntoken               {token}",
-            markup=False,
         )
         if wyoming_at[0] not in LOOPBACK:
             warn("whoever reaches the Wyoming port can use it: the protocol has no passwords")

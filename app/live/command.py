@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +85,8 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
     multiple=True,
     metavar="[WORD=]COMMAND",
     help="Start a program for every keyword, or for one: stop='playerctl pause'. Its "
-    "arguments are not read by a shell; RESONANCE_KEYWORD, RESONANCE_SCORE and "
-    "RESONANCE_TIME_S are in its environment. May be given several times.",
+    "arguments are not read by a shell; RESONANCE_KEYWORD, RESONANCE_SCORE, RESONANCE_TIME_S and "
+    "RESONANCE_WALL_TIME are in its environment. May be given several times.",
 )
 @click.option(
     "--websocket",
@@ -139,9 +138,10 @@ def live(
     Terminals show levels and take single keys: b, s, r, q. SIGUSR1 saves the last 30 s, too.
     """
     from resonance.app.enrolment import load_all
+    from resonance.app.live.recorder import check_new
     from resonance.app.live.session import LiveSession
-    from resonance.app.live.settings import EngineSettings
-    from resonance.app.sessions import SpotterModel
+    from resonance.app.live.settings import EngineSettings, check
+    from resonance.app.sessions import SpotterModel, preset_path
 
     spotter = SpotterModel() if spot else None
     custom = load_all(spotter) if spotter else []
@@ -164,6 +164,10 @@ def live(
         feedback_guard=feedback_guard,
         rest_unheard=True,
     )
+    check(settings)
+    preset_path(preset)
+    for recording in filter(None, (record, record_raw, record_both)):
+        check_new(recording)
     actions = _actions(
         words, token, events=events, commands=commands, websocket=websocket, osc=osc, mqtt=mqtt
     )
@@ -309,11 +313,13 @@ class LiveRun:
 
     def _show_keyword(self, event: KeywordEvent) -> None:
         if self.as_json:
-            self._print(asdict(event), "")
+            self._print(event.facts(), "")
             return
+        clock = (event.wall_time or "")[11:19]
+        text = f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f}) at {clock}"
         # Above the levels, if both go to the same terminal.
         page = err if out.is_terminal and err.is_terminal else out
-        page.print(f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f})", markup=False)
+        page.print(text, markup=False)
 
     def _apply_preset(self, device: str) -> None:
         engine = self.session.engine

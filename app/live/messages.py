@@ -79,7 +79,7 @@ Message = StateChange | Keyword | Warned | Note
 def as_facts(message: Message) -> dict[str, Any]:
     """A message as ``resonance live --json`` prints it."""
     if isinstance(message, Keyword):
-        return asdict(message.event)
+        return message.event.facts()
     if isinstance(message, Warned):
         return {"warning": message.text}
     if isinstance(message, Note):

@@ -200,6 +200,7 @@ class Processor:
     def _note_event(self, event: KeywordEvent) -> None:
         """Pass a keyword on, its time counted in samples of the board."""
         event = replace(event, time_s=round(event.time_s + self._unheard / self.samplerate, 3))
+        event = event.at(time.time() - max(0.0, self._samples / self.samplerate - event.time_s))
         ring = self.board.events
         place = ring.begin()
         for name in ("time_s", "keyword", "score"):

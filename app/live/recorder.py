@@ -14,7 +14,7 @@ from typing import Protocol
 
 import soundfile
 
-from resonance.app.errors import AudioFileError
+from resonance.app.errors import AudioFileError, WrongUsage
 from resonance.app.live.board import Board
 from resonance.app.safe_write import Part, rescue
 from resonance.app.sessions import Float32Array
@@ -168,6 +168,22 @@ def write_new(path: Path, sound: Float32Array, samplerate: int) -> None:
         part.discard()
 
 
+def check_new(path: Path) -> None:
+    """Whether a recording could have this name.
+
+    Raises
+    ------
+    WrongUsage
+        If its ending cannot be written.
+    AudioFileError
+        If the file exists.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise WrongUsage(f"{path}: cannot record to that; use one of {' '.join(FORMATS)}")
+    if os.path.lexists(path):
+        raise AudioFileError(f"{path} exists; recordings never replace a file")
+
+
 def open_new(
     path: Path, samplerate: int, channels: int, *, visible: bool = False
 ) -> tuple[Part, soundfile.SoundFile]:
@@ -178,11 +194,8 @@ def open_new(
     AudioFileError
         If the name's ending cannot be written, the file exists, or it cannot be made.
     """
+    check_new(path)
     ending = path.suffix.lower()
-    if ending not in FORMATS:
-        raise AudioFileError(f"{path}: cannot record to that; use one of {' '.join(FORMATS)}")
-    if os.path.lexists(path):
-        raise AudioFileError(f"{path} exists; recordings never replace a file")
     form = "RF64" if FORMATS[ending] == "WAV" else FORMATS[ending]  # beyond 4 GB
     subtype = "OPUS" if ending == ".opus" else None
     part = None

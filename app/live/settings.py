@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from resonance.app.custom_words import CustomWord
-from resonance.app.errors import UserError
+from resonance.app.errors import WrongUsage
 from resonance.app.spotter import Sensitivity
 
 
@@ -39,22 +39,22 @@ class EngineSettings:
 
 
 def check(settings: EngineSettings) -> None:
-    """Raise UserError if a setting makes no sense, whatever devices there are."""
+    """Raise WrongUsage if a setting makes no sense, whatever devices there are."""
     if settings.direction not in ("in", "out"):
-        raise UserError(f"direction {settings.direction!r} must be in or out")
+        raise WrongUsage(f"direction {settings.direction!r} must be in or out")
     if settings.direction == "out" and settings.virtual_mic:
-        raise UserError("a virtual microphone carries what goes in; with direction out, leave it")
+        raise WrongUsage("a virtual microphone carries what goes in; with direction out, leave it")
     if settings.virtual_mic and settings.output_name:
-        raise UserError("the virtual microphone is the output: leave the output device out")
+        raise WrongUsage("the virtual microphone is the output: leave the output device out")
     if not 0.001 <= settings.block_s <= 0.2:
-        raise UserError(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
+        raise WrongUsage(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
     if settings.samplerate is not None:
         from resonance.app.pipeline import SAMPLERATES  # which takes a while
 
         if not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]:
-            raise UserError(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
+            raise WrongUsage(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
     if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
-        raise UserError(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
+        raise WrongUsage(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
 
 
 def changed(settings: EngineSettings, changes: Mapping[str, Any]) -> EngineSettings:
@@ -62,13 +62,13 @@ def changed(settings: EngineSettings, changes: Mapping[str, Any]) -> EngineSetti
 
     Raises
     ------
-    UserError
+    WrongUsage
         If one is of no setting that can change, or its value makes no sense.
     """
     names = {field.name for field in fields(EngineSettings)} - {"kept_s"}
     for name in changes:
         if name not in names:
-            raise UserError(
+            raise WrongUsage(
                 f"no setting {name!r} can change; there are: {', '.join(sorted(names))}"
             )
     made = replace(settings, **changes)

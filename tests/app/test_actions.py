@@ -86,17 +86,18 @@ def test_commands_get_arguments_not_a_shell(tmp_path, told):
 
 
 def test_a_failing_action_is_told_once_and_disturbs_no_other(tmp_path, told):
-    path = tmp_path / "events.jsonl"
-    workers = start_all(
-        [partial(Command, "/no/such/program"), partial(JsonLines, path)], told.append
-    )
+    path, program = tmp_path / "events.jsonl", tmp_path / "program"
+    program.write_text("")
+    program.chmod(0o755)
+    workers = start_all([partial(Command, str(program)), partial(JsonLines, path)], told.append)
+    program.unlink()
     for _ in range(3):
         for worker in workers:
             worker.put(STOP)
     for worker in workers:
         worker.close()
     assert len(told) == 1
-    assert "/no/such/program" in told[0]
+    assert str(program) in told[0]
     assert workers[0].failed == 3
     assert len(path.read_text().splitlines()) == 3
 

@@ -1,6 +1,15 @@
 """The command line others' scripts call."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 
 import numpy as np
 import pytest
@@ -29,7 +38,7 @@ def hiss(tmp_path):
 
 
 def test_denoise_one_file(hiss, tmp_path):
-    result = run("denoise", hiss, "-o", tmp_path / "clean.wav", "--json")
+    result = run("denoise", hiss, "-o", tmp_path / "clean.wav", "--preset", "live", "--json")
     (report,) = lines(result)
     assert report["file"] == str(hiss)
     assert report["output"] == str(tmp_path / "clean.wav")
@@ -88,7 +97,7 @@ def test_spot_hears_nothing_in_noise(hiss):
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are(hiss, tmp_path):
-    result = run("denoise", hiss, "-o", tmp_path / "x.wav", "--preset", "loud", code=1)
+    result = run("denoise", hiss, "-o", tmp_path / "x.wav", "--preset", "loud", code=2)
     assert "choose one of: live, studio, vowels" in result.stderr
 
 
@@ -105,7 +114,60 @@ def test_wrong_usage_is_exit_code_2(hiss):
     run("denoise", hiss, "-o", "x.wav", "--limit-db", -3, code=2)
     for wrong in ("0", "-1", "stop=", "stop=often"):
         run("spot", hiss, "--false-accepts", wrong, code=2)
-    assert "no keyword 'stopp'" in run("spot", hiss, "--false-accepts", "stopp=2", code=1).stderr
+    assert "no keyword 'stopp'" in run("spot", hiss, "--false-accepts", "stopp=2", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--run", "stpo=true"], "no keyword 'stpo'; there are: yes"),
+        (["--run", "stop=no-such-program --now"], "there is no program 'no-such-program'"),
+        (["--run", "no-such-program"], "there is no program"),
+        (["--run", "stop="], "the command to run is empty"),
+        (["--record", "x.docx"], "cannot record to that"),
+        (["--record-both", "x"], "cannot record to that"),
+        (["--preset", "loud"], "choose one of"),
+        (["--osc", "here"], "'here' is no address"),
+        (["--mqtt", "broker"], "is no broker"),
+        (["--false-accepts", "stopp=2"], "no keyword 'stopp'"),
+        (["--virtual-mic", "--direction", "out"], "direction out"),
+        (["--samplerate", "1"], "samplerate 1 Hz"),
+        (["--no-spot", "--run", "true"], "--no-spot hears no keywords"),
+    ],
+)
+def test_live_refuses_wrong_usage_before_it_listens(arguments, complaint, monkeypatch):
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nowhere")
+    assert complaint in run("live", *arguments, code=2).stderr
+
+
+def test_a_folder_is_left_to_batch(tmp_path):
+    (tmp_path / "talks").mkdir()
+    result = run("denoise", tmp_path / "talks", "-o", tmp_path / "out", code=2)
+    assert f"resonance batch {tmp_path / 'talks'} -o {tmp_path / 'out'}" in result.stderr
+
+
+def test_files_get_the_best_preset_unless_told_otherwise(hiss, tmp_path):
+    (report,) = lines(run("denoise", hiss, "-o", tmp_path / "clean.wav", "--json"))
+    assert report["latency_samples"] == 320, "studio looks 20 ms ahead"
+
+
+def test_a_terminal_sees_per_cent_and_the_time_left(tmp_path):
+    soundfile.write(tmp_path / "long.flac", np.zeros(16000 * 60), 16000)
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = ["-m", "resonance", "denoise", "long.flac", "-o", "clean.flac"]
+    program = subprocess.Popen(
+        [sys.executable, *command], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=terminal
+    )
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is closed
+        while part := os.read(master, 4096):
+            shown += part
+    os.close(master)
+    assert program.wait(60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"cleaning long.flac .*[1-9]\d?% 0:00:\d\d left", text), text[-500:]
 
 
 @pytest.mark.parametrize("output", ["/dev/null/x.wav", "x" * 300 + ".wav", "/proc/x.wav"])
@@ -117,7 +179,7 @@ def test_outputs_that_cannot_be_are_refused_with_a_sentence(hiss, output):
 
 def test_pictures_that_cannot_be_drawn_are_refused_before_the_work(hiss, tmp_path):
     target = tmp_path / "clean.wav"
-    result = run("denoise", hiss, "-o", target, "--figure", tmp_path / "x.gif", code=1)
+    result = run("denoise", hiss, "-o", target, "--figure", tmp_path / "x.gif", code=2)
     assert "must end in one of .png" in result.stderr
     assert not target.exists()
 

@@ -77,12 +77,37 @@ def test_a_new_file_explains_every_setting_and_sets_none(file):
     assert "[live]" in text
     assert all(not table for table in tomllib.loads(text).values())
     config.load(main)
-    again = CliRunner().invoke(main, ["config", "--init"])
-    assert again.exit_code == 1
-    assert "exists" in again.stderr
+    assert CliRunner().invoke(main, ["config", "--init"]).exit_code == 0
+    assert file.read_text() == text, "nothing is said twice"
     commented = [line for line in text.splitlines() if " = " in line and line.startswith("# ")]
     for line in commented:  # each example is one that loads, once filled in
         assert not line.startswith("# as-json")
+
+
+def test_explanations_are_added_to_a_file_that_says_something(file):
+    write(
+        file,
+        "# mine\n[denoise]\nlimit-db = 12 # soft\n\n[window]\ntheme = 'dark'\n\n"
+        "[device.\"USB Microphone\"]\npreset = 'studio'\n",
+    )
+    result = CliRunner().invoke(main, ["config", "--init"])
+    assert result.exit_code == 0, result.output
+    text = file.read_text()
+    assert text.startswith("# mine\n[denoise]\nlimit-db = 12 # soft\n")
+    assert text.count("limit-db = 12") == 1
+    assert '# preset = "studio"' in text.split("[window]")[0], "the other settings of denoise"
+    assert "# virtual-mic = false" in text
+    assert config.window() == {"theme": "dark"}
+    assert config.load(main)["denoise"] == {"limit_db": 12}
+    assert config.devices(main) == {"USB Microphone": {"preset": "studio"}}
+    CliRunner().invoke(main, ["config", "--init"])
+    assert file.read_text() == text
+
+
+def test_explanations_are_not_added_to_a_file_that_is_wrong(file):
+    write(file, "[live\n")
+    assert CliRunner().invoke(main, ["config", "--init"]).exit_code == 1
+    assert file.read_text() == "[live\n"
 
 
 def test_what_the_window_keeps_leaves_the_rest_alone(file):

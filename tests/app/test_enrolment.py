@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,7 +64,15 @@ def test_a_word_is_learnt_heard_and_forgotten(said, folder):
     events = [json.loads(line) for line in run("spot", sentence, "--json").stdout.splitlines()]
     assert [e["keyword"] for e in events] == ["marvin"]
     assert run("spot", sentence, "--false-accepts", "marvin=0.00001").stdout.count("marvin ") == 0
-    run("enroll", "marvin", "--forget")
+    listed = run("enroll", "--list").stdout
+    assert "marvin" in listed
+    assert "5 recordings, 1 false accepts an hour" in listed
+    (facts,) = [json.loads(line) for line in run("enroll", "--list", "--json").stdout.splitlines()]
+    assert facts["word"] == "marvin"
+    assert facts["folder"] == str(folder / "marvin")
+    said = run("enroll", "marvin", "--forget").stdout
+    assert f"marvin and 5 recordings deleted from {folder}" in said.replace("\n", "")
+    assert "no words of your own yet" in run("enroll", "--list").stdout
     assert not (folder / "marvin").exists()
     assert "no keywords" in run("spot", sentence).stdout
     assert "there are: none" in run("enroll", "marvin", "--forget", code=1).output
@@ -96,8 +106,10 @@ def test_bad_words_and_recordings_are_refused(said, spotter, tmp_path, folder):
     for word in ("", "../up", ".hidden", "yes", "a" * 50):
         with pytest.raises(UserError, match=r"name|keyword already"):
             enrolment.learn(word, takes, spotter)
-    with pytest.raises(UserError, match="2 recordings"):
+    with pytest.raises(UserError, match="2 recordings of"):
         enrolment.learn("marvin", takes[:2], spotter)
+    with pytest.raises(UserError, match="1 recording of"):
+        enrolment.learn("marvin", takes[:1], spotter)
     for name, samples, message in (
         ("long", 80000, "4.0 s or more"),
         ("silent", 16000, "is silent"),
@@ -108,6 +120,52 @@ def test_bad_words_and_recordings_are_refused(said, spotter, tmp_path, folder):
         with pytest.raises(UserError, match=message):
             enrolment.learn("marvin", [tmp_path / f"{name}.wav", *takes[:2]], spotter)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("sound", ["hiss", "faint hiss", "hum", "tone", "knock"])
+def test_what_is_no_voice_is_refused(sound, said, spotter, tmp_path, rng):
+    time = np.arange(16000) / 16000
+    hiss = rng.standard_normal(16000)
+    sounds = {
+        "hiss": 0.1 * hiss,
+        "faint hiss": 0.002 * hiss,
+        "hum": 0.2 * np.sin(2 * np.pi * 100 * time),
+        "tone": 0.2 * np.sin(2 * np.pi * 1000 * time),
+        "knock": 0.001 * hiss + 0.3 * hiss * np.clip(1 - np.abs(time - 0.5) / 0.03, 0, 1),
+    }
+    soundfile.write(tmp_path / "sound.wav", sounds[sound], 16000)
+    with pytest.raises(UserError, match=r"sound.wav: (no word stands out|nobody speaks)"):
+        enrolment.learn("marvin", [*said[0][:2], tmp_path / "sound.wav"], spotter)
+
+
+def test_wrong_usage_is_exit_code_2(said, folder):
+    takes, _ = said
+    run("enroll", code=2)
+    run("enroll", "yes", *takes, code=2)
+    run("enroll", "marvin", takes[0], code=2)
+    run("enroll", "marvin", "--record", *takes, code=2)
+
+
+def test_a_word_is_recorded_in_a_terminal(server, said, folder):
+    """The takes are said into the microphone one after the other, until it has heard enough."""
+    sound = np.concatenate([np.append(np.zeros(8000), soundfile.read(t)[0]) for t in said[0]])
+    sound = np.append(sound, np.zeros(12000))
+    command = [sys.executable, "-m", "resonance", "enroll", "marvin", "--record", "--json"]
+    with server.playing(sound, 16000, times=8):
+        done = subprocess.run(
+            command,
+            env={**server.environment, "RESONANCE_WORDS": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    learnt = json.loads(done.stdout)
+    assert learnt["word"] == "marvin"
+    assert "take 3 of 3: say 'marvin'" in done.stderr
+    for path in (folder / "marvin").glob("*.flac"):
+        assert 0.3 < soundfile.info(path).duration < 2.0
 
 
 def test_an_unlike_recording_is_doubted(said, folder, tmp_path):

@@ -175,7 +175,7 @@ def say(word, voice, path):
 
 
 def test_a_take_ends_when_the_word_is_over(tmp_path):
-    from resonance.app.gui.enrolment import TAKE_S, has_ended, trimmed
+    from resonance.app.takes import TAKE_S, has_ended, trimmed
 
     word, rate = say("marvin", "en-us", tmp_path / "word.wav")
     noise = 1e-3 * np.random.default_rng(0).standard_normal(round(TAKE_S * rate))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -136,9 +137,16 @@ def test_other_programs_record_clean_sound_from_the_virtual_microphone(server, d
     state = json.loads(live.stdout.readline())
     assert state["virtual_mic"] == "Resonance microphone"
     assert "Resonance microphone" in server.pactl("list", "sources")
+    begin = time.time()
     with server.recording("resonance_mic") as found, server.playing(noisy, samplerate):
-        _, complaints = live.communicate(timeout=40)
+        said, complaints = live.communicate(timeout=40)
     assert live.returncode == 0, complaints
+    keywords = [k for k in map(json.loads, said.splitlines()) if "keyword" in k]
+    assert keywords
+    for keyword in keywords:
+        heard_at = datetime.fromisoformat(keyword["wall_time"])
+        assert heard_at.tzinfo
+        assert begin < heard_at.timestamp() < time.time()
     assert np.abs(found[0]).max() > 0.05
     assert server.our_modules() == []
     clean, raw = (soundfile.read(tmp_path / name)[0] for name in ("clean.wav", "raw.flac"))
