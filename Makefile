@@ -1,13 +1,14 @@
 # make run   clean the demo recording, spot its keywords, draw its oscillators
 # make gui   the window
 # make test  lint, types and every test
+# make docs  pages about every public name, in build/api
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := app assets dsp export models
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run gui test lint types demo clean
+.PHONY: run gui test lint types docs demo clean
 
 run: $(VENV)/.run
 	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png
@@ -15,12 +16,14 @@ run: $(VENV)/.run
 gui: $(VENV)/.gui
 	$(BIN)/resonance gui
 
+# CI=1: no test may be skipped.
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(CI),--no-skips)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(MAKE) types
 
 # mypy looks at folders, not at setuptools' map of them: links show it the installed package.
@@ -28,6 +31,10 @@ types:
 	mkdir -p build/types/resonance
 	ln -sfn $(wildcard $(CURDIR)/resonance/*.*) $(addprefix $(CURDIR)/,$(ROOMS)) build/types/resonance/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
+
+docs: $(VENV)/.test
+	$(BIN)/python -m pdoc --docformat numpy --output-directory build/api \
+		resonance resonance.app resonance.dsp '!resonance.app.gui' '!resonance.app.commands'
 
 # The demo recording itself (needs espeak-ng).
 demo: $(VENV)/.run

@@ -15,6 +15,9 @@ from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
 
+#: More columns than these are taken for samples.
+MOST_CHANNELS = 64
+
 
 def clean(
     array: NDArray[Any], samplerate: float, *, preset: str = "studio", limit_db: float | None = None
@@ -38,12 +41,14 @@ def clean(
 
     Returns
     -------
-    float32 array of the same shape, of full scale 1.
+    float32 array
+        Of the same shape, of full scale 1.
 
     Raises
     ------
     UserError
-        If the array is no sound, or samplerate, preset or limit make no sense.
+        If the array is not sound of at most 64 channels, [samples, channels], or samplerate,
+        preset or limit make no sense.
 
     Examples
     --------
@@ -102,7 +107,7 @@ def spot(
     Raises
     ------
     UserError
-        If the array is no sound, or samplerate or rate make no sense.
+        If the array is not sound as :func:`clean` takes it, or samplerate or rate make no sense.
 
     Examples
     --------
@@ -140,6 +145,11 @@ def _floats(array: NDArray[Any]) -> Float32Array:
     sound = np.asarray(array)
     if sound.ndim not in (1, 2) or (sound.ndim == 2 and not sound.shape[1]):
         raise UserError(f"the array is {sound.shape}; give [samples] or [samples, channels]")
+    if sound.ndim == 2 and (sound.shape[1] > len(sound) or sound.shape[1] > MOST_CHANNELS):
+        raise UserError(
+            f"the array is {sound.shape}, that is {sound.shape[1]} channels of {len(sound)} "
+            "samples; if it is [channels, samples], give its transpose, array.T"
+        )
     if sound.dtype.kind == "i":
         return np.asarray(sound / -float(np.iinfo(sound.dtype).min), np.float32)
     if sound.dtype.kind != "f":

@@ -82,7 +82,7 @@ class Resonogram:
         try:
             _save(figure, path, overwrite)
         except FileExistsError as error:
-            raise UserError(f"{path} exists; choose another name, or use --overwrite") from error
+            raise UserError(f"{path} exists; choose another name, or allow overwriting") from error
         except OSError as error:
             raise UserError(f"cannot write the picture {path}: {error}") from error
         finally:

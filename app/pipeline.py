@@ -45,6 +45,21 @@ class Pipeline:
     ------
     UserError
         If the samplerate, the channels or the limit make no sense, or the models do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from resonance import DenoiserModel, Pipeline
+    >>> pipeline = Pipeline(48000, denoiser=DenoiserModel.preset("live"))
+    >>> pipeline.latency_samples
+    0
+    >>> hiss = 0.1 * np.random.default_rng(0).standard_normal(48000).astype(np.float32)
+    >>> cleaned = np.empty_like(hiss)
+    >>> for start in range(0, len(hiss), 480):
+    ...     part = slice(start, start + 480)
+    ...     events = pipeline.process(hiss[part], cleaned[part])
+    >>> bool(np.std(cleaned[24000:]) < 0.1 * np.std(hiss[24000:]))
+    True
     """
 
     def __init__(
@@ -89,7 +104,7 @@ class Pipeline:
     @limit_db.setter
     def limit_db(self, limit_db: float | None) -> None:
         if limit_db is not None and not 0 <= limit_db <= 200:
-            raise UserError(f"--limit-db {limit_db:g} must lie between 0 (nothing removed) and 200")
+            raise UserError(f"limit_db {limit_db:g} must lie between 0 (nothing removed) and 200")
         self._limit_db = limit_db
         self._kept = np.float32(0.0 if limit_db is None else 10 ** (-limit_db / 20))
 

@@ -57,6 +57,15 @@ class OscillatorBank:
     ------
     ValueError
         If the shapes differ, or a value lies outside its range.
+
+    Examples
+    --------
+    >>> from resonance import OscillatorBank
+    >>> bank = OscillatorBank(f0_hz=[220.0, 440.0], damping_ratio=[0.02, 0.02])
+    >>> abs(bank.poles(16000)).round(4)
+    array([0.9983, 0.9966])
+    >>> bank.impulse_response(3, 16000).shape
+    (3, 2)
     """
 
     f0_hz: FloatArray

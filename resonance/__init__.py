@@ -16,19 +16,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resonance.app.arrays import clean, spot
+    from resonance.app.errors import UserError
     from resonance.app.pipeline import Pipeline
+    from resonance.app.sessions import DenoiserModel, SpotterModel
+    from resonance.app.spotter import KeywordEvent
     from resonance.dsp.bank import OscillatorBank
 
 __version__ = "0.1.0"
 
-__all__ = ["OscillatorBank", "Pipeline", "__version__", "clean", "spot"]
-
 _PLACES = {
+    "DenoiserModel": "resonance.app.sessions",
+    "KeywordEvent": "resonance.app.spotter",
     "OscillatorBank": "resonance.dsp.bank",
     "Pipeline": "resonance.app.pipeline",
+    "SpotterModel": "resonance.app.sessions",
+    "UserError": "resonance.app.errors",
     "clean": "resonance.app.arrays",
     "spot": "resonance.app.arrays",
 }
+
+__all__ = [
+    "DenoiserModel",
+    "KeywordEvent",
+    "OscillatorBank",
+    "Pipeline",
+    "SpotterModel",
+    "UserError",
+    "__version__",
+    "clean",
+    "spot",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 # Nobody's own words.
 os.environ["RESONANCE_WORDS"] = os.path.join(tempfile.gettempdir(), "resonance-tests-without-words")
@@ -28,6 +31,39 @@ from tests.sound_server import SoundServer
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+#: What tests of a mark need, and this machine may lack.
+NEEDED = {
+    "audio": ("pulseaudio", "pactl", "paplay", "parec"),
+    "window": ("Xvfb",),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Continuous integration has everything, so nothing may be skipped there."""
+    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the window are marked by their folder; what cannot run here is skipped."""
+    for item in items:
+        if Path(__file__).parent / "gui" in item.path.parents:
+            item.add_marker(pytest.mark.window)
+        for mark, programs in NEEDED.items():
+            missing = [program for program in programs if not shutil.which(program)]
+            if missing and item.get_closest_marker(mark):
+                reason = f"{', '.join(missing)} missing: ./system-packages.sh test"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """With --no-skips, a skipped test has failed."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("no_skips"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr}"
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,10 @@ def test_importing_is_quick():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
-@pytest.mark.parametrize("name", ["resonance", "resonance.app.arrays"])
+MODULES = ("", ".app.arrays", ".app.pipeline", ".dsp.bank")
+
+
+@pytest.mark.parametrize("name", [f"resonance{module}" for module in MODULES])
 def test_examples_in_docstrings(name):
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert found.attempted

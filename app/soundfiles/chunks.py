@@ -49,13 +49,53 @@ AIFF = Family("AIFF", 12, b"SSND", ">I", 4, 2, False)
 CAF = Family("CAF", 8, b"data", ">q", 4, 1, False)
 W64 = Family("W64", 40, b"data", "<q", 16, 8, True)
 #: Chunks of which a file can do without the end.
-_KNOWN = frozenset({
-    b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"_PMX", b"JUNK", b"PAD ",
-    b"FLLR", b"afsp", b"PEAK", b"fact", b"inst", b"plst", b"DISP", b"acid", b"strc", b"minf",
-    b"elm1", b"regn", b"umid", b"levl", b"axml", b"chna", b"MD5 ", b"cart", b"NAME", b"AUTH",
-    b"ANNO", b"(c) ", b"MARK", b"COMT", b"INST", b"MIDI", b"APPL", b"CHAN", b"info", b"strg",
-    b"mark", b"uuid", b"free",
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        b"LIST",
+        b"id3 ",
+        b"ID3 ",
+        b"bext",
+        b"iXML",
+        b"cue ",
+        b"smpl",
+        b"_PMX",
+        b"JUNK",
+        b"PAD ",
+        b"FLLR",
+        b"afsp",
+        b"PEAK",
+        b"fact",
+        b"inst",
+        b"plst",
+        b"DISP",
+        b"acid",
+        b"strc",
+        b"minf",
+        b"elm1",
+        b"regn",
+        b"umid",
+        b"levl",
+        b"axml",
+        b"chna",
+        b"MD5 ",
+        b"cart",
+        b"NAME",
+        b"AUTH",
+        b"ANNO",
+        b"(c) ",
+        b"MARK",
+        b"COMT",
+        b"INST",
+        b"MIDI",
+        b"APPL",
+        b"CHAN",
+        b"info",
+        b"strg",
+        b"mark",
+        b"uuid",
+        b"free",
+    }
+)
 
 
 def family_of(head: bytes) -> Family | None:
@@ -250,8 +290,16 @@ def _sized(family: Family, content: bytes) -> bytes:
 
 def _counted(content: bytes, sound_bytes: int) -> bytes:
     """AIFF's COMM chunk with the number of samples that there are, where that can be told."""
-    if len(content) < 18 or content[18:22] not in (b"", b"NONE", b"sowt", b"twos", b"fl32",
-                                                   b"FL32", b"fl64", b"FL64"):  # fmt: skip
+    if len(content) < 18 or content[18:22] not in (
+        b"",
+        b"NONE",
+        b"sowt",
+        b"twos",
+        b"fl32",
+        b"FL32",
+        b"fl64",
+        b"FL64",
+    ):
         return content
     channels, _, bits = struct.unpack(">HIH", content[:8])
     frame = channels * -(-bits // 8)
@@ -261,8 +309,14 @@ def _counted(content: bytes, sound_bytes: int) -> bytes:
 
 def _riff_head(_: BinaryIO, head: bytes, there: int) -> list[Segment]:
     if there + len(head) + 64 < _WRAP:
-        return [b"RIFF" + struct.pack("<I", 4 + len(head) + 8 + there) + b"WAVE" + head
-                + b"data" + struct.pack("<I", there)]  # fmt: skip
+        return [
+            b"RIFF"
+            + struct.pack("<I", 4 + len(head) + 8 + there)
+            + b"WAVE"
+            + head
+            + b"data"
+            + struct.pack("<I", there)
+        ]
     total = 4 + 36 + len(head) + 8 + there
     ds64 = b"ds64" + struct.pack("<IQQQI", 28, total, there, 0, 0)
     return [b"RF64\xff\xff\xff\xffWAVE" + ds64 + head + b"data\xff\xff\xff\xff"]
@@ -272,8 +326,14 @@ def _aiff_head(file: BinaryIO, head: bytes, there: int) -> list[Segment]:
     file.seek(8)
     kind = file.read(4)
     total = 4 + len(head) + 8 + there
-    return [b"FORM" + struct.pack(">I", min(total, _WRAP - 1)) + kind + head
-            + b"SSND" + struct.pack(">I", min(there, _WRAP - 1))]  # fmt: skip
+    return [
+        b"FORM"
+        + struct.pack(">I", min(total, _WRAP - 1))
+        + kind
+        + head
+        + b"SSND"
+        + struct.pack(">I", min(there, _WRAP - 1))
+    ]
 
 
 def _caf_head(file: BinaryIO, head: bytes, there: int) -> list[Segment]:
@@ -324,11 +384,33 @@ def set_positions(file: BinaryIO, family: Family, mask: int | None, valid_bits: 
 
 
 #: Chunks that describe the sound itself; a cleaned file has its own.
-_OF_SOUND = frozenset({
-    b"fmt ", b"fact", b"data", b"ds64", b"COMM", b"SSND", b"FVER", b"desc", b"pakt", b"kuki",
-    b"PEAK", b"peak", b"levl", b"MD5 ", b"JUNK", b"PAD ", b"FLLR", b"free", b"chan", b"CHAN",
-    b"ovvw", b"junk", b"wvhd",
-})  # fmt: skip
+_OF_SOUND = frozenset(
+    {
+        b"fmt ",
+        b"fact",
+        b"data",
+        b"ds64",
+        b"COMM",
+        b"SSND",
+        b"FVER",
+        b"desc",
+        b"pakt",
+        b"kuki",
+        b"PEAK",
+        b"peak",
+        b"levl",
+        b"MD5 ",
+        b"JUNK",
+        b"PAD ",
+        b"FLLR",
+        b"free",
+        b"chan",
+        b"CHAN",
+        b"ovvw",
+        b"junk",
+        b"wvhd",
+    }
+)
 
 
 def beside_the_sound(file: BinaryIO, family: Family) -> list[tuple[bytes, bytes]]:

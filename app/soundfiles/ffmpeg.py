@@ -78,12 +78,28 @@ def decoded(path: Path) -> Iterator[tuple[Path, list[str]]]:
         sound = Path(folder) / "sound.wav"
         done = subprocess.run(
             [
-                "ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file",
-                "-format_whitelist", FORMATS, "-i", f"file:{path}", "-map", "0:a:0",
-                "-c:a", "pcm_f32le", "-rf64", "auto", str(sound),
+                "ffmpeg",
+                "-nostdin",
+                "-v",
+                "error",
+                "-protocol_whitelist",
+                "file",
+                "-format_whitelist",
+                FORMATS,
+                "-i",
+                f"file:{path}",
+                "-map",
+                "0:a:0",
+                "-c:a",
+                "pcm_f32le",
+                "-rf64",
+                "auto",
+                str(sound),
             ],
-            stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
         said = done.stderr.decode(errors="replace").replace(str(path), path.name)
         last = said.strip().splitlines()[-1:]
         if done.returncode or not sound.exists():

@@ -21,26 +21,67 @@ from resonance.app.soundfiles import chunks
 
 #: The strings that libsndfile reads and writes.
 STRINGS = (
-    "title", "copyright", "software", "artist", "comment", "date", "album", "license",
-    "tracknumber", "genre",
-)  # fmt: skip
+    "title",
+    "copyright",
+    "software",
+    "artist",
+    "comment",
+    "date",
+    "album",
+    "license",
+    "tracknumber",
+    "genre",
+)
 #: More bytes than this are not kept in memory for a file's tags.
 _MOST_BYTES = 1 << 26
 _NAMES = {
-    b"bext": "broadcast data (bext)", b"cue ": "cue points", b"smpl": "loops", b"iXML": "iXML",
-    b"_PMX": "XMP", b"id3 ": "ID3 tag", b"ID3 ": "ID3 tag", b"cart": "cart data", b"inst":
-    "instrument", b"acid": "loops", b"axml": "axml", b"MARK": "markers", b"INST": "instrument",
-    b"COMT": "comments", b"APPL": "application data", b"MIDI": "MIDI data", b"mark": "markers",
-}  # fmt: skip
+    b"bext": "broadcast data (bext)",
+    b"cue ": "cue points",
+    b"smpl": "loops",
+    b"iXML": "iXML",
+    b"_PMX": "XMP",
+    b"id3 ": "ID3 tag",
+    b"ID3 ": "ID3 tag",
+    b"cart": "cart data",
+    b"inst": "instrument",
+    b"acid": "loops",
+    b"axml": "axml",
+    b"MARK": "markers",
+    b"INST": "instrument",
+    b"COMT": "comments",
+    b"APPL": "application data",
+    b"MIDI": "MIDI data",
+    b"mark": "markers",
+}
 _LISTED = {b"INAM", b"IART", b"ICMT", b"ICOP", b"ISFT", b"ICRD", b"IPRD", b"ITRK", b"IGNR"}
 _COMMENTS = {
-    "title", "copyright", "artist", "comment", "description", "date", "album", "license",
-    "tracknumber", "genre", "encoder", "software",
-}  # fmt: skip
+    "title",
+    "copyright",
+    "artist",
+    "comment",
+    "description",
+    "date",
+    "album",
+    "license",
+    "tracknumber",
+    "genre",
+    "encoder",
+    "software",
+}
 _ID3 = {
-    b"TIT2", b"TPE1", b"COMM", b"TCOP", b"TSSE", b"TDRC", b"TYER", b"TALB", b"TRCK", b"TCON",
-    b"TENC", b"TLEN",
-}  # fmt: skip
+    b"TIT2",
+    b"TPE1",
+    b"COMM",
+    b"TCOP",
+    b"TSSE",
+    b"TDRC",
+    b"TYER",
+    b"TALB",
+    b"TRCK",
+    b"TCON",
+    b"TENC",
+    b"TLEN",
+}
 _ID3_NAMES = {b"APIC": "cover picture", b"CHAP": "chapters", b"CTOC": "chapters"}
 _FLAC_NAMES = {2: "application data", 5: "cue sheet", 6: "cover picture"}
 
@@ -104,8 +145,9 @@ def attach(path: Path, form: str, metadata: Metadata) -> list[str]:
     """Put metadata of the same family into a finished file; names what could not be."""
     family = family_of_format(form)
     if family == metadata.family and metadata.chunks:
-        known = next(f for f in (chunks.RIFF, chunks.AIFF, chunks.CAF, chunks.W64)
-                     if f.name == family)  # fmt: skip
+        known = next(
+            f for f in (chunks.RIFF, chunks.AIFF, chunks.CAF, chunks.W64) if f.name == family
+        )
         with path.open("r+b") as raw:
             chunks.append(raw, known, metadata.chunks)
     elif family == metadata.family and metadata.blocks:
@@ -119,9 +161,10 @@ def _lost(path: Path, family: str, metadata: Metadata) -> list[str]:
     with soundfile.SoundFile(os.fsencode(path)) as file:
         there = file.copy_metadata()
     lost = [
-        name for name, value in metadata.strings.items()
+        name
+        for name, value in metadata.strings.items()
         if name != "software" and there.get(name, "").strip() != value.strip()
-    ]  # fmt: skip
+    ]
     return lost + metadata.only_here
 
 
@@ -135,10 +178,23 @@ def probed(path: Path) -> list[str]:
     if shutil.which("ffprobe") is None:
         return []
     done = subprocess.run(
-        ["ffprobe", "-v", "quiet", "-protocol_whitelist", "file", "-show_chapters",
-         "-show_entries", "stream_disposition=attached_pic", "-of", "json", f"file:{path}"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False,
-    )  # fmt: skip
+        [
+            "ffprobe",
+            "-v",
+            "quiet",
+            "-protocol_whitelist",
+            "file",
+            "-show_chapters",
+            "-show_entries",
+            "stream_disposition=attached_pic",
+            "-of",
+            "json",
+            f"file:{path}",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
     try:
         facts = json.loads(done.stdout)
         pictures = any(s.get("disposition", {}).get("attached_pic") for s in facts["streams"])

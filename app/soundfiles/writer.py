@@ -21,10 +21,21 @@ from resonance.app.soundfiles.reader import SoundReader
 
 #: What can be written, by the end of the file's name: container of libsndfile.
 FORMATS = {
-    ".wav": "WAV", ".wave": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".oga": "OGG", ".opus": "OGG",
-    ".mp3": "MP3", ".aiff": "AIFF", ".aif": "AIFF", ".aifc": "AIFF", ".caf": "CAF", ".au": "AU",
-    ".rf64": "RF64", ".w64": "W64",
-}  # fmt: skip
+    ".wav": "WAV",
+    ".wave": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".oga": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+    ".aifc": "AIFF",
+    ".caf": "CAF",
+    ".au": "AU",
+    ".rf64": "RF64",
+    ".w64": "W64",
+}
 #: Containers that may hold the same kind of sound under the extension .wav.
 _WAV_KINDS = ("WAV", "WAVEX", "RF64")
 #: A plain WAV cannot count further, bytes.
@@ -36,9 +47,15 @@ _FLOATS = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III")
 _RF64_AUTO_DOWNGRADE = 0x1210
 #: Positions that other containers take for granted, by the number of channels.
 _USUAL_MASKS = {
-    1: {0x4}, 2: {0x3}, 3: {0x7}, 4: {0x33}, 5: {0x37, 0x607}, 6: {0x3F, 0x60F}, 7: {0x70F},
+    1: {0x4},
+    2: {0x3},
+    3: {0x7},
+    4: {0x33},
+    5: {0x37, 0x607},
+    6: {0x3F, 0x60F},
+    7: {0x70F},
     8: {0x63F},
-}  # fmt: skip
+}
 
 
 @functools.cache
@@ -208,9 +225,13 @@ class SoundWriter:
 
 @contextmanager
 def written_sound(
-    target: Path, source: SoundReader, subtype: str | None = None, *,
-    overwrite: bool = False, preserve: bool = False,
-) -> Iterator[SoundWriter]:  # fmt: skip
+    target: Path,
+    source: SoundReader,
+    subtype: str | None = None,
+    *,
+    overwrite: bool = False,
+    preserve: bool = False,
+) -> Iterator[SoundWriter]:
     """Write ``target`` beside its place; it gets its name only once it is whole and reads back.
 
     Parameters

@@ -1,7 +1,5 @@
 """A window without devices, and boards as engines leave them."""
 
-import shutil
-
 import pytest
 import soundfile
 
@@ -106,8 +104,3 @@ def talk(tmp_path, demo):
 @pytest.fixture(scope="session")
 def dark():
     return themes.DARK
-
-
-def pytest_configure():
-    if not shutil.which("Xvfb"):
-        raise pytest.UsageError("Xvfb is missing: ./system-packages.sh test")
