@@ -6,11 +6,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := app assets dsp export models
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt
 
 .PHONY: run gui test lint types docs demo clean
 
 run: $(VENV)/.run
+	@echo "== cleaning the demo recording (the first time, its inner loops are compiled: 10 s)"
 	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png
 
 gui: $(VENV)/.gui
@@ -41,20 +42,29 @@ demo: $(VENV)/.run
 	$(BIN)/python -m resonance.assets.make_demo
 
 $(VENV)/.run: pyproject.toml constraints.txt system-packages.sh
+	@echo "== 1 of 3: system libraries"
 	./system-packages.sh run
+	@echo "== 2 of 3: a Python environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
+	@echo "== 3 of 3: numpy, numba, onnxruntime and a few more (about 300 MB); this takes minutes"
 	$(PIP) -e '.[figures]'
 	touch $@
 
 $(VENV)/.gui: pyproject.toml constraints.txt system-packages.sh
+	@echo "== 1 of 3: system libraries"
 	./system-packages.sh gui
+	@echo "== 2 of 3: a Python environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
+	@echo "== 3 of 3: these and Qt (about 500 MB); this takes minutes"
 	$(PIP) -e '.[actions,gui]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt system-packages.sh
+	@echo "== 1 of 3: system libraries"
 	./system-packages.sh test
+	@echo "== 2 of 3: a Python environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
+	@echo "== 3 of 3: these, torch, Ray and the test tools (about 2 GB); this takes minutes"
 	$(PIP) -e '.[dev]'
 	touch $@
 

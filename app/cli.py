@@ -29,8 +29,10 @@ from rich.table import Table
 
 from resonance import __version__
 from resonance.app import config
+from resonance.app.commands.completion import completion
 from resonance.app.commands.enroll import enroll
 from resonance.app.commands.serve import serve
+from resonance.app.commands.service import service
 from resonance.app.errors import UserError
 from resonance.app.gui.command import gui
 from resonance.app.live.command import live
@@ -47,6 +49,7 @@ from resonance.app.options import (
     SENSITIVITY,
     Page,
     err,
+    examples,
     out,
     sensitivity,
     warn,
@@ -54,9 +57,26 @@ from resonance.app.options import (
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.text import shown
 
+#: Commands by what people want to do.
+SECTIONS = {
+    "Listen and clean": ("gui", "live", "denoise", "batch"),
+    "Keywords": ("spot", "enroll"),
+    "For other programs": ("serve", "service"),
+    "Settings and devices": ("config", "devices", "info", "completion"),
+}
+
 
 class Group(click.Group):
-    """Turns errors meant for users into one line and exit code 1."""
+    """Shows its commands in sections; turns errors meant for users into one line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, those without a section last."""
+        told = {name for names in SECTIONS.values() for name in names}
+        others = [name for name in self.list_commands(ctx) if name not in told]
+        for title, names in {**SECTIONS, "Models and experiments": others}.items():
+            known = [(name, self.commands[name]) for name in names if name in self.commands]
+            with formatter.section(title):
+                formatter.write_dl([(n, c.get_short_help_str(limit=120)) for n, c in known])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -71,7 +91,16 @@ class Group(click.Group):
 
 
 @click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog=examples(
+        "resonance gui                                a window: two clicks to a clean call",
+        "resonance live --virtual-mic                 the same in a terminal",
+        "resonance denoise talk.wav -o talk-clean.wav",
+        "resonance batch recordings/ -o clean/",
+        "resonance live --run stop='playerctl pause'  act on words",
+        "resonance COMMAND --help                     more about each",
+    ),
 )
 @click.version_option(__version__, prog_name="resonance")
 @click.pass_context
@@ -397,6 +426,8 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
 main.add_command(enroll)
 main.add_command(live)
 main.add_command(serve)
+main.add_command(service)
+main.add_command(completion)
 main.add_command(gui)
 _programs(
     "train",

@@ -37,6 +37,8 @@ _ONCE = {
     "as_json",
     "seconds",
     "init",
+    "install",
+    "takes",
     "record",
     "record_raw",
     "record_both",

@@ -190,6 +190,14 @@ def test_info_has_what_a_bug_report_needs():
     assert {m["kind"] for m in facts["models"]} == {"denoiser", "keywords"}
 
 
+def test_help_shows_every_command_once_in_a_section_with_examples():
+    text = run("--help").output
+    for name in main.commands:
+        assert len(re.findall(rf"^  {name}  ", text, re.MULTILINE)) == 1, name
+    assert "Keywords:" in text
+    assert "resonance live --virtual-mic" in text.split("Examples:")[1]
+
+
 def test_training_is_reachable():
     assert "--data" in run("train", "denoiser", "--help").output
     assert "--checkpoint" in run("export", "keywords", "--help").output
