@@ -6,14 +6,19 @@ the others, it is told and counted.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
+import logging
 import os
 import queue
 import re
 import shlex
 import shutil
+import socket
+import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +29,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from resonance.app.errors import UserError, WrongUsage
+from resonance.app.safe_write import open_to_append
 from resonance.app.spotter import KeywordEvent
 
 #: Events that may wait for a slow action; more are dropped and counted.
@@ -32,6 +38,10 @@ WAITING = 256
 COMMANDS_AT_ONCE = 8
 #: How long closing waits for what is under way, s.
 CLOSE_S = 2.0
+#: WebSocket clients, and connections that have not yet shown the token; how long those may take.
+MOST_CLIENTS, MOST_WAITING, OPEN_S = 64, 16, 5.0
+#: What programs that are run are not given from the environment.
+SECRETS = ("RESONANCE_TOKEN",)
 
 
 class Action(Protocol):
@@ -111,8 +121,10 @@ class JsonLines:
     def __init__(self, path: Path) -> None:
         self.name = f"events file {path}"
         try:
-            self._file = path.open("a", encoding="utf-8")
+            self._file = os.fdopen(open_to_append(path), "a", encoding="utf-8")
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise UserError(f"{path} is a link; name the file that it leads to") from error
             raise UserError(f"cannot write events to {path}: {error.strerror}") from error
 
     def __call__(self, event: KeywordEvent) -> None:
@@ -151,12 +163,14 @@ class Command:
         if len(self._running) >= COMMANDS_AT_ONCE:
             raise RuntimeError(f"{COMMANDS_AT_ONCE} of them still run; this event was left out")
         facts = {f"RESONANCE_{name.upper()}": str(value) for name, value in event.facts().items()}
+        environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         self._running.append(
             subprocess.Popen(
                 self._arguments,
                 stdin=subprocess.DEVNULL,
+                stdout=_standard_error(),  # on stdout there are events, for programs to read
                 start_new_session=True,
-                env=os.environ | facts,
+                env=environment | facts,
             )
         )
         if failed:
@@ -167,6 +181,14 @@ class Command:
         for program in self._running:
             with suppress(subprocess.TimeoutExpired):
                 program.wait(CLOSE_S / COMMANDS_AT_ONCE)
+
+
+def _standard_error() -> int:
+    """Where programs that are run print."""
+    try:
+        return sys.__stderr__.fileno() if sys.__stderr__ else subprocess.DEVNULL
+    except (OSError, ValueError):
+        return subprocess.DEVNULL
 
 
 class WebSocket:
@@ -185,55 +207,109 @@ class WebSocket:
     def __init__(self, host: str, port: int, token: str) -> None:
         from websockets.sync.server import serve
 
-        self._token, self._clients = token, set[Any]()
+        self._token, self._clients = token, dict[Any, queue.Queue[str]]()
         self._lock = threading.Lock()
+        self._waiting = 0  # connections that have not yet shown the token
+        self._shown = threading.local()
+        log = logging.getLogger("resonance.websocket")
+        log.addHandler(logging.NullHandler())
+        log.propagate = False  # what strangers send is no matter for the user's terminal
         try:
             self._server = serve(
-                self._serve, host, port, process_request=self._check, max_size=1024
+                self._serve,
+                host,
+                port,
+                process_request=self._check,
+                max_size=1024,
+                open_timeout=OPEN_S,
+                close_timeout=CLOSE_S,
+                logger=log,
             )
-        except OSError as error:
-            raise UserError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(f"cannot listen on {host}:{port}: {reason}") from error
+        self._handle = self._server.handler
+        self._server.handler = self._admit
         self.port: int = self._server.socket.getsockname()[1]
         self.name = f"WebSocket ws://{host}:{self.port}"
-        self.address = f"{self.name}/?token={token}"  #: where clients go
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def _admit(self, connection: socket.socket, peer: Any) -> None:
+        """One connection, in its thread; strangers share a few places."""
+        with self._lock:
+            full = self._waiting >= MOST_WAITING or len(self._clients) >= MOST_CLIENTS
+            self._waiting += not full
+        if full:
+            connection.close()
+            return
+        self._shown.token = False
+        try:
+            self._handle(connection, peer)
+        finally:
+            self._no_longer_waits()
+
+    def _no_longer_waits(self) -> None:
+        if not self._shown.token:
+            self._shown.token = True
+            with self._lock:
+                self._waiting -= 1
+
     def _check(self, connection: Any, request: Any) -> Any:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        query = parse_qs(urlsplit(request.path).query).get("token", [""])[0]
-        if any(hmac.compare_digest(t.encode(), self._token.encode()) for t in (given, query)):
+        given = request.headers.get_all("Authorization")
+        tokens = [text.removeprefix("Bearer ") for text in given]
+        tokens += parse_qs(urlsplit(request.path).query).get("token", [])
+        wanted = self._token.encode()
+        given_bytes = [text.encode("utf-8", "surrogateescape") for text in tokens]
+        if given_bytes and all(hmac.compare_digest(one, wanted) for one in given_bytes):
             return None
         return connection.respond(401, "the token is missing or wrong\n")
 
     def _serve(self, connection: Any) -> None:
-        with self._lock:
-            self._clients.add(connection)
-        try:
-            for _ in connection:  # nothing is expected from clients; this waits for their end
-                pass
-        finally:
-            with self._lock:
-                self._clients.discard(connection)
-
-    def __call__(self, event: KeywordEvent) -> None:
-        """Send it to everybody."""
+        """Send what is put into a client's queue, until it goes or does not keep up."""
         from websockets.exceptions import ConnectionClosed
 
+        self._no_longer_waits()
+        if hasattr(socket, "SO_SNDTIMEO") and os.name == "posix":
+            limit = struct.pack("ll", round(CLOSE_S), 0)
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        events: queue.Queue[str] = queue.Queue(WAITING)
         with self._lock:
-            clients = list(self._clients)
-        for connection in clients:
-            try:
-                connection.send(json.dumps(event.facts()))
-            except ConnectionClosed:
-                continue
+            self._clients[connection] = events
+        try:
+            while connection in self._clients:
+                with suppress(TimeoutError):
+                    while True:  # nothing is expected from clients
+                        connection.recv(timeout=0)
+                with suppress(queue.Empty):
+                    connection.send(events.get(timeout=0.2))
+        except ConnectionClosed:
+            pass
+        finally:
+            with self._lock:
+                self._clients.pop(connection, None)
+
+    def __call__(self, event: KeywordEvent) -> None:
+        """Send it to everybody; who does not keep up is disconnected."""
+        text = json.dumps(event.facts())
+        with self._lock:
+            for connection, events in list(self._clients.items()):
+                try:
+                    events.put_nowait(text)
+                except queue.Full:
+                    del self._clients[connection]
 
     def close(self) -> None:
         """Say goodbye to everybody."""
+        deadline = time.monotonic() + CLOSE_S
+        while time.monotonic() < deadline and any(not q.empty() for q in self._queues()):
+            time.sleep(0.02)
         self._server.shutdown()
         with self._lock:
-            clients = list(self._clients)
-        for connection in clients:
-            connection.close()
+            self._clients.clear()
+
+    def _queues(self) -> list[queue.Queue[str]]:
+        with self._lock:
+            return list(self._clients.values())
 
 
 class Osc:
@@ -247,8 +323,9 @@ class Osc:
         self.name = f"OSC {host}:{port}"
         try:
             self._client = SimpleUDPClient(host, port)
-        except OSError as error:
-            raise UserError(f"cannot send OSC to {host}:{port}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(f"cannot send OSC to {host}:{port}: {reason}") from error
 
     def __call__(self, event: KeywordEvent) -> None:
         """Send it."""
@@ -272,20 +349,16 @@ class Mqtt:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        parts = urlsplit(url)
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise WrongUsage(f"{url!r} is no broker; give mqtt://HOST[:PORT][/TOPIC]")
-        secure = parts.scheme == "mqtts"
-        port = parts.port or (8883 if secure else 1883)
-        self.name, self._topic = f"MQTT {parts.hostname}:{port}", parts.path.strip("/")
+        host, port, secure, user, password, topic = _broker(url)
+        self.name, self._topic = f"MQTT {host}:{port}", topic
         self._refused = ""  # why the broker does not let us in
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = self._on_connect
         if secure:
             self._client.tls_set()
-        if parts.username:
-            self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-        self._client.connect_async(parts.hostname, port)
+        if user:
+            self._client.username_pw_set(user, password)
+        self._client.connect_async(host, port)
         self._client.loop_start()
 
     def __call__(self, event: KeywordEvent) -> None:
@@ -309,12 +382,40 @@ class Mqtt:
         self._client.loop_stop()
 
 
+def _broker(url: str) -> tuple[str, int, bool, str, str, str]:
+    """Host, port, whether encrypted, user, password and topic of a broker.
+
+    Raises
+    ------
+    WrongUsage
+        If the address makes no sense. The message does not hold it: it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        secure = parts.scheme == "mqtts"
+        port = parts.port or (8883 if secure else 1883)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    except ValueError as error:
+        raise WrongUsage("--mqtt is no address; give mqtt://HOST[:PORT][/TOPIC]") from error
+    topic = unquote(parts.path.strip("/"))
+    if parts.scheme not in ("mqtt", "mqtts") or not _is_host(parts.hostname or ""):
+        raise WrongUsage("--mqtt is no address of a broker; give mqtt://HOST[:PORT][/TOPIC]")
+    if set(topic) & set("+#\0") or len(topic.encode("utf-8", "replace")) > 1000:
+        raise WrongUsage("--mqtt: a topic to publish to holds neither + nor #")
+    return parts.hostname or "", port, secure, user, password, topic
+
+
+def _is_host(text: str) -> bool:
+    return bool(re.fullmatch(r"[\w.:%-]{1,253}", text)) and ".." not in text
+
+
 def address(text: str, default_host: str = "127.0.0.1") -> tuple[str, int]:
     """``[HOST:]PORT`` as a pair; WrongUsage if it is not one."""
     host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    host = host.removeprefix("[").removesuffix("]") or default_host
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535 or not _is_host(host):
         raise WrongUsage(f"{text!r} is no address; give PORT or HOST:PORT, such as 127.0.0.1:8765")
-    return host.strip("[]") or default_host, int(port)
+    return host, int(port)
 
 
 def start_all(makers: Sequence[Callable[[], Action]], tell: Callable[[str], None]) -> list[Worker]:

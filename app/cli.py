@@ -379,7 +379,7 @@ def show_config(init: bool) -> None:
     config.load(main)
     config.devices(main)
     if file.exists():
-        out.print(file.read_text(encoding="utf-8"))
+        out.print(config.text_without_secrets())
     else:
         out.print("no settings yet; resonance config --init writes a file to fill in")
 

@@ -12,6 +12,7 @@ A table per command with its options by their long names; a table per device for
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import textwrap
@@ -25,6 +26,7 @@ import platformdirs
 import tomlkit
 from tomlkit.items import Table
 
+from resonance.app import safe_write
 from resonance.app.errors import UserError
 
 #: Options of ``live`` that a device's table may hold.
@@ -46,6 +48,8 @@ _ONCE = {
     "resume",
     "manifest",
     "dry_run",
+    "overwrite",
+    "channel",
 }
 _TITLE = "# Settings of resonance. Take the # away in front of those you want.\n\n"
 _DEVICE = '[device."NAME"]'
@@ -94,7 +98,10 @@ def devices(commands: click.Group) -> dict[str, dict[str, Any]]:
 
 def window() -> dict[str, Any]:
     """What the window has kept."""
-    return dict(_read().get(WINDOW, {}))
+    kept = _read().get(WINDOW, {})
+    if not isinstance(kept, dict):
+        raise UserError(f"{path()}: {WINDOW} = {kept!r} is no table; put [{WINDOW}]")
+    return kept
 
 
 def keep_window(values: Mapping[str, Any]) -> None:
@@ -108,7 +115,7 @@ def keep_window(values: Mapping[str, Any]) -> None:
     file = path()
     document = _parsed(tomlkit.parse)
     document[WINDOW] = {key: value for key, value in values.items() if value is not None}
-    _write(file, tomlkit.dumps(document))
+    _write(file, tomlkit.dumps(document), overwrite=True)
 
 
 def create(commands: click.Group) -> list[str]:
@@ -142,7 +149,7 @@ def create(commands: click.Group) -> list[str]:
     if _DEVICE not in text:
         text += f"# {_DEVICE}\n# For live with this input device: {', '.join(DEVICE_KEYS)}.\n"
     if text != before:
-        _write(path(), text)
+        _write(path(), text, overwrite=True)
     return added
 
 
@@ -155,13 +162,11 @@ def _explained(option: click.Option, before: str, command: str) -> list[str]:
     return [*textwrap.wrap(option.help or "", 96), f"{_key(option)} = {_example(option)}"]
 
 
-def _write(file: Path, text: str) -> None:
-    """Replace the file when the new one is whole."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
+def _write(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write the file whole; one that is a link stays one, and its mode stays."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, file)
+        place = Path(os.path.realpath(file)) if overwrite else file
+        safe_write.write_text(place, text, overwrite=overwrite)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}") from error
 
@@ -169,6 +174,31 @@ def _write(file: Path, text: str) -> None:
 def _options(command: click.Command) -> list[click.Option]:
     """Those that can be lasting wishes."""
     return [p for p in command.params if isinstance(p, click.Option) and _settable(p)]
+
+
+#: Settings whose values nobody else may read.
+_SECRETS = ("token", "mqtt", "password")
+
+
+def text_without_secrets() -> str:
+    """The file's text, with tokens and addresses that may hold passwords left out."""
+    document = _parsed(tomlkit.parse)
+    _hide(document)
+    return tomlkit.dumps(document)
+
+
+def _hide(table: Any) -> None:
+    for key, value in table.items():
+        if any(name in key.lower() for name in _SECRETS) and value:
+            table[key] = "…"
+        elif isinstance(value, Mapping):
+            _hide(value)
+
+
+def _value(key: str, value: Any) -> str:
+    """A value for people, unless it is a secret."""
+    secret = any(name in key.lower() for name in _SECRETS)
+    return "…" if secret else repr(value)[:200]
 
 
 def _settable(option: click.Option) -> bool:
@@ -194,7 +224,9 @@ def _tables(commands: click.Group) -> dict[str, Any]:
         if name not in known:
             raise UserError(f"{path()}: there is no table [{name}]; there are: {', '.join(known)}")
         if not isinstance(table, dict):
-            raise UserError(f"{path()}: {name} = {table!r} stands outside of a table; put [{name}]")
+            raise UserError(
+                f"{path()}: {name} = {_value(name, table)} stands outside of a table; put [{name}]"
+            )
     return content
 
 
@@ -208,7 +240,11 @@ def _parsed(parse: Any) -> Any:
         return parse(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return parse("")
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise UserError(f"{file} cannot be read: it is nested too deeply") from error
+    except (ValueError, tomlkit.exceptions.TOMLKitError) as error:
         raise UserError(f"{file} cannot be read: {error}") from error
 
 
@@ -231,9 +267,31 @@ def _parameters(commands: click.Group, command: str, table: Mapping[str, Any]) -
     for key, value in table.items():
         option = _option(commands, command, key)
         try:
+            _check_value(option, value)
             option.type_cast_value(context, value)
-        except (click.BadParameter, TypeError) as error:
-            reason = error.message if isinstance(error, click.BadParameter) else str(error)
-            raise UserError(f"{path()}: [{command}] {key} = {value!r}: {reason}") from error
+        except (click.UsageError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = error.message if isinstance(error, click.UsageError) else str(error)
+            shown = _value(key, value)
+            if shown == "…":
+                reason = "this is no value for it"
+            raise UserError(f"{path()}: [{command}] {key} = {shown}: {reason}") from error
         found[str(option.name)] = value
     return found
+
+
+def _check_value(option: click.Option, value: Any) -> None:
+    """Raise ValueError unless the value is of a kind that the option takes from a file."""
+    values = value if option.multiple else [value]
+    if option.multiple and not isinstance(value, list):
+        raise ValueError("give a list: [ … ]")
+    for one in values:
+        if option.is_flag != isinstance(one, bool):
+            raise ValueError("give true or false" if option.is_flag else "give no true or false")
+        if not isinstance(one, str | int | float | bool):
+            raise ValueError("give a text or a number")
+        if isinstance(option.type, click.Path) and not isinstance(one, str):
+            raise ValueError("give a text, in quotation marks")
+        if isinstance(one, str) and "\0" in one:
+            raise ValueError("a text cannot hold the character NUL")
+        if isinstance(one, float) and not math.isfinite(one):
+            raise ValueError("give a finite number")

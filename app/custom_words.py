@@ -8,15 +8,17 @@ be taken for the word at the wished rate.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import ModelError
-from resonance.app.sessions import Float32Array, SpotterModel
+from resonance.app.sessions import Float32Array, SpotterModel, read_card
 from resonance.assets import MODELS
 from resonance.dsp.peaks import peaks, rate_line
 
@@ -47,15 +49,31 @@ class Background:
 
     def __init__(self, spotter: SpotterModel, path: Path = MODELS / "keywords-background.npz"):
         try:
-            with np.load(path) as content:
-                made_with = str(content["model"])
-                self.mean, self.map = content["mean"], content["map"]
-                self.examples = content["examples"].astype(np.float32) * content["scale"]
-                self.hours, self.averaged = float(content["hours"]), int(content["averaged"])
-        except (OSError, ValueError, KeyError) as error:
+            content = path.read_bytes()
+            if read_card(path.with_suffix(".json")).get("sha256") != sha256(content).hexdigest():
+                raise ValueError("it is not the file its card describes")
+            with np.load(io.BytesIO(content)) as arrays:
+                made_with = str(arrays["model"])
+                self.mean, self.map = arrays["mean"], arrays["map"]
+                self.examples = arrays["examples"].astype(np.float32) * arrays["scale"]
+                self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
+            self._check()
+        except Exception as error:  # archives have errors of many kinds
             raise ModelError(f"{path} cannot be read ({error}); reinstall") from error
         if made_with != spotter.sha256:
             raise ModelError(f"{path} belongs to another spotter; reinstall, or make it again")
+
+    def _check(self) -> None:
+        features, places = self.map.shape
+        fits = (
+            self.mean.shape == (features,)
+            and self.examples.shape[1:] == (places,)
+            and len(self.examples) > PEAKS
+            and 0 < self.hours < 1e5
+            and all(np.isfinite(array).all() for array in (self.mean, self.map, self.examples))
+        )
+        if not fits:
+            raise ValueError("what is in it makes no sense")
 
     def place(self, embedding: NDArray[np.floating]) -> Float32Array:
         """Where embeddings [..., features] lie among all speech: unit vectors [..., places]."""

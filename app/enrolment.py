@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
 import soundfile
 from numpy.typing import NDArray
 
+from resonance.app import safe_write
+from resonance.app.checks import are_numbers, is_number
 from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.soundfiles.reader import open_sound
+from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, last_loud
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
@@ -35,6 +39,10 @@ LEAST_LIKE = 0.2
 LEAST_CONTRAST_DB = 4.0
 #: Voice in a recording, s at least.
 LEAST_VOICE_S = 0.06
+#: What a word's folder holds beside recordings; no such file is larger, bytes.
+WORD_FILE, MOST_BYTES = "word.json", 1 << 22
+#: That a recording is kept with.
+MOST_CHANNELS = 8
 #: Steps after a word's end whose embeddings are taken.
 AFTER_STEPS = (5, 9)
 
@@ -147,10 +155,15 @@ def _unit(vector: NDArray[np.floating]) -> Float32Array:
 
 def check_name(word: str, model: SpotterModel) -> None:
     """Raise WrongUsage unless ``word`` can name a folder and is no keyword already."""
-    if not re.fullmatch(r"[\w][\w '-]{0,39}", word) or word != word.strip():
+    if not is_name(word):
         raise WrongUsage(f"{word!r} cannot be a word's name; use letters, digits, spaces, - or '")
     if word in model.words:
         raise WrongUsage(f"{word!r} is a keyword already")
+
+
+def is_name(word: str) -> bool:
+    """Whether a word may be called so: its name goes into those of files and topics."""
+    return bool(re.fullmatch(r"\w[\w '-]{0,39}", word)) and word == word.strip()
 
 
 def words_folder() -> Path:
@@ -162,37 +175,99 @@ def words_folder() -> Path:
 def save(learnt: CustomWord, recordings: Sequence[Path]) -> Path:
     """Keep a word and its recordings in a folder of its own; returns it.
 
-    The folder is made aside and then put in the place of an older one.
+    New recordings are added, then ``word.json`` is replaced, then old recordings are taken away:
+    whenever that ends, the word is the old one or the new one.
+
+    Raises
+    ------
+    UserError
+        If a recording cannot be read, or the folder not be written.
     """
     folder = words_folder() / learnt.word
-    aside, old = (folder.with_name(f".{learnt.word}.{end}") for end in ("part", "old"))
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for number, path in enumerate(recordings, 1):
-            sound, samplerate = soundfile.read(path, dtype="float32", always_2d=True)
-            soundfile.write(aside / f"{number}.flac", sound, samplerate, subtype="PCM_24")
-        text = json.dumps(asdict(learnt), indent=1) + "\n"
-        (aside / "word.json").write_text(text, encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        old = _recordings(folder)
+        names = (f"{number}.flac" for number in itertools.count(1))
+        free = (folder / name for name in names if not os.path.lexists(folder / name))
+        new = [_keep(path, target) for path, target in zip(recordings, free, strict=False)]
+        facts = {**asdict(learnt), "recordings": [path.name for path in new]}
+        text = json.dumps(facts, indent=1) + "\n"
+        safe_write.write_text(folder / WORD_FILE, text, overwrite=True)
+        for path in old:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
     return folder
 
 
+def _keep(path: Path, target: Path) -> Path:
+    """A copy of a recording, for this user alone."""
+    with open_sound(path) as source:
+        sound, samplerate = source.read(1 << 24), source.samplerate
+    if sound.shape[1] > MOST_CHANNELS:
+        sound = sound.mean(axis=1, keepdims=True)
+    try:
+        with safe_write.written_whole(target) as part:
+            file = open_part(part, samplerate, sound.shape[1], "PCM_24", "FLAC")
+            with file:
+                file.write(sound)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path} cannot be kept as {target}: {error.error_string}") from error
+    return target
+
+
+def _recordings(folder: Path) -> list[Path]:
+    """The recordings in a word's folder that belong to it."""
+    try:
+        facts = json.loads(_text(folder / WORD_FILE))
+        listed = facts.get("recordings") if isinstance(facts, dict) else None
+    except (OSError, ValueError, RecursionError):
+        return []
+    there = sorted(
+        (path for path in folder.glob("*.flac") if re.fullmatch(r"[0-9]+", path.stem)),
+        key=lambda path: int(path.stem),
+    )
+    known = listed if isinstance(listed, list) else None  # earlier versions listed none
+    return [path for path in there if known is None or path.name in known]
+
+
+def _text(path: Path) -> str:
+    """The text of a small file."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+    return path.read_text(encoding="utf-8")
+
+
 def kept() -> list[tuple[CustomWord, Path]]:
-    """Every custom word as it was saved, and its folder; UserError if one cannot be read."""
-    return [(_read(path), path.parent) for path in sorted(words_folder().glob("*/word.json"))]
+    """Every custom word as it was saved, and its folder; UserError if one makes no sense."""
+    paths = sorted(words_folder().glob(f"*/{WORD_FILE}"))
+    return [(_read(path), path.parent) for path in paths if not path.parent.name.startswith(".")]
 
 
 def _read(path: Path) -> CustomWord:
     try:
-        return CustomWord(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        facts = json.loads(_text(path))
+        if not isinstance(facts, dict):
+            raise ValueError("it is no table")
+        wrong = next((n for n, fits in _FITS.items() if not fits(facts.get(n))), None)
+        if wrong:
+            raise ValueError(f"{wrong} = {repr(facts.get(wrong))[:80]} makes no sense")
+        if facts["word"] != path.parent.name:
+            raise ValueError(f"it is about {facts['word']!r}, not about {path.parent.name!r}")
+        return CustomWord(**{name: facts[name] for name in _FITS})
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); enroll the word again") from error
+
+
+#: What the values in a word's file must be.
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "word": lambda value: isinstance(value, str) and is_name(value),
+    "direction": lambda value: are_numbers(value, range(2, 100_000), -1.0, 1.0),
+    "threshold": lambda value: is_number(value, 0.0, 1.0),
+    "per_hour": lambda value: is_number(value, 1e-9, 1e6),
+    "model": lambda value: isinstance(value, str),
+    "agreement": lambda value: are_numbers(value, range(MOST + 1), -1.01, 1.01),
+}
 
 
 def load_all(model: SpotterModel) -> list[CustomWord]:
@@ -201,20 +276,33 @@ def load_all(model: SpotterModel) -> list[CustomWord]:
     Raises
     ------
     UserError
-        If a word's folder cannot be read.
+        If a word's folder cannot be read, or what is in it makes no sense.
     """
     found = []
     for learnt, folder in kept():
+        check_name(learnt.word, model)
         if learnt.model != model.sha256:
-            recordings = sorted(folder.glob("*.flac"))
+            recordings = _recordings(folder)
             learnt = learn(learnt.word, recordings, model, learnt.per_hour, check=False)
             save(learnt, recordings)
         found.append(learnt)
+    if found:
+        _check_directions(found, Background(model).map.shape[1])
     return found
 
 
+def _check_directions(words: Sequence[CustomWord], places: int) -> None:
+    for word in words:
+        length = float(np.linalg.norm(word.direction))
+        if len(word.direction) != places or not 0.9 < length < 1.1:
+            raise UserError(
+                f"the direction of {word.word!r} has {len(word.direction)} numbers of length "
+                f"{length:.2f}, not {places} of length 1; enroll the word again"
+            )
+
+
 def forget(word: str) -> str:
-    """Delete a word and its recordings; returns what was done.
+    """Delete a word and its recordings, and nothing else; returns what was done.
 
     Raises
     ------
@@ -222,15 +310,21 @@ def forget(word: str) -> str:
         If there is no such word, or it cannot be deleted.
     """
     folder = words_folder() / word
-    if not word or Path(word).name != word or not (folder / "word.json").exists():
-        known = ", ".join(sorted(p.parent.name for p in words_folder().glob("*/word.json")))
+    if not is_name(word) or not (folder / WORD_FILE).exists():
+        known = ", ".join(sorted(path.name for _, path in kept()))
         raise UserError(f"no custom word {word!r}; there are: {known or 'none'}")
-    count = len(list(folder.glob("*.flac")))
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link that enroll did not make; take it away yourself")
     try:
-        shutil.rmtree(folder)
+        recordings = _recordings(folder)
+        (folder / WORD_FILE).unlink()  # from here on, there is no such word
+        for path in recordings:
+            path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
     except OSError as error:
         raise UserError(f"cannot delete {folder}: {error.strerror}") from error
-    return f"{word} and {_count(count)} deleted from {words_folder()}"
+    return f"{word} and {_count(len(recordings))} deleted from {words_folder()}"
 
 
 def _count(recordings: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
 FILES = FilePath()
 FILES_OR_DASH = FilePath(takes_dash=True)
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that are there.")
@@ -85,7 +97,7 @@ SENSITIVITY = click.option(
 )
 LIMIT = click.option(
     "--limit-db",
-    type=click.FloatRange(0, 200),
+    type=Number(0, 200),
     default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
 )

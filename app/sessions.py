@@ -13,12 +13,20 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from resonance.app.errors import ModelError, WrongUsage
+from resonance.app.model_facts import has_external_data, wrong_fact, wrong_shape
 from resonance.assets import MODELS
 from resonance.dsp.bank import FloatArray, OscillatorBank
 from resonance.dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
 from resonance.dsp.meters import FLOOR_DB
 
 Float32Array = NDArray[np.float32]
+
+#: The input of a model that is no state, and the outputs that are read by name.
+_FIRST = {"denoiser": "features", "keywords": "frames"}
+_OUTPUTS = {
+    "denoiser": ("gain", "reading"),
+    "keywords": ("logits", "embedding", "settled", "anchors", "order", "pull", "attention"),
+}
 
 
 def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
@@ -31,10 +39,12 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
         card = read_card(card_path)
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"the card {card_path} cannot be read ({error}); reinstall") from error
     if digest != card.get("sha256"):
         raise ModelError(f"{path} is not the file its card describes; export it again or reinstall")
+    if has_external_data(content):
+        raise ModelError(f"{path} leads to other files; export it again as one file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -46,6 +56,7 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     except Exception as error:  # onnxruntime has no common base for its errors
         raise ModelError(f"{path} is not a model of ours ({error}); export it again") from error
     _check(path, facts, kind)
+    _check_shapes(path, session, kind)
     return session, {**facts, "sha256": digest}
 
 
@@ -68,9 +79,27 @@ def _check(path: Path, facts: dict[str, Any], kind: str) -> None:
     for name, value in wanted.items():
         if facts.get(name) != value:
             raise ModelError(
-                f"{path} says {name} = {facts.get(name)!r}, this program needs {value!r}; "
-                "export the model again with this version"
+                f"{path} says {name} = {repr(facts.get(name))[:80]}, this program needs "
+                f"{value!r}; export the model again with this version"
             )
+    wrong = wrong_fact(facts, kind)
+    if wrong:
+        raise ModelError(
+            f"{path} says {wrong} = {repr(facts.get(wrong))[:80]}, which makes no sense; export "
+            "the model again"
+        )
+
+
+def _check_shapes(path: Path, session: onnxruntime.InferenceSession, kind: str) -> None:
+    inputs = {i.name: list(i.shape) for i in session.get_inputs()}
+    outputs = {o.name: list(o.shape) for o in session.get_outputs()}
+    needed = _OUTPUTS[kind]
+    wrong = wrong_shape(inputs, outputs, _FIRST[kind], needed)
+    if wrong is None:
+        kinds = (*session.get_inputs(), *session.get_outputs())
+        wrong = next((end.name for end in kinds if end.type != "tensor(float)"), None)
+    if wrong:
+        raise ModelError(f"{path}: its {wrong!r} is not as it should be; export the model again")
 
 
 def _bank(facts: dict[str, Any]) -> OscillatorBank:
@@ -112,7 +141,16 @@ class DenoiserModel:
     def sequence(self) -> onnxruntime.InferenceSession | None:
         """The same model for many hops a call; None if there is no file of it."""
         path = self.path.with_name(f"{self.path.stem}-sequence.onnx")
-        return _load(path, "denoiser")[0] if path.exists() else None
+        if not path.exists():
+            return None
+        session = _load(path, "denoiser")[0]
+        states = [{i.name: i.shape for i in s.get_inputs()[1:]} for s in (session, self.session)]
+        if states[0] != states[1] or session.get_inputs()[0].shape[1:] != [
+            len(self.bank),
+            len(FEATURE_NAMES),
+        ]:
+            raise ModelError(f"{path} belongs to another model; export both again")
+        return session
 
     @classmethod
     def preset(cls, name: str) -> DenoiserModel:

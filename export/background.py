@@ -8,6 +8,7 @@ map that whitens.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,7 +105,10 @@ def main(data: Path, work: Path, checkpoint: Path, path: Path, hours: float) -> 
         averaged=AVERAGED,
         hours=sum(len(each) for each in found) * step_s / 3600,
     )
+    digest = hashlib.sha256(aside.read_bytes()).hexdigest()
     os.replace(aside, target)
+    card = {"file": target.name, "sha256": digest}
+    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     click.echo(f"{target}: {len(examples)} examples, {target.stat().st_size / 1e6:.1f} MB")
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resonance import __version__
-from resonance.app.enrolment import words_folder
+from resonance.app.enrolment import WORD_FILE, kept
 from resonance.app.errors import UserError
 from resonance.app.sessions import DenoiserModel, read_card
 from resonance.app.spotter import Sensitivity
@@ -58,7 +58,7 @@ class Settings:
 
 
 def _custom_words() -> list[str]:
-    files = sorted(words_folder().glob("*/word.json"))
+    files = [folder / WORD_FILE for _, folder in kept()]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from resonance.app.options import FILES, JSON, err, examples, out, warn
+from resonance.app.options import FILES, JSON, Number, err, examples, out, warn
 
 
 @click.command(
@@ -28,7 +28,7 @@ from resonance.app.options import FILES, JSON, err, examples, out, warn
 @click.option(
     "--false-accepts",
     "per_hour",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(1e-9, 1e6),
     default=1.0,
     metavar="RATE",
     help="Allowed per hour of running speech.",

@@ -14,6 +14,7 @@ from resonance.app.options import (
     LIMIT,
     PRESET,
     SENSITIVITY,
+    Number,
     err,
     examples,
     out,
@@ -53,9 +54,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--most-streams", type=click.IntRange(1), default=100, help="Streams at once.")
 @click.option("--most-files", type=click.IntRange(1), default=8, help="Files at once.")
 @click.option("--file-mb", type=click.IntRange(1), default=200, help="Largest file taken, MiB.")
-@click.option(
-    "--file-minutes", type=click.FloatRange(0.1), default=240.0, help="Longest file taken."
-)
+@click.option("--file-minutes", type=Number(0.1), default=240.0, help="Longest file taken.")
 @PRESET
 @LIMIT
 @SENSITIVITY

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resonance.app import config
+from resonance.app.checks import is_number
 from resonance.app.errors import UserError
 from resonance.app.live.settings import EngineSettings
 
@@ -99,7 +100,9 @@ def split_program(text: str, known: Collection[str]) -> tuple[str, str]:
 
 def _alike(value: Any, usual: Any) -> bool:
     if isinstance(usual, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number(value)
+    if isinstance(usual, list) and isinstance(value, list):
+        return all(isinstance(text, str) for text in value)
     if isinstance(usual, Mapping):
         return isinstance(value, Mapping)
     return type(value) is type(usual) or (isinstance(usual, list) and isinstance(value, list))

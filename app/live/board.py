@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
 from resonance.app.processes import alive
+from resonance.app.safe_write import create
 from resonance.app.sessions import Float32Array
 
 Rows = NDArray[np.void]
@@ -199,7 +200,12 @@ class Board:
         ``d_osc`` (0 without a spotter) and ``kept_s``, the length of the sound ring; anything else
         viewers should know.
     path
-        A new file to share; None: memory of this process.
+        A new file to share, for this user alone; None: memory of this process.
+
+    Raises
+    ------
+    UserError
+        If there is no room for it at ``path``.
     """
 
     def __init__(self, facts: Mapping[str, Any], path: Path | None = None) -> None:
@@ -210,8 +216,7 @@ class Board:
         total = sum(_aligned(size) for _, _, _, size in parts) + _FACTS + _ALIGN
         self.path = path
         if path:
-            with path.open("xb") as file:
-                file.truncate(total)
+            _reserve(path, total)
             self._memory = _mapped(path, total)
         else:
             self._memory = np.zeros(total, np.uint8)
@@ -237,7 +242,10 @@ class Board:
             raise UserError(f"{path} is no board of this version; restart the engine")
         text = board._memory[_ALIGN : _ALIGN + _FACTS].tobytes().rstrip(b"\0")
         board.path = path
-        board._open(json.loads(text))
+        try:
+            board._open(json.loads(text))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{path} is a damaged board ({error}); restart the engine") from error
         return board
 
     def _open(self, facts: Mapping[str, Any]) -> None:
@@ -301,16 +309,63 @@ class Board:
                 self.path.unlink(missing_ok=True)
 
 
-def new_path() -> Path:
-    """A name for a shared board; takes away what crashed processes left."""
-    shared = Path("/dev/shm")
-    folder = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+def shared_board(facts: Mapping[str, Any]) -> Board:
+    """A board that other processes can attach, where there is room for it.
+
+    Raises
+    ------
+    UserError
+        If neither shared memory nor the folder for temporary files has room.
+    """
+    told = []
+    for folder in _folders():
+        try:
+            return Board(facts, new_path(folder))
+        except UserError as error:
+            told.append(str(error))
+    raise UserError("; ".join(told))
+
+
+def _folders() -> list[Path]:
+    shared, temporary = Path("/dev/shm"), Path(tempfile.gettempdir())
+    return [shared, temporary] if os.access(shared, os.W_OK) else [temporary]
+
+
+def new_path(folder: Path | None = None) -> Path:
+    """A name for a shared board; takes away what crashed processes of this user left."""
+    folder = folder or _folders()[0]
     for old in folder.glob(f"{_NAME}-*"):
-        owner = re.match(rf"{_NAME}-(\d+)-", old.name)
+        owner = re.fullmatch(rf"{_NAME}-(\d{{1,10}})-[0-9a-f]{{8}}", old.name)
         if owner and not alive(int(owner[1])):
             with suppress(OSError):
                 old.unlink()
     return folder / f"{_NAME}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _reserve(path: Path, total: int) -> None:
+    """A new file of this size whose room is taken: writing to it never fails later.
+
+    Raises
+    ------
+    UserError
+        If there is no room.
+    """
+    try:
+        descriptor = create(path)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, total)
+            else:
+                os.truncate(descriptor, total)
+        except OSError:
+            os.close(descriptor)
+            path.unlink()
+            raise
+        os.close(descriptor)
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} has no room for {total / 1e6:.0f} MB of live sound ({error.strerror})"
+        ) from error
 
 
 def _numbered(dtype: np.dtype[Any]) -> np.dtype[Any]:

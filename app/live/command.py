@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from resonance.app.options import (
     LIMIT,
     PRESET,
     SENSITIVITY,
+    Number,
     err,
     out,
     sensitivity,
@@ -59,9 +59,9 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
     default=False,
     help="Play into a microphone that other programs can choose (Linux).",
 )
-@click.option("--samplerate", type=float, help="Hz; default: the input device's.")
-@click.option("--block-ms", type=click.FloatRange(1, 200), default=10.0, help="Block length.")
-@click.option("--seconds", type=float, help="Stop after this long; default: Ctrl-C.")
+@click.option("--samplerate", type=Number(1), help="Hz; default: the input device's.")
+@click.option("--block-ms", type=Number(1, 200), default=10.0, help="Block length.")
+@click.option("--seconds", type=Number(0), help="Stop after this long; default: Ctrl-C.")
 @SENSITIVITY
 @click.option("--spot/--no-spot", default=True, help="Listen for keywords.")
 @click.option("--record", type=FILES, help="Record the cleaned sound to this new file.")
@@ -96,7 +96,7 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
 @click.option(
     "--token",
     envvar="RESONANCE_TOKEN",
-    help="What clients of --websocket must know; default: a new one, printed.",
+    help="What clients of --websocket must know; default: one that is kept in a file.",
 )
 @click.option("--osc", metavar="[HOST:]PORT", help="Send keywords by Open Sound Control (UDP).")
 @click.option(
@@ -232,7 +232,7 @@ class LiveRun:
                         raise UserError(report.text)
                     self._show(report)
                 time.sleep(LOOK_S)
-        if hasattr(signal, "SIGUSR1"):
+        if hasattr(signal, "SIGUSR1"):  # ignored until now
             signal.signal(signal.SIGUSR1, self._on_signal)
 
     def _on_signal(self, *_: object) -> None:
@@ -280,7 +280,7 @@ class LiveRun:
             self._by_key = None
         else:
             self._by_key = self.session.record("clean")
-            err.print(f"recording to {self._by_key}", markup=False)
+            err.print(f"recording to {self._by_key}")
 
     def _show(self, report: Report) -> None:
         from resonance.app.live.messages import Keyword, StateChange, as_facts
@@ -319,7 +319,7 @@ class LiveRun:
         text = f"{event.time_s:8.2f} s  {event.keyword} ({event.score:.2f}) at {clock}"
         # Above the levels, if both go to the same terminal.
         page = err if out.is_terminal and err.is_terminal else out
-        page.print(text, markup=False)
+        page.print(text)
 
     def _apply_preset(self, device: str) -> None:
         engine = self.session.engine
@@ -337,7 +337,7 @@ class LiveRun:
             click.echo(json.dumps(facts))
             sys.stdout.flush()
         elif text:
-            err.print(text, markup=False)
+            err.print(text)
 
     def summarise(self, totals: dict[str, Any]) -> None:
         """Say how it went."""
@@ -400,10 +400,14 @@ def _device_presets(ctx: click.Context) -> dict[str, dict[str, Any]]:
 def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Callable[[], Action]]:
     """What makes the actions asked for."""
     from resonance.app.actions import makers
+    from resonance.app.tokens import kept_token
 
     if any(asked.values()) and not words:
         raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")
-    return makers(words, token=token or secrets.token_urlsafe(16), **asked)
+    if asked.get("websocket") and not token:
+        path, token = kept_token()
+        err.print(f"clients of --websocket need the token in {path}")
+    return makers(words, token=token or "", **asked)
 
 
 def _say_where_clients_go(session: LiveSession) -> None:
@@ -411,4 +415,4 @@ def _say_where_clients_go(session: LiveSession) -> None:
 
     for worker in session.workers:
         if isinstance(worker.action, WebSocket):
-            err.print(worker.action.address, markup=False)
+            err.print(worker.action.name)

@@ -19,7 +19,7 @@ import numpy as np
 from resonance.app import pulse
 from resonance.app.devices import Device, Route, find_device, find_route, list_devices, refresh
 from resonance.app.errors import DeviceError, StuckError, UserError
-from resonance.app.live.board import Board, new_path
+from resonance.app.live.board import Board, shared_board
 from resonance.app.live.messages import Connection, Keyword, Message, State, StateChange, Warned
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed, check
@@ -251,7 +251,7 @@ class Engine:
         facts = board_facts(pipeline, self.settings.kept_s)
         if self.board is None or self.board.facts != facts:
             before = self.board
-            self.board = Board(facts, new_path() if self._shared else None)
+            self.board = shared_board(facts) if self._shared else Board(facts)
             if before:
                 before.close()
         processor = Processor(pipeline, self.board, guard_feedback=self._guards_feedback())

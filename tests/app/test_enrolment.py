@@ -1,5 +1,6 @@
 """Custom words from real recordings: espeak-ng says them, the shipped spotter learns them."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -197,13 +198,18 @@ def test_the_threshold_means_false_accepts(said, spotter):
 def test_a_background_of_another_spotter_is_refused(spotter, tmp_path):
     from resonance.assets import MODELS
 
-    shutil.copy(MODELS / "keywords-background.npz", tmp_path / "b.npz")
-    with np.load(tmp_path / "b.npz") as content:
+    file, card = tmp_path / "b.npz", tmp_path / "b.json"
+    shutil.copy(MODELS / "keywords-background.npz", file)
+    with np.load(file) as content:
         changed = {**content, "model": np.array("another")}
-    np.savez(tmp_path / "b.npz", **changed)
+    np.savez(file, **changed)
+    card.write_text(json.dumps({"sha256": "of another file"}))
+    with pytest.raises(ModelError, match="not the file its card describes"):
+        Background(spotter, file)
+    card.write_text(json.dumps({"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}))
     with pytest.raises(ModelError, match="another spotter"):
-        Background(spotter, tmp_path / "b.npz")
-    (tmp_path / "b.npz").write_bytes(b"junk")
+        Background(spotter, file)
+    file.write_bytes(b"junk")
     with pytest.raises(ModelError, match="cannot be read"):
         Background(spotter, tmp_path / "b.npz")
 
