@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 
 run: $(VENV)/.run
 	@echo "== cleaning the demo recording (the first time, its inner loops are compiled: 10 s)"
-	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png
+	$(BIN)/resonance denoise assets/demo/demo.flac -o out/demo-clean.flac --spot --figure out/resonogram.png --overwrite
 
 gui: $(VENV)/.gui
 	$(BIN)/resonance gui
