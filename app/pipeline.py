@@ -220,6 +220,7 @@ def make_stream(
             carriers=denoiser.carriers,
             ramp_s=denoiser.ramp_s,
             lookahead_s=denoiser.lookahead_s,
+            rewinds=denoiser.rewinds,
         )
     if spotter:
         return kind(spotter.bank, samplerate, spotter.hop_s)

@@ -16,7 +16,14 @@ from resonance.app.errors import ModelError, WrongUsage
 from resonance.app.model_facts import has_external_data, wrong_fact, wrong_shape
 from resonance.assets import MODELS
 from resonance.dsp.bank import FloatArray, OscillatorBank
-from resonance.dsp.features import FEATURE_NAMES, FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR
+from resonance.dsp.features import (
+    FEATURE_NAMES,
+    FORMAT_VERSION,
+    LOG_OFFSET,
+    LOG_SCALE,
+    POWER_FLOOR,
+    SILENT_POWER,
+)
 from resonance.dsp.meters import FLOOR_DB
 
 Float32Array = NDArray[np.float32]
@@ -69,10 +76,11 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _check(path: Path, facts: dict[str, Any], kind: str) -> None:
+    floor = SILENT_POWER if kind == "denoiser" else POWER_FLOOR
     wanted = {
         "format_version": FORMAT_VERSION,
         "kind": kind,
-        "feature_normalisation": [POWER_FLOOR, LOG_OFFSET, LOG_SCALE],
+        "feature_normalisation": [floor, LOG_OFFSET, LOG_SCALE],
     }
     if kind == "denoiser":
         wanted["features"] = list(FEATURE_NAMES)
@@ -133,6 +141,7 @@ class DenoiserModel:
         self.hop_s = float(self.facts["hop_s"])
         self.ramp_s = float(self.facts["ramp_s"])
         self.lookahead_s = float(self.facts["lookahead_s"])
+        self.rewinds = int(self.facts["rewinds"])
         shape = [1, len(self.bank), len(FEATURE_NAMES)]
         if self.session.get_inputs()[0].shape != shape:
             raise ModelError(f"{path} does not take one hop at a time; use the step form")

@@ -53,9 +53,9 @@ class Ceiling:
         passed = (powers[0] / (powers[0] + powers[1] + 1e-12)).sqrt()
         attenuation = torch.log(2.0 / passed.clamp(10 ** (FLOOR_DB / 20), 1.0) - 1.0)
         if not self.two_sided:
-            model.equaliser.phase_share.fill_(self.phase_share)
+            model.controller.equaliser.phase_share.fill_(self.phase_share)
             attenuation = torch.cat([attenuation, torch.zeros_like(attenuation)], -1)
-        gains = F.pad(model.equaliser(attenuation), (0, 0, 0, config.narrow))
+        gains = F.pad(model.controller.equaliser(attenuation), (0, 0, 0, config.narrow))
         gains[..., 0] += 1.0
         weights = model.weights(gains, *poles)
         ramp = round(config.ramp_s * TRAINING_SAMPLERATE)

@@ -18,16 +18,18 @@ from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
 FORMAT_VERSION = 2
 #: Names of the features, in the order of the last axis.
 FEATURE_NAMES = ("log_power", "log_contrast", "phase_advance_cos", "phase_advance_sin")
-#: Mean power below this (-100 dB of full scale) counts as silence.
+#: Mean power of a pooled band below this (-100 dB of full scale) counts as silence.
 POWER_FLOOR = 1e-10
-#: ``log_power`` is ``(ln(power + POWER_FLOOR) - LOG_OFFSET) / LOG_SCALE``.
+#: Mean power of an oscillator below this (-160 dB of full scale) counts as silence.
+SILENT_POWER = 1e-16
+#: ``log_power`` is ``(ln(power + floor) - LOG_OFFSET) / LOG_SCALE``.
 LOG_OFFSET = -14.0
 LOG_SCALE = 4.0
 
 
-def log_power(power: Any, xp: ModuleType = np) -> Any:
+def log_power(power: Any, xp: ModuleType = np, floor: float = POWER_FLOOR) -> Any:
     """Normalised log of the mean power [..., oscillators or bands], about -2 … 2."""
-    return (xp.log(power + POWER_FLOOR) - LOG_OFFSET) * (1.0 / LOG_SCALE)
+    return (xp.log(power + floor) - LOG_OFFSET) * (1.0 / LOG_SCALE)
 
 
 def hop_features(
@@ -65,10 +67,9 @@ def hop_features(
     sin = im * expected_re - re * expected_im
     power_now = re * re + im * im
     power_before = expected_re * expected_re + expected_im * expected_im
-    inverse = 1.0 / xp.sqrt(power_now * power_before + POWER_FLOOR**2)
-    return xp.stack(
-        (log_power(power, xp), log_power(contrast, xp), cos * inverse, sin * inverse), -1
-    )
+    inverse = 1.0 / xp.sqrt(power_now * power_before + SILENT_POWER**2)
+    levels = (log_power(x, xp, SILENT_POWER) for x in (power, contrast))
+    return xp.stack((*levels, cos * inverse, sin * inverse), -1)
 
 
 def band_pooling(

@@ -52,6 +52,9 @@ class BankStream:
         sound of that long ago, and a third runs backwards in time through what is known of its
         future, so that the two together turn no phases. At least one hop. 0: the states that
         listen also play, and nothing is late.
+    rewinds
+        How many times per hop the states that run backwards start anew, with what has become
+        known since.
 
     Raises
     ------
@@ -68,8 +71,10 @@ class BankStream:
         carriers: NDArray[np.bool_] | None = None,
         ramp_s: float = 0.0,
         lookahead_s: float = 0.0,
+        rewinds: int = 1,
     ) -> None:
         self.samplerate = samplerate
+        self._rewinds = rewinds if lookahead_s else 1
         self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
@@ -128,6 +133,7 @@ class BankStream:
         self._rewound = np.zeros(math.ceil(self._hop), np.float32)
         self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
         self._hops = 0
+        self._part = 0
         self._position = 0
         self._length = round(self._hop)
         if self._plays:
@@ -173,7 +179,46 @@ class BankStream:
             *self._contrasts,
             self._contrast,
         )
-        return self._play(self._late.delay(block), out, self._unused, NO_CONTRASTS)
+        return self._play_late(block, out)
+
+    def _play_late(self, block: Float32Array, out: Float32Array) -> int:
+        """Play what came before ``block`` by the look-ahead; rewind anew where that is due."""
+        bad, start = 0, 0
+        while start < len(out):
+            due = self._edge(self._part + 1)
+            stop = min(len(out), start + due - self._position)
+            late = self._late.delay(block[start:stop])
+            bad += self._play(late, out[start:stop], self._unused, NO_CONTRASTS)
+            if self._position == due < self._length:
+                self._part += 1
+                self._rewind(self._old_re + self._step_re, self._old_im + self._step_im)
+            start = stop
+        return bad
+
+    def _edge(self, part: int) -> int:
+        """Sample of this hop at which a part begins; the backward oscillators start with each."""
+        return round((self._hops + part / self._rewinds) * self._hop) - round(
+            self._hops * self._hop
+        )
+
+    def _rewind(self, *weights: Float32Array) -> None:
+        """Run backwards through the look-ahead for this part of the hop.
+
+        ``weights`` are real and imaginary parts, followed by their steps if they move.
+        """
+        first, last = self._edge(self._part), self._edge(self._part + 1)
+        still = (np.zeros_like(self._old_re),) * 2 if len(weights) == 2 else ()
+        rewind(
+            self._late.waiting,
+            self._pole_re,
+            self._pole_im,
+            self._back_re,
+            self._back_im,
+            *weights,
+            *still,
+            min(self._ramp, last - first),
+            self._rewound[first:last],
+        )
 
     def _play(
         self,
@@ -271,19 +316,8 @@ class BankStream:
             np.subtract(weights.real, self._old_re, out=self._step_re)
             np.subtract(weights.imag, self._old_im, out=self._step_im)
         if self.latency_samples:
-            rewind(
-                self._late.waiting,
-                self._pole_re,
-                self._pole_im,
-                self._back_re,
-                self._back_im,
-                self._old_re,
-                self._old_im,
-                self._step_re,
-                self._step_im,
-                min(self._ramp, self._length),
-                self._rewound[: self._length],
-            )
+            self._part = 0
+            self._rewind(self._old_re, self._old_im, self._step_re, self._step_im)
 
     def _weights(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
         """Weights of all oscillators, wings included, for gains [..., oscillators]."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.dsp.kernels import listen
-from resonance.dsp.stream import NO_CONTRASTS, BankStream, Float32Array
+from resonance.dsp.stream import BankStream, Float32Array
 
 
 class Part(NamedTuple):
@@ -87,8 +87,7 @@ class BankStretch(BankStream):
         """
         weights, hop = self._weights(gains), 0
         for start, stop, ends_hop in self._parts(len(sound)):
-            late = self._late.delay(sound[start:stop])
-            self._play(late, out[start:stop], self._unused, NO_CONTRASTS)
+            self._play_late(sound[start:stop], out[start:stop])
             if ends_hop:
                 self._begin_hop()
                 self._move_to(weights[hop])

@@ -20,7 +20,7 @@ from resonance.dsp.features import (
     FORMAT_VERSION,
     LOG_OFFSET,
     LOG_SCALE,
-    POWER_FLOOR,
+    SILENT_POWER,
     hop_edges,
 )
 from resonance.dsp.identity import TRAINING_SAMPLERATE
@@ -37,8 +37,8 @@ from resonance.export.onnx_file import (
 from resonance.export.quantise import quantise
 from resonance.export.sequence import SEQUENCE_HOPS, make_sequence
 from resonance.models import denoiser
+from resonance.models.controller import State
 from resonance.models.denoiser import Denoiser
-from resonance.models.resonant import State
 
 Sound = NDArray[np.float32]
 
@@ -102,6 +102,7 @@ def play(
         carriers=config.carriers(),
         ramp_s=config.ramp_s,
         lookahead_s=config.lookahead_s,
+        rewinds=config.rewinds,
     )
     out, position = np.zeros_like(sound), 0
     while position + bank.samples_left <= len(sound):
@@ -189,11 +190,12 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
         "hop_s": config.hop_s,
         "ramp_s": config.ramp_s,
         "lookahead_s": config.lookahead_s,
+        "rewinds": config.rewinds,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),
         "carriers": config.carriers().tolist(),
         "features": list(FEATURE_NAMES),
-        "feature_normalisation": [POWER_FLOOR, LOG_OFFSET, LOG_SCALE],
+        "feature_normalisation": [SILENT_POWER, LOG_OFFSET, LOG_SCALE],
         "trained_band_hz": [50.0, float(bank.f0_hz.max())],
         "samplerates_verified": list(SAMPLERATES_VERIFIED),
         "git_revision": git_revision(),

@@ -211,7 +211,8 @@ def _times(a_re: Tensor, a_im: Tensor, b_re: Tensor, b_im: Tensor) -> tuple[Tens
     return a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re
 
 
-def _arrays(*tensors: Tensor) -> list[Any]:
+def arrays(*tensors: Tensor) -> list[Any]:
+    """Tensors on the CPU as numpy arrays for the compiled passes."""
     numba.set_num_threads(min(torch.get_num_threads(), _MOST_THREADS))
     return [t.detach().contiguous().numpy() for t in tensors]
 
@@ -231,8 +232,8 @@ class _Hear(torch.autograd.Function):
         energy, end_re, end_im = (x.new_zeros(*shape, len(pole_re)) for _ in range(3))
         contrast = x.new_zeros(*shape, len(own))
         weights = [w.to(x.dtype) for w in (own.real, own.imag, following.real, following.imag)]
-        outputs = _arrays(energy, contrast, end_re, end_im)
-        adjoint.listen_forward(*_arrays(x, edges, pole_re, pole_im, *weights), *outputs)
+        outputs = arrays(energy, contrast, end_re, end_im)
+        adjoint.listen_forward(*arrays(x, edges, pole_re, pole_im, *weights), *outputs)
         ctx.save_for_backward(x, edges, pole_re, pole_im, end_re, end_im)
         ctx.mark_non_differentiable(contrast)
         return energy, contrast, end_re, end_im
@@ -243,8 +244,8 @@ class _Hear(torch.autograd.Function):
         dx = x.new_zeros(x.shape)
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
         adjoint.listen_backward(
-            *_arrays(x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_re, d_im),
-            *_arrays(dx, dp_re, dp_im),
+            *arrays(x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_re, d_im),
+            *arrays(dx, dp_re, dp_im),
         )
         return dx, None, dp_re.sum(0), dp_im.sum(0), None, None
 
@@ -263,8 +264,8 @@ class _Play(torch.autograd.Function):
     ) -> Any:
         y = x.new_zeros(x.shape)
         end_re, end_im = (x.new_zeros(x.shape[0], len(edges) - 1, len(pole_re)) for _ in range(2))
-        rest = _arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, y)
-        adjoint.synthesise_forward(*_arrays(x, edges), ramp, *rest)  # type: ignore[call-arg]
+        rest = arrays(pole_re, pole_im, w_re, w_im, end_re, end_im, y)
+        adjoint.synthesise_forward(*arrays(x, edges), ramp, *rest)  # type: ignore[call-arg]
         ctx.save_for_backward(x, edges, pole_re, pole_im, w_re, w_im, end_re, end_im)
         ctx.ramp = ramp
         return y
@@ -274,10 +275,10 @@ class _Play(torch.autograd.Function):
         x, edges, pole_re, pole_im, w_re, w_im, end_re, end_im = ctx.saved_tensors
         dx, dw_re, dw_im = (t.new_zeros(t.shape) for t in (x, w_re, w_im))
         dp_re, dp_im = (x.new_zeros(x.shape[0], len(pole_re)) for _ in range(2))
-        where = (*_arrays(x, edges), ctx.ramp, *_arrays(pole_re, pole_im))
-        adjoint.weights_backward(*where, *_arrays(dy, dw_re, dw_im))  # type: ignore[call-arg]
+        where = (*arrays(x, edges), ctx.ramp, *arrays(pole_re, pole_im))
+        adjoint.weights_backward(*where, *arrays(dy, dw_re, dw_im))  # type: ignore[call-arg]
         if any(ctx.needs_input_grad[i] for i in (0, 3, 4)):
-            rest = _arrays(w_re, w_im, end_re, end_im, dy, dx, dp_re, dp_im)
+            rest = arrays(w_re, w_im, end_re, end_im, dy, dx, dp_re, dp_im)
             adjoint.synthesise_backward(*where, *rest)  # type: ignore[call-arg]
         return dx, None, None, dp_re.sum(0), dp_im.sum(0), dw_re, dw_im
 
@@ -296,8 +297,8 @@ class _Rewind(torch.autograd.Function):
         w_im: Tensor,
     ) -> Any:
         y = x.new_zeros(x.shape)
-        rest = _arrays(pole_re, pole_im, w_re, w_im, y)
-        adjoint.rewind_forward(*_arrays(x, edges), ramp, ahead, *rest)  # type: ignore[call-arg]
+        rest = arrays(pole_re, pole_im, w_re, w_im, y)
+        adjoint.rewind_forward(*arrays(x, edges), ramp, ahead, *rest)  # type: ignore[call-arg]
         ctx.save_for_backward(x, edges, pole_re, pole_im, w_re, w_im)
         ctx.ramp, ctx.ahead = ramp, ahead
         return y
@@ -306,8 +307,8 @@ class _Rewind(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
         x, edges, pole_re, pole_im, w_re, w_im = ctx.saved_tensors
         dw_re, dw_im = (w.new_zeros(w.shape) for w in (w_re, w_im))
-        rest = _arrays(pole_re, pole_im, dy, dw_re, dw_im)
-        adjoint.rewind_backward(*_arrays(x, edges), ctx.ramp, ctx.ahead, *rest)  # type: ignore[call-arg]
+        rest = arrays(pole_re, pole_im, dy, dw_re, dw_im)
+        adjoint.rewind_backward(*arrays(x, edges), ctx.ramp, ctx.ahead, *rest)  # type: ignore[call-arg]
         return None, None, None, None, None, None, dw_re, dw_im
 
 
@@ -315,7 +316,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor) -> Any:
         h_re, h_im = (u_re.new_zeros(u_re.shape) for _ in range(2))
-        adjoint.scan_forward(*_arrays(pole_re, pole_im, u_re, u_im, h_re, h_im))
+        adjoint.scan_forward(*arrays(pole_re, pole_im, u_re, u_im, h_re, h_im))
         ctx.save_for_backward(pole_re, pole_im, h_re, h_im)
         return h_re, h_im
 
@@ -323,5 +324,5 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, d_re: Tensor, d_im: Tensor) -> Any:  # type: ignore[override]
         saved = ctx.saved_tensors
         gradients = [torch.zeros(saved[0].shape, dtype=d_re.dtype) for _ in range(4)]
-        adjoint.scan_backward(*_arrays(*saved, d_re, d_im), *_arrays(*gradients))
+        adjoint.scan_backward(*arrays(*saved, d_re, d_im), *arrays(*gradients))
         return tuple(gradients)

@@ -9,7 +9,7 @@ it is a wire.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resonance.dsp.bank import OscillatorBank, broad_bank, narrow_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
-from resonance.dsp.features import FEATURE_NAMES, hop_edges, hop_features
+from resonance.dsp.features import hop_edges, hop_features
 from resonance.dsp.identity import TRAINING_SAMPLERATE, identity_and_span
-from resonance.models.bank import hear, play, poles_from, rewind, scan
-from resonance.models.equaliser import Equaliser
-from resonance.models.resonant import ResonantLayer, RMSNorm, State
+from resonance.models.bank import hear, play, poles_from, rewind
+from resonance.models.controller import Controller, ControllerConfig, State
 from resonance.models.training import load_checkpoint
-
-#: Where the contrast stands among the features.
-CONTRAST = FEATURE_NAMES.index("log_contrast")
 
 
 @dataclass(frozen=True)
@@ -42,10 +37,9 @@ class DenoiserConfig:
     narrow_width_hz: float = 35.0
     hop_s: float = 0.008
     ramp_s: float = 0.002
-    width: int = 128
-    states: int = 96
-    layers: int = 4
     lookahead_s: float = 0.0
+    rewinds: int = 2  #: times per hop that backward oscillators start anew, with what is new
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
 
     def carriers(self) -> NDArray[np.bool_]:
         """Which oscillators carry the unchanged sound: the broad ones [oscillators]."""
@@ -98,59 +92,6 @@ class LearnedBank(nn.Module):
         return OscillatorBank(f0_hz.cpu().numpy(), damping_ratio.cpu().numpy())
 
 
-class SlowLevels(nn.Module):
-    """Averages of each oscillator's level over about 60 ms and 0.6 s: what is voice, what stays.
-
-    ``h[t] = h[t-1] + rate (level - h[t-1])``, the rates learned.
-    """
-
-    def __init__(self, oscillators: int, hop_s: float) -> None:
-        super().__init__()
-        rates = torch.tensor([hop_s / 0.06, hop_s / 0.6])
-        self.rate = nn.Parameter(torch.logit(rates)[:, None].repeat(1, oscillators))
-
-    def forward(self, levels: Tensor) -> Tensor:
-        """Levels of all hops [batch, hops, oscillators] → averages, twice as many."""
-        keep, drive = self._driven(levels)
-        nothing = torch.zeros_like(keep)
-        return scan(keep, nothing, drive, nothing)[0]
-
-    def step(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
-        """One hop [batch, oscillators] and the state before it → averages, new state."""
-        keep, drive = self._driven(levels)
-        new = keep * torch.cat(state, -1) + drive
-        fast, slow = new.chunk(2, -1)
-        return new, (fast, slow)
-
-    def _driven(self, levels: Tensor) -> tuple[Tensor, Tensor]:
-        rate = torch.sigmoid(self.rate).flatten()
-        drive = rate * torch.cat([levels, levels], -1)
-        return (1.0 - rate).expand_as(drive), drive
-
-
-class LocalGains(nn.Module):
-    """What each band's own levels say about its gain, under the guidance of the whole network.
-
-    One small network is shared by all bands, as in a filter bank that subtracts its noise floor:
-    it sees a band and its two neighbours, and a few numbers that the controller sends to the band.
-    """
-
-    def __init__(self, levels: int, width: int, bands: int, kinds: int, hidden: int = 8) -> None:
-        super().__init__()
-        self.hidden, self.bands = hidden, bands
-        self.look = nn.Conv1d(levels, hidden, 3, padding=1)
-        self.guide = nn.Linear(width, hidden * bands)
-        self.say = nn.Conv1d(hidden, kinds, 1, bias=False)
-        nn.init.zeros_(self.say.weight)
-
-    def forward(self, levels: Tensor, x: Tensor) -> Tensor:
-        """Levels [..., levels, bands] and guidance [..., width] → wanted [..., kinds · bands]."""
-        seen = self.look(levels.flatten(0, -3)).unflatten(0, levels.shape[:-2])
-        guided = F.silu(seen + self.guide(x).unflatten(-1, (self.hidden, self.bands)))
-        said = self.say(guided.flatten(0, -3)).unflatten(0, levels.shape[:-2])
-        return said.flatten(-2)
-
-
 class Denoiser(nn.Module):
     """Bank, controller and additive synthesis at 16 kHz, as trained."""
 
@@ -170,27 +111,14 @@ class Denoiser(nn.Module):
         pairs = pair_of(carriers, first.awake(TRAINING_SAMPLERATE))
         self.register_buffer("pairs", torch.from_numpy(pairs), persistent=False)
         self.register_buffer("identity", torch.from_numpy(identity), persistent=False)
-        self.floor = SlowLevels(self.oscillators, config.hop_s)
-        inputs = self.oscillators * (len(FEATURE_NAMES) + 2)
-        self.inlet = nn.Linear(inputs, config.width)
-        self.layers = nn.ModuleList(
-            ResonantLayer(config.width, config.states, config.hop_s) for _ in range(config.layers)
-        )
-        self.norm = RMSNorm(config.width)
-        self.outlet = nn.Linear(config.width, 2 * self.oscillators)
-        broad = OscillatorBank(first.f0_hz[: config.broad], first.damping_ratio[: config.broad])
-        self.equaliser = Equaliser(
-            broad,
+        self.controller = Controller(
+            config.controller,
+            first,
+            config.broad,
             identity[: config.broad].astype(np.complex128),
+            config.hop_s,
             two_sided=config.lookahead_s > 0,
         )
-        kinds = self.equaliser.kinds
-        self.bands = nn.Linear(config.width, kinds * config.broad)
-        self.local = LocalGains(4, config.width, config.broad, kinds)
-        for layer in (self.outlet, self.bands):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.reading = nn.Linear(config.width, 2)
 
     def forward(self, sound: Tensor) -> tuple[Tensor, Tensor]:
         """Clean sound [batch, samples] from noisy sound [batch, samples], both 16 kHz.
@@ -213,7 +141,7 @@ class Denoiser(nn.Module):
         delayed = nn.functional.pad(sound, (late, 0))
         played = play(delayed, edges, ramp, *poles, w_re, w_im)
         if late:
-            played = played + rewind(delayed, edges, ramp, late, *poles, w_re, w_im)
+            played = played + self._rewound(delayed, ramp, late, len(edges) - 1, *poles, w_re, w_im)
         return played[:, late : late + samples], readings[:, : math.ceil(samples / hop)]
 
     def features(self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
@@ -233,49 +161,46 @@ class Denoiser(nn.Module):
         )
         return features
 
+    def _rewound(
+        self,
+        delayed: Tensor,
+        ramp: int,
+        late: int,
+        hops: int,
+        pole_re: Tensor,
+        pole_im: Tensor,
+        w_re: Tensor,
+        w_im: Tensor,
+    ) -> Tensor:
+        """The backward oscillators, started anew some times in each hop."""
+        times = self.config.rewinds
+        edges = torch.from_numpy(
+            hop_edges(hops * times, self.config.hop_s / times, TRAINING_SAMPLERATE)
+        )
+        weights = (
+            torch.cat([w[:, :1], w[:, 1:].repeat_interleave(times, 1)], 1) for w in (w_re, w_im)
+        )
+        return rewind(delayed, edges, ramp, late, pole_re, pole_im, *weights)
+
     def gains(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Gain (real, imaginary) [batch, hops, oscillators, 2] for the hop after each one.
 
-        Also the readings [batch, hops, 2] of each one.
+        Also the readings [batch, hops, 2] of each one: voice (logit) and noise level (dBFS).
         """
-        levels = self.floor(features[..., CONTRAST])
-        x = self._inlet(features, levels)
-        for layer in self.layers:
-            x = layer(x)
-        return self._out(x, features, levels)
+        delta, readings = self.controller(features)
+        return delta + delta.new_tensor([1.0, 0.0]), readings
 
     def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
         """One hop: features [batch, oscillators, 4] → gain [batch, oscillators, 2].
 
         Also the readings [batch, 2] and the new states.
         """
-        levels, after = self.floor.step(features[..., CONTRAST], states[0])
-        x, new = self._inlet(features, levels), [after]
-        for layer, state in zip(self.layers, states[1:], strict=True):
-            assert isinstance(layer, ResonantLayer)
-            x, after = layer.step(x, state)
-            new.append(after)
-        return (*self._out(x, features, levels), new)
+        delta, readings, new = self.controller.step(features, states)
+        return delta + delta.new_tensor([1.0, 0.0]), readings, new
 
     def first_states(self, batch: int = 1) -> list[State]:
-        """States at rest: of the slow levels, then of each layer."""
-        sizes = [self.oscillators] + [self.config.states] * self.config.layers
-        return [(torch.zeros(batch, size), torch.zeros(batch, size)) for size in sizes]
-
-    def _inlet(self, features: Tensor, levels: Tensor) -> Tensor:
-        x: Tensor = self.inlet(torch.cat([features.flatten(-2), levels], -1))
-        return x
-
-    def _out(self, x: Tensor, features: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Gains and readings."""
-        x = self.norm(x)
-        delta = self.outlet(x).unflatten(-1, (self.oscillators, 2))
-        fast, slow = levels.chunk(2, -1)
-        kinds = torch.stack([features[..., 0], features[..., CONTRAST], fast, slow], -2)
-        bands = self.bands(x) + self.local(kinds[..., : self.config.broad], x)
-        delta = delta + F.pad(self.equaliser(bands), (0, 0, 0, self.config.narrow))
-        readings = self.reading(x) * delta.new_tensor([1.0, 20.0]) + delta.new_tensor([0.0, -45.0])
-        return delta + delta.new_tensor([1.0, 0.0]), readings
+        """The controller's states at rest."""
+        return self.controller.first_states(batch)
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
         """Weights of neighbouring oscillators for ``resonance.models.bank.hear``."""
@@ -303,9 +228,14 @@ class Denoiser(nn.Module):
         )
 
 
+def config_from(saved: dict[str, Any]) -> DenoiserConfig:
+    """A configuration as it was saved with a model."""
+    return DenoiserConfig(**{**saved, "controller": ControllerConfig(**saved["controller"])})
+
+
 def load(path: Path) -> tuple[Denoiser, dict[str, Any]]:
     """A saved denoiser, ready to use, and what was saved along with it."""
     saved = load_checkpoint(path)
-    model = Denoiser(DenoiserConfig(**saved.pop("config")))
+    model = Denoiser(config_from(saved.pop("config")))
     model.load_state_dict(saved.pop("weights"))
     return model.eval(), saved

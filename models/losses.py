@@ -203,8 +203,9 @@ def true_readings(noisy: Tensor, clean: Tensor, hops: int) -> tuple[Tensor, Tens
         return nn.functional.adaptive_avg_pool1d(sound.square()[:, None], hops)[:, 0]
 
     spoken = power(clean)
-    voice = (spoken > 1e-3 * spoken.amax(-1, keepdim=True)) & (spoken > 1e-7)
+    voice = (spoken > 1e-3 * spoken.amax(-1, keepdim=True)) & (spoken > 1e-12)
     noise = nn.functional.avg_pool1d(
         power(noisy - clean)[:, None], 51, 1, 25, count_include_pad=False
     )[:, 0]
-    return voice.float(), 10 * torch.log10(noise + 1e-9)
+    least = 1e-5 * power(noisy).mean(-1, keepdim=True)  # what cannot be found below speech
+    return voice.float(), 10 * torch.log10(noise + least + 1e-12)

@@ -29,7 +29,7 @@ class MixingRecipe:
 
     seconds: float = 3.0
     snr_db: tuple[float, float] = (-5.0, 20.0)
-    speech_dbfs: tuple[float, float] = (-40.0, -15.0)
+    speech_dbfs: tuple[float, float] = (-70.0, -10.0)
     p_no_noise: float = 0.05
     p_no_speech: float = 0.04
     p_vowel: float = 0.03  #: synthetic vowels in white noise instead of speech
@@ -42,6 +42,8 @@ class MixingRecipe:
     p_clip: float = 0.04
     p_speed: float = 0.5  #: recordings played up to 12 % (speech) or 25 % (noise) faster or slower
     p_colour: float = 0.5  #: recordings through another microphone's frequency response
+    p_level_step: float = 0.15  #: from some moment on everything is up to 30 dB louder or quieter
+    p_16_bit: float = 0.5  #: rounded as in a 16-bit file
 
 
 def rms(sound: Sound) -> float:
@@ -209,13 +211,27 @@ class Mixer:
         self, rng: np.random.Generator, clean: Sound, noise: Sound
     ) -> tuple[Sound, Sound]:
         """What the microphone makes of it: limited band (both), overload (the mixture only)."""
-        noisy = clean + noise
-        if rng.random() < self.recipe.p_band_limit:
+        recipe, noisy = self.recipe, clean + noise
+        if rng.random() < recipe.p_band_limit:
             sos = butter(4, rng.uniform(3300, 7000), fs=SAMPLERATE, output="sos")
             noisy, clean = sosfilt(sos, noisy), sosfilt(sos, clean)
         peak = float(np.max(np.abs(noisy))) + TINY
-        if rng.random() < self.recipe.p_clip:
+        if rng.random() < recipe.p_clip:
             noisy = np.clip(noisy, -0.5 * peak, 0.5 * peak)
         elif peak > 0.99:
             noisy, clean = noisy * (0.99 / peak), clean * (0.99 / peak)
+        if rng.random() < recipe.p_level_step:
+            gain = self._level_step(rng)
+            noisy, clean = noisy * gain, clean * gain
+        if rng.random() < recipe.p_16_bit:
+            noisy = np.rint(noisy * 32768.0) / 32768.0
         return noisy.astype(np.float32), clean.astype(np.float32)
+
+    def _level_step(self, rng: np.random.Generator) -> Sound:
+        """1, then another gain within 20 ms [samples]; never above 1."""
+        at = int(rng.uniform(0.05, 0.6) * self.length)
+        step_db = np.zeros(self.length, np.float32)
+        step_db[at:] = rng.uniform(-30, 30)
+        width = int(0.02 * SAMPLERATE)
+        step_db[at : at + width] *= np.linspace(0, 1, width, dtype=np.float32)
+        return np.asarray(10 ** ((step_db - step_db.max()) / 20), np.float32)

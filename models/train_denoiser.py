@@ -51,6 +51,8 @@ VOWELS_ONLY = MixingRecipe(
     speech_dbfs=(-20.0, -20.0),
     p_speed=0.0,
     p_colour=0.0,
+    p_level_step=0.0,
+    p_16_bit=0.0,
 )
 
 
@@ -80,6 +82,8 @@ def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[An
             speech_dbfs=(-30.0, -20.0),
             p_speed=0.0,
             p_colour=0.0,
+            p_level_step=0.0,
+            p_16_bit=0.0,
         )
         mixer = Mixer(speech, noise, [], recipe, seed=10_000 + number)
         batches.append((snr_db, *mixer.batch(0, count)))
@@ -142,8 +146,13 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
 )
 @click.option("--steps", default=10_000, help="Training steps in all.")
 @click.option("--batch", default=8, help="Mixtures per step.")
-@click.option("--learning-rate", default=1e-3)
-@click.option("--bank-steps", default=1500, help="Steps during which the bank learns too.")
+@click.option("--learning-rate", default=3e-3)
+@click.option(
+    "--decay-steps",
+    type=int,
+    help="Over how many last steps the learning rate falls; 40 % by default.",
+)
+@click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
 @click.option("--threads", default=2, help="CPU threads of the training itself.")
@@ -160,6 +169,7 @@ def main(
     steps: int,
     batch: int,
     learning_rate: float,
+    decay_steps: int | None,
     bank_steps: int,
     seed: int,
     device: str,
@@ -180,6 +190,7 @@ def main(
         DenoiserConfig(lookahead_s=lookahead_s),
         steps,
         learning_rate,
+        decay_steps,
         device,
         bank_steps,
         start_from,
@@ -206,6 +217,7 @@ class Run:
         config: DenoiserConfig,
         steps: int,
         learning_rate: float,
+        decay_steps: int | None,
         device: str,
         bank_steps: int,
         start_from: Path | None,
@@ -213,6 +225,7 @@ class Run:
     ) -> None:
         self.folder, self.steps, self.loss = folder, steps, loss
         self.learning_rate, self.bank_steps = learning_rate, bank_steps
+        self.decay = decay_steps / steps if decay_steps else 0.4
         self.model = Denoiser(config).to(device)
         if start_from:
             self._begin_with(start_from)
@@ -260,10 +273,13 @@ class Run:
     def train_step(self, noisy: torch.Tensor, clean: torch.Tensor) -> dict[str, str]:
         """One step; returns what the progress bar shows."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * warm_hold_decay(self.step, self.steps)
+            group["lr"] = self.learning_rate * warm_hold_decay(
+                self.step, self.steps, decay=self.decay
+            )
         self.model.bank.requires_grad_(self.step < self.bank_steps)
         estimate, readings = self.model(noisy)
-        loss = self.loss(estimate, clean, noisy)
+        level = 20.0 * noisy.square().mean(-1, keepdim=True).sqrt() + 1e-9  # about -26 dBFS
+        loss = self.loss(estimate / level, clean / level, noisy / level)
         loss = loss + 0.1 * readings_loss(readings, noisy, clean)
         self.optimiser.zero_grad()
         loss.backward()

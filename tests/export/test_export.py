@@ -16,6 +16,7 @@ from resonance.export import denoiser as export_denoiser
 from resonance.export import keywords as export_keywords
 from resonance.export.onnx_file import ParityError, check_close, write_card
 from resonance.export.sequence import prove_same
+from resonance.models.controller import ControllerConfig
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.keywords import KeywordSpotter, SpotterConfig, label_scores
 from resonance.models.training import save_model
@@ -32,16 +33,17 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported_ahead(tmp_path_factory):
     """The same with look-ahead."""
-    return export(tmp_path_factory.mktemp("ahead"), "studio", 0.02)
+    return export(tmp_path_factory.mktemp("ahead"), "call", 0.008)
 
 
 def export(folder, preset, lookahead_s):
     torch.manual_seed(0)
-    config = DenoiserConfig(width=32, states=16, layers=2, lookahead_s=lookahead_s)
+    config = DenoiserConfig(lookahead_s=lookahead_s, controller=ControllerConfig(layers=1))
     model = Denoiser(config).eval()
     with torch.no_grad():
-        model.outlet.weight.normal_(std=0.05)
-        model.bands.weight.normal_(std=0.05)
+        model.controller.say_broad.weight.normal_(std=0.05)
+        model.controller.say_narrow.weight.normal_(std=0.05)
+        model.controller.layers[0].out.weight.normal_(std=0.2)
         model.bank.f0_shift.normal_(std=0.5)
         model.bank.damping_shift.normal_(std=0.5)
     save_model(model, folder / "best.pt", step=5, scores={"improvement": 1.5})
@@ -83,7 +85,7 @@ def test_torch_and_pipeline_agree_with_lookahead(exported_ahead):
     sound = export_denoiser.proof_sound()[:160_000]
     with torch.no_grad():
         trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
-    pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-studio.onnx"))
+    pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-call.onnx"))
     padded = np.concatenate([sound, np.zeros(pipeline.latency_samples, np.float32)])
     played = np.empty_like(padded)
     for start in range(0, len(padded), 1234):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from pystoi import stoi
 
-from resonance.models.denoiser import Denoiser, DenoiserConfig, SlowLevels, load
+from resonance.models.controller import ControllerConfig, RunningLevel, SlowLevels
+from resonance.models.denoiser import Denoiser, DenoiserConfig, load
 from resonance.models.losses import (
     denoising_loss,
     error_db,
@@ -18,17 +19,19 @@ from resonance.models.losses import (
 from resonance.models.resonant import ResonantLayer
 from resonance.models.training import save_model
 
-SMALL = DenoiserConfig(broad=32, narrow=16, width=24, states=12, layers=2)
+SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels=16, layers=2))
 AHEAD = replace(SMALL, lookahead_s=0.02)
+NEAR = replace(SMALL, lookahead_s=0.008, rewinds=2)
 
 
 def stirred(config=SMALL):
     """An untrained denoiser whose gains are not 1."""
     torch.manual_seed(0)
     model = Denoiser(config).eval()
-    torch.nn.init.normal_(model.outlet.weight, std=0.1)
-    torch.nn.init.normal_(model.bands.weight, std=0.1)
-    torch.nn.init.normal_(model.local.say.weight, std=0.1)
+    torch.nn.init.normal_(model.controller.say_broad.weight, std=0.1)
+    torch.nn.init.normal_(model.controller.say_narrow.weight, std=0.1)
+    for layer in model.controller.layers:
+        torch.nn.init.normal_(layer.out.weight, std=0.2)
     return model
 
 
@@ -41,7 +44,7 @@ def test_an_untrained_denoiser_is_a_wire():
     assert -error_db(out, sound, sound, best_db=100).min() > 60
 
 
-@pytest.mark.parametrize(("config", "ahead"), [(SMALL, 0), (AHEAD, 320)])
+@pytest.mark.parametrize(("config", "ahead"), [(SMALL, 0), (NEAR, 128), (AHEAD, 320)])
 def test_no_more_of_the_future_is_used_than_declared(config, ahead):
     model = stirred(config)
     sound = 0.1 * torch.randn(1, 8000)
@@ -55,10 +58,11 @@ def test_no_more_of_the_future_is_used_than_declared(config, ahead):
     assert not torch.allclose(a[:, 4321:], b[:, 4321:])
 
 
-def test_an_untrained_denoiser_that_looks_ahead_is_a_wire_too():
+@pytest.mark.parametrize("lookahead_s", [0.008, 0.02])
+def test_an_untrained_denoiser_that_looks_ahead_is_a_wire_too(lookahead_s):
     sound = 0.1 * torch.randn(2, 16000)
     with torch.no_grad():
-        out, _ = Denoiser(DenoiserConfig(lookahead_s=0.02))(sound)
+        out, _ = Denoiser(DenoiserConfig(lookahead_s=lookahead_s))(sound)
     assert -error_db(out, sound, sound, best_db=100).min() > 60
 
 
@@ -66,9 +70,13 @@ def test_the_equaliser_quietens_a_band_and_leaves_the_rest():
     torch.manual_seed(0)
     model = Denoiser(DenoiserConfig()).eval()
     with torch.no_grad():
-        model.equaliser.phase_share.fill_(1.0)
-        model.bands.bias[20:36] = 4.0
-        sound = 0.1 * torch.randn(1, 32000)
+        equaliser = model.controller.equaliser
+        equaliser.phase_share.fill_(1.0)
+        wanted = torch.zeros(1, 251, 2 * 64)
+        wanted[..., 20:36] = 4.0
+        gains = torch.nn.functional.pad(equaliser(wanted), (0, 0, 0, 96))
+        model.controller.forward = lambda features: (gains, torch.zeros(1, 251, 2))
+        sound = 0.1 * torch.randn(1, 251 * 128)
         played, _ = model(sound)
     window = torch.hann_window(512)
     before, after = (
@@ -81,6 +89,40 @@ def test_the_equaliser_quietens_a_band_and_leaves_the_rest():
     assert change_db[(hz > low) & (hz < high)].max() < -15
     assert change_db[(hz > 100) & (hz < 400)].abs().max() < 1
     assert change_db[hz > 4000].abs().max() < 1
+
+
+@pytest.mark.parametrize("config", [SMALL, NEAR, AHEAD])
+@pytest.mark.parametrize("quieter_db", [40, 50])
+def test_the_same_sound_far_quieter_is_cleaned_alike(config, quieter_db):
+    model = stirred(config)
+    sound = 0.1 * torch.randn(1, 16000) * torch.linspace(0.1, 1, 16000)
+    factor = 10 ** (-quieter_db / 20)
+    with torch.no_grad():
+        (loud, read), (quiet, read_quiet) = model(sound), model(factor * sound)
+    assert error_db(quiet / factor, loud, loud, best_db=100).item() < -40
+    torch.testing.assert_close(read[..., 0], read_quiet[..., 0], atol=1e-3, rtol=0)
+    noise, quiet_noise = read[:, 5:, 1], read_quiet[:, 5:, 1] + quieter_db
+    torch.testing.assert_close(noise, quiet_noise, atol=0.5, rtol=0)
+
+
+def test_the_running_level_rises_at_once_and_falls_slowly():
+    level = RunningLevel(0.008)
+    contrast = torch.full((1, 500, 4), -3.0)
+    contrast[:, 100:110] = 0.0
+    with torch.no_grad():
+        heard = level(contrast)[0, :, 0]
+    assert heard[0].item() == pytest.approx(-3.0, abs=0.01)
+    assert heard[99].item() == pytest.approx(-3.0, abs=0.01)
+    assert heard[110] > -1.0
+    assert -3.0 < heard[499] < heard[250] < heard[110]
+
+
+def test_the_running_level_follows_step_by_step():
+    level, contrast, state = RunningLevel(0.008), torch.randn(1, 30, 5), (torch.zeros(1, 1),) * 2
+    whole = level(contrast)
+    for hop in range(30):
+        now, state = level.step(contrast[:, hop], state)
+        torch.testing.assert_close(now, whole[:, hop])
 
 
 def test_slow_levels_follow_step_by_step():
@@ -121,7 +163,7 @@ def test_the_bank_learns_within_its_bounds():
     )
 
 
-@pytest.mark.parametrize("config", [SMALL, AHEAD])
+@pytest.mark.parametrize("config", [SMALL, NEAR])
 def test_training_reaches_every_parameter(config):
     model = stirred(config).train()
     noisy = torch.cat([0.1 * torch.randn(1, 12000), torch.zeros(1, 2000)], 1)

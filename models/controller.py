@@ -1,0 +1,321 @@
+"""The controller: from the features of every hop to one complex gain per oscillator.
+
+It is shaped like the bank. A token stands for two neighbouring broad oscillators and the narrow
+ones around them; every weight is shared along the bank, except a learned code for each place and
+the matrices that couple the tokens. Levels count relative to how loud the last seconds were, so
+that the same sound 50 dB quieter gets the same gains.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
+from resonance.dsp.features import FEATURE_NAMES, LOG_OFFSET, LOG_SCALE, SILENT_POWER
+from resonance.models.bank import scan
+from resonance.models.coupled import STATES, coupled
+from resonance.models.equaliser import Equaliser
+
+#: Memory from hop to hop: two arrays of one shape [batch, …].
+State = tuple[Tensor, Tensor]
+
+#: Where the levels are among the features.
+POWER = FEATURE_NAMES.index("log_power")
+CONTRAST = FEATURE_NAMES.index("log_contrast")
+#: One unit of a feature's level in dB.
+DB_PER_UNIT = LOG_SCALE * 10.0 / math.log(10.0)
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """Sizes of a controller."""
+
+    group: int = 2  #: broad oscillators per token
+    channels: int = 32  #: numbers per token
+    layers: int = 6
+    look: int = 12  #: numbers per oscillator, each way
+
+
+class RunningLevel(nn.Module):
+    """How loud the last seconds were: what the levels of a hop are compared with.
+
+    The mean over the broad oscillators of ``log_contrast``, as a power, averaged over ``time_s``
+    with the start's bias taken out (as in Adam): the first hop is its own reference. Rises at
+    once, falls by 4.3 dB per ``time_s``.
+    """
+
+    def __init__(self, hop_s: float, time_s: float = 1.0) -> None:
+        super().__init__()
+        self.rate = hop_s / time_s
+
+    def forward(self, contrast: Tensor) -> Tensor:
+        """Contrast of all hops [batch, hops, broad] → level in its units [batch, hops, 1]."""
+        power, share = self._driven(contrast)
+        still = torch.zeros_like(power)
+        keep = torch.full_like(power, 1.0 - self.rate)
+        return self._level(*(scan(keep, still, x, still)[0] for x in (power, share)))
+
+    def step(self, contrast: Tensor, state: State) -> tuple[Tensor, State]:
+        """One hop [batch, broad] and the state before it → level [batch, 1], new state."""
+        power, share = self._driven(contrast)
+        keep = 1.0 - self.rate
+        new = keep * state[0] + power, keep * state[1] + share
+        return self._level(*new), new
+
+    def _driven(self, contrast: Tensor) -> tuple[Tensor, Tensor]:
+        power = torch.exp(contrast.mean(-1, keepdim=True) * LOG_SCALE + LOG_OFFSET)
+        return self.rate * power, torch.full_like(power, self.rate)
+
+    def _level(self, power: Tensor, share: Tensor) -> Tensor:
+        return (torch.log(power / share + SILENT_POWER) - LOG_OFFSET) * (1.0 / LOG_SCALE)
+
+
+class SlowLevels(nn.Module):
+    """Averages of each oscillator's level over about 60 ms and 0.6 s: what is voice, what stays.
+
+    ``h[t] = h[t-1] + rate (level - h[t-1])``, the rates learned.
+    """
+
+    def __init__(self, oscillators: int, hop_s: float) -> None:
+        super().__init__()
+        rates = torch.tensor([hop_s / 0.06, hop_s / 0.6])
+        self.rate = nn.Parameter(torch.logit(rates)[:, None].repeat(1, oscillators))
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Levels of all hops [batch, hops, oscillators] → averages, twice as many."""
+        keep, drive = self._driven(levels)
+        nothing = torch.zeros_like(keep)
+        return scan(keep, nothing, drive, nothing)[0]
+
+    def step(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
+        """One hop [batch, oscillators] and the state before it → averages, new state."""
+        keep, drive = self._driven(levels)
+        new = keep * torch.cat(state, -1) + drive
+        fast, slow = new.chunk(2, -1)
+        return new, (fast, slow)
+
+    def _driven(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        rate = torch.sigmoid(self.rate).flatten()
+        drive = rate * torch.cat([levels, levels], -1)
+        return (1.0 - rate).expand_as(drive), drive
+
+
+class CoupledLayer(nn.Module):
+    """Slow oscillators of each token over hops, mixed across the bank, read through a gate."""
+
+    def __init__(self, channels: int, tokens: int, hop_s: float, top_hz: float = 15.0) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.norm = nn.LayerNorm(channels)
+        self.into = nn.Linear(channels, 5 * STATES)
+        self.out = nn.Linear(2 * STATES, channels, bias=False)
+        decay = hop_s / torch.logspace(-2.3, math.log10(2.0), STATES)
+        with torch.no_grad():
+            self.out.weight.zero_()  # a new layer changes nothing
+            self.into.bias.zero_()
+            self.into.weight[2 * STATES : 3 * STATES].mul_(0.3)
+            self.into.bias[2 * STATES : 3 * STATES].copy_(torch.log(torch.expm1(decay)))
+        hz = torch.linspace(0.0, top_hz, STATES)[torch.randperm(STATES)]
+        self.turn = nn.Parameter(2 * math.pi * hop_s * hz)
+        self.mix = nn.Parameter(
+            torch.eye(tokens) + torch.randn(2, tokens, tokens) * 0.5 / math.sqrt(tokens)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All hops at once [batch, hops, tokens, channels] → the same shape, from rest."""
+        return coupled(
+            x,
+            self.norm.weight,
+            self.norm.bias,
+            self.into.weight,
+            self.into.bias,
+            self.turn,
+            self.mix,
+            self.out.weight,
+        )
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One hop [batch, tokens, channels] and the state before it → output and new state."""
+        u_re, u_im, g, gate = self.into(self.norm(x)).split(
+            [STATES, STATES, STATES, 2 * STATES], -1
+        )
+        gain = torch.sigmoid(g)
+        size = 1.0 - gain
+        pole_re, pole_im = size * torch.cos(self.turn), size * torch.sin(self.turn)
+        h_re = pole_re * state[0] - pole_im * state[1] + gain * u_re
+        h_im = pole_re * state[1] + pole_im * state[0] + gain * u_im
+        mixed = torch.cat([self.mix[0] @ h_re, self.mix[1] @ h_im], -1)
+        return x + self.out(F.silu(gate) * mixed), (h_re, h_im)
+
+
+class Looks(nn.Module):
+    """What each oscillator of a kind sees of itself and its neighbours, on the way in and out.
+
+    Both looks are small networks shared by all oscillators, plus a learned code for each.
+    """
+
+    def __init__(self, oscillators: int, look: int) -> None:
+        super().__init__()
+        numbers = len(FEATURE_NAMES) + 2 * 2 + 2
+        self.inward, self.outward = (nn.Linear(numbers, look) for _ in range(2))
+        self.code_inward, self.code_outward = (
+            nn.Parameter(torch.zeros(oscillators, look)) for _ in range(2)
+        )
+
+    def forward(self, features: Tensor, fast: Tensor, slow: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [..., oscillators, 4] and averages [..., oscillators] → two looks."""
+        around = F.pad(features[..., :2], (0, 0, 1, 1))
+        levels = fast[..., None], slow[..., None]
+        seen = torch.cat([features, around[..., :-2, :], around[..., 2:, :], *levels], -1)
+        return self.inward(seen) + self.code_inward, self.outward(seen) + self.code_outward
+
+
+class Controller(nn.Module):
+    """Features of every hop in, gains (minus 1) and readings out.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    bank
+        The oscillators, the broad ones first.
+    broad
+        How many are broad.
+    identity
+        Identity weights of the broad ones [broad].
+    hop_s
+        Time between hops, s.
+    two_sided
+        Whether the oscillators also run backwards in time.
+    """
+
+    up: Tensor
+    down: Tensor
+
+    def __init__(
+        self,
+        config: ControllerConfig,
+        bank: OscillatorBank,
+        broad: int,
+        identity: NDArray[np.complex128],
+        hop_s: float,
+        *,
+        two_sided: bool,
+    ) -> None:
+        super().__init__()
+        self.broad, self.narrow = broad, len(bank) - broad
+        self.tokens = broad // config.group
+        look, channels = config.look, config.channels
+        up, down = _between(bank, broad, self.tokens)
+        self.register_buffer("up", torch.tensor(up, dtype=torch.float32), persistent=False)
+        self.register_buffer("down", torch.tensor(down, dtype=torch.float32), persistent=False)
+        self.level = RunningLevel(hop_s)
+        self.floor = SlowLevels(len(bank), hop_s)
+        self.broad_looks, self.narrow_looks = Looks(broad, look), Looks(self.narrow, look)
+        self.inlet = nn.Linear(look * config.group + look, channels)
+        self.code = nn.Parameter(torch.randn(self.tokens, channels) * 0.3)
+        self.layers = nn.ModuleList(
+            CoupledLayer(channels, self.tokens, hop_s) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.guide_broad = nn.Linear(channels, config.group * look)
+        self.guide_narrow = nn.Linear(channels, look)
+        carriers = OscillatorBank(bank.f0_hz[:broad], bank.damping_ratio[:broad])
+        self.equaliser = Equaliser(carriers, identity, two_sided=two_sided)
+        self.say_broad = nn.Linear(look, self.equaliser.kinds + 2)
+        self.say_narrow = nn.Linear(look, 2)
+        for layer in (self.say_broad, self.say_narrow):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.reading = nn.Linear(channels, 2)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of all hops [batch, hops, oscillators, 4].
+
+        Returns the gains minus 1 (real, imaginary) [batch, hops, oscillators, 2] for the hop
+        after each, and the readings [batch, hops, 2]: voice (logit) and noise level (dBFS).
+        """
+        level = self.level(features[..., : self.broad, CONTRAST])
+        features = _relative(features, level)
+        averages = self.floor(features[..., CONTRAST])
+        x, *looks = self._tokens(features, averages)
+        for layer in self.layers:
+            x = layer(x)
+        return self._out(x, level, *looks)
+
+    def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
+        """One hop: features [batch, oscillators, 4] → gain minus 1, readings, new states."""
+        level, first = self.level.step(features[..., : self.broad, CONTRAST], states[0])
+        features = _relative(features, level)
+        averages, second = self.floor.step(features[..., CONTRAST], states[1])
+        x, *looks = self._tokens(features, averages)
+        new = [first, second]
+        for layer, state in zip(self.layers, states[2:], strict=True):
+            assert isinstance(layer, CoupledLayer)
+            x, after = layer.step(x, state)
+            new.append(after)
+        return (*self._out(x, level, *looks), new)
+
+    def first_states(self, batch: int = 1) -> list[State]:
+        """States at rest: of the running level, of the slow levels, then of each layer."""
+        shapes: list[tuple[int, ...]] = [(1,), (self.broad + self.narrow,)]
+        shapes += [(self.tokens, STATES)] * len(self.layers)
+        return [(torch.zeros(batch, *shape), torch.zeros(batch, *shape)) for shape in shapes]
+
+    def _tokens(self, features: Tensor, averages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens [..., tokens, channels], and the outward looks of broad and narrow oscillators."""
+        n = self.broad
+        fast, slow = averages.chunk(2, -1)
+        broad_in, broad_out = self.broad_looks(features[..., :n, :], fast[..., :n], slow[..., :n])
+        narrow_in, narrow_out = self.narrow_looks(
+            features[..., n:, :], fast[..., n:], slow[..., n:]
+        )
+        seen_broad = F.silu(broad_in).reshape(*features.shape[:-2], self.tokens, -1)
+        seen_narrow = _spread(self.down, F.silu(narrow_in))
+        x = self.inlet(torch.cat([seen_broad, seen_narrow], -1)) + self.code
+        return x, broad_out, narrow_out
+
+    def _out(
+        self, x: Tensor, level: Tensor, broad_out: Tensor, narrow_out: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x = self.norm(x)
+        kinds = self.equaliser.kinds
+        guide = self.guide_broad(x).reshape(broad_out.shape)
+        said = self.say_broad(F.silu(broad_out + guide))
+        wanted = said[..., :kinds].transpose(-1, -2).flatten(-2)
+        broad = self.equaliser(wanted) + said[..., kinds:]
+        guide = _spread(self.up, self.guide_narrow(x))
+        narrow = self.say_narrow(F.silu(narrow_out + guide))
+        voice, noise = self.reading(x.mean(-2)).split(1, -1)
+        noise_dbfs = 20.0 * noise + DB_PER_UNIT * level
+        return torch.cat([broad, narrow], -2), torch.cat([voice, noise_dbfs], -1)
+
+
+def _relative(features: Tensor, level: Tensor) -> Tensor:
+    """Features whose levels are relative to the running level [..., 1]."""
+    powers, phases = features.split([2, 2], -1)
+    return torch.cat([powers - level[..., None], phases], -1)
+
+
+def _between(bank: OscillatorBank, broad: int, tokens: int) -> tuple[FloatArray, FloatArray]:
+    """Matrices from tokens to narrow oscillators [narrow, tokens], and back [tokens, narrow]."""
+    erb = hz_to_erb(bank.f0_hz)
+    at = erb[:broad].reshape(tokens, -1).mean(1)
+    up = np.stack([np.interp(erb[broad:], at, row) for row in np.eye(tokens)], axis=1)
+    return up, up.T / np.maximum(up.sum(0), 0.5)[:, None]
+
+
+def _spread(matrix: Tensor, x: Tensor) -> Tensor:
+    """Matrix [to, from] times x [..., from, k] → [..., to, k]."""
+    if x.dim() == 3:
+        return matrix @ x
+    batch, hops, count, k = x.shape
+    y = matrix @ x.permute(2, 0, 1, 3).reshape(count, -1)
+    return y.view(-1, batch, hops, k).permute(1, 2, 0, 3)

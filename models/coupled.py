@@ -1,0 +1,395 @@
+"""Slow oscillators of every token, coupled across the bank: passes that stay in the cache.
+
+A token stands for a few neighbouring oscillators of the bank (``models/controller.py``).
+
+``x + W_out (silu(gate) · mixed h)``: layer norm, drive, gain and gate of every token; its slow
+oscillators ``h[t] = (1 - g[t]) e^{iθ} h[t-1] + g[t] u[t]`` from hop to hop; their real and
+imaginary parts mixed across the tokens by two matrices. A hop is done with before the next one
+begins. Only x and h are kept for the reverse pass; it computes the rest again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resonance.models.bank import arrays, scan
+from resonance.models.simd import LANES, exp, load, store, total, transpose
+
+#: Slow oscillators of a token: one vector.
+STATES = LANES
+#: Columns of z [tokens, 5 · STATES]: drive (real, imaginary), gain, gate (real, imaginary).
+U_RE, U_IM, GAIN, GATE = 0, STATES, 2 * STATES, 3 * STATES
+NORM_EPS = 1e-5
+_compiled = numba.njit(cache=True, fastmath=True, error_model="numpy")
+_per_item = numba.njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
+
+
+@_compiled
+def _sigmoid(x):  # type: ignore[no-untyped-def]
+    return 1.0 / (1.0 + exp(0.0 - x))
+
+
+@_compiled
+def _add_product(a, b, c):  # type: ignore[no-untyped-def]
+    """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
+
+    Eight rows at a time: as many sums as the processor needs to be busy.
+    """
+    rows, inner = a.shape
+    even = rows - rows % 8
+    for j in range(0, b.shape[1], LANES):
+        for i in range(0, even, 8):
+            c0, c1, c2, c3 = (
+                load(c, (i, j)),
+                load(c, (i + 1, j)),
+                load(c, (i + 2, j)),
+                load(c, (i + 3, j)),
+            )
+            c4, c5, c6, c7 = (
+                load(c, (i + 4, j)),
+                load(c, (i + 5, j)),
+                load(c, (i + 6, j)),
+                load(c, (i + 7, j)),
+            )
+            for k in range(inner):
+                row = load(b, (k, j))
+                c0 += a[i, k] * row
+                c1 += a[i + 1, k] * row
+                c2 += a[i + 2, k] * row
+                c3 += a[i + 3, k] * row
+                c4 += a[i + 4, k] * row
+                c5 += a[i + 5, k] * row
+                c6 += a[i + 6, k] * row
+                c7 += a[i + 7, k] * row
+            store(c, (i, j), c0)
+            store(c, (i + 1, j), c1)
+            store(c, (i + 2, j), c2)
+            store(c, (i + 3, j), c3)
+            store(c, (i + 4, j), c4)
+            store(c, (i + 5, j), c5)
+            store(c, (i + 6, j), c6)
+            store(c, (i + 7, j), c7)
+        for i in range(even, rows):
+            c0 = load(c, (i, j))
+            for k in range(inner):
+                c0 += a[i, k] * load(b, (k, j))
+            store(c, (i, j), c0)
+
+
+@_compiled
+def _normalise(x, n, scale):  # type: ignore[no-untyped-def]
+    """Zero mean, unit variance: x [T, C] → n [T, C]; and 1 / deviation [T]."""
+    tokens, channels = x.shape
+    for t in range(tokens):
+        added = load(x, (t, 0))
+        for c in range(LANES, channels, LANES):
+            added += load(x, (t, c))
+        mean = total(added) / channels
+        squares = added * 0.0
+        for c in range(0, channels, LANES):
+            away = load(x, (t, c)) - mean
+            squares += away * away
+        scale[t] = 1.0 / np.sqrt(total(squares) / channels + NORM_EPS)
+        for c in range(0, channels, LANES):
+            store(n, (t, c), (load(x, (t, c)) - mean) * scale[t])
+
+
+@_compiled
+def _normalise_backward(n, scale, dn, dy, dx):  # type: ignore[no-untyped-def]
+    """Fill dx = dy + what comes through the norm; all [T, C]."""
+    tokens, channels = n.shape
+    for t in range(tokens):
+        added = load(dn, (t, 0))
+        along = added * load(n, (t, 0))
+        for c in range(LANES, channels, LANES):
+            d = load(dn, (t, c))
+            added += d
+            along += d * load(n, (t, c))
+        mean, slope = total(added) / channels, total(along) / channels
+        for c in range(0, channels, LANES):
+            d = load(dn, (t, c)) - mean - slope * load(n, (t, c))
+            store(dx, (t, c), load(dy, (t, c)) + scale[t] * d)
+
+
+@_compiled
+def _project(n, into, bias, z):  # type: ignore[no-untyped-def]
+    """Z = bias + n into [T, 5S]."""
+    for t in range(z.shape[0]):
+        for j in range(0, z.shape[1], LANES):
+            store(z, (t, j), load(bias, (j,)))
+    _add_product(n, into, z)
+
+
+@_compiled
+def _resonate(z, before, turn, h):  # type: ignore[no-untyped-def]
+    """One hop of the oscillators: drive and gain in z [T, 5S], before → h [2, T, S]."""
+    cos, sin = load(turn, (0, 0)), load(turn, (1, 0))
+    for t in range(z.shape[0]):
+        gain = _sigmoid(load(z, (t, GAIN)))
+        size = 1.0 - gain
+        pole_re, pole_im = size * cos, size * sin
+        re, im = load(before, (0, t, 0)), load(before, (1, t, 0))
+        store(h, (0, t, 0), pole_re * re - pole_im * im + gain * load(z, (t, U_RE)))
+        store(h, (1, t, 0), pole_re * im + pole_im * re + gain * load(z, (t, U_IM)))
+
+
+@_compiled
+def _resonate_backward(z, before, turn, dh, dz, d_turn):  # type: ignore[no-untyped-def]
+    """Fill drive's and gain's part of dz, add to d_turn [2, S], take dh [2, T, S] one hop back."""
+    cos, sin = load(turn, (0, 0)), load(turn, (1, 0))
+    d_cos, d_sin = load(d_turn, (0, 0)), load(d_turn, (1, 0))
+    for t in range(z.shape[0]):
+        gain = _sigmoid(load(z, (t, GAIN)))
+        size = 1.0 - gain
+        pole_re, pole_im = size * cos, size * sin
+        re, im = load(before, (0, t, 0)), load(before, (1, t, 0))
+        d_re, d_im = load(dh, (0, t, 0)), load(dh, (1, t, 0))
+        d_pole_re = d_re * re + d_im * im
+        d_pole_im = d_im * re - d_re * im
+        d_gain = d_re * load(z, (t, U_RE)) + d_im * load(z, (t, U_IM))
+        d_gain = d_gain - d_pole_re * cos - d_pole_im * sin
+        store(dz, (t, U_RE), d_re * gain)
+        store(dz, (t, U_IM), d_im * gain)
+        store(dz, (t, GAIN), d_gain * gain * size)
+        d_cos += d_pole_re * size
+        d_sin += d_pole_im * size
+        store(dh, (0, t, 0), pole_re * d_re + pole_im * d_im)
+        store(dh, (1, t, 0), pole_re * d_im - pole_im * d_re)
+    store(d_turn, (0, 0), d_cos)
+    store(d_turn, (1, 0), d_sin)
+
+
+@_compiled
+def _mix(mix, h, mixed):  # type: ignore[no-untyped-def]
+    """Fill mixed [2, T, S] from h [2, T or more, S] by mix [2, T, T]."""
+    tokens = mix.shape[1]
+    mixed[:] = 0.0
+    for part in range(2):
+        _add_product(mix[part], h[part, :tokens], mixed[part])
+
+
+@_compiled
+def _gate(z, mixed, gated):  # type: ignore[no-untyped-def]
+    """Gated [T, 2S] = silu(a) mixed, with a the gate in z [T, 5S] and mixed [2, T, S]."""
+    for t in range(z.shape[0]):
+        for part in range(2):
+            a = load(z, (t, GATE + part * STATES))
+            store(gated, (t, part * STATES), a * _sigmoid(a) * load(mixed, (part, t, 0)))
+
+
+@_compiled
+def _gate_backward(z, mixed, d_gated, gated, d_mixed, dz):  # type: ignore[no-untyped-def]
+    """Fill gated, d_mixed and the gate's part of dz; shapes as in :func:`_gate`."""
+    for t in range(z.shape[0]):
+        for part in range(2):
+            a, m = load(z, (t, GATE + part * STATES)), load(mixed, (part, t, 0))
+            d = load(d_gated, (t, part * STATES))
+            share = _sigmoid(a)
+            store(gated, (t, part * STATES), a * share * m)
+            store(d_mixed, (part, t, 0), a * share * d)
+            store(dz, (t, GATE + part * STATES), share * (1.0 + a * (1.0 - share)) * m * d)
+
+
+@_compiled
+def _mix_backward(mix, h, columns, d_mixed, dh, d_mix):  # type: ignore[no-untyped-def]
+    """Add to dh [2, T, S] and d_mix [2, T, T']; columns [2, S, T'] is scratch for h transposed."""
+    for part in range(2):
+        for t in range(0, columns.shape[2], LANES):
+            transpose(h[part], (t, 0), columns[part], (0, t))
+        _add_product(d_mixed[part], columns[part], d_mix[part])
+        _add_product(mix[part].T, d_mixed[part], dh[part])
+
+
+@_compiled
+def _add_rows(dz, d_bias):  # type: ignore[no-untyped-def]
+    """Add the rows of dz [T, 5S] to d_bias [5S]."""
+    for j in range(0, dz.shape[1], LANES):
+        added = load(d_bias, (j,))
+        for t in range(dz.shape[0]):
+            added += load(dz, (t, j))
+        store(d_bias, (j,), added)
+
+
+@_compiled
+def _forward_item(x, into, bias, turn, mix, out, h, y):  # type: ignore[no-untyped-def]
+    """All hops of one item, x [F, T, C] → h [F, 2, T', S] and y [F, T, C]."""
+    hops, tokens, channels = x.shape
+    n = np.empty((tokens, channels), x.dtype)
+    scale = np.empty(tokens, x.dtype)
+    z = np.empty((tokens, 5 * STATES), x.dtype)
+    mixed = np.empty((2, tokens, STATES), x.dtype)
+    gated = np.empty((tokens, 2 * STATES), x.dtype)
+    before = np.zeros(h.shape[1:], x.dtype)
+    for f in range(hops):
+        _normalise(x[f], n, scale)
+        _project(n, into, bias, z)
+        _resonate(z, before, turn, h[f])
+        before = h[f]
+        _mix(mix, before, mixed)
+        _gate(z, mixed, gated)
+        y[f] = x[f]
+        _add_product(gated, out, y[f])
+
+
+@_compiled
+def _backward_item(  # type: ignore[no-untyped-def]
+    x, into, bias, turn, mix, out, h, dy, dx, d_into, d_bias, d_turn, d_mix, d_out
+):
+    """Fill dx of one item; add to the gradients of what all hops share."""
+    hops, tokens, channels = x.shape
+    n, dn = np.empty((tokens, channels), x.dtype), np.empty((tokens, channels), x.dtype)
+    scale = np.empty(tokens, x.dtype)
+    z, dz = np.empty((tokens, 5 * STATES), x.dtype), np.empty((tokens, 5 * STATES), x.dtype)
+    mixed, d_mixed = (
+        np.empty((2, tokens, STATES), x.dtype),
+        np.empty((2, tokens, STATES), x.dtype),
+    )
+    gated, d_gated = (
+        np.empty((tokens, 2 * STATES), x.dtype),
+        np.empty((tokens, 2 * STATES), x.dtype),
+    )
+    into_rows, out_rows = into.T.copy(), out.T.copy()
+    columns = np.empty((2, STATES, h.shape[2]), x.dtype)
+    dh, rest = np.zeros((2, tokens, STATES), x.dtype), np.zeros(h.shape[1:], x.dtype)
+    for i in range(hops):
+        f = hops - 1 - i
+        _normalise(x[f], n, scale)
+        _project(n, into, bias, z)
+        _mix(mix, h[f], mixed)
+        d_gated[:] = 0.0
+        _add_product(dy[f], out_rows, d_gated)
+        _gate_backward(z, mixed, d_gated, gated, d_mixed, dz)
+        _add_product(gated.T, dy[f], d_out)
+        _mix_backward(mix, h[f], columns, d_mixed, dh, d_mix)
+        before = h[f - 1] if f > 0 else rest
+        _resonate_backward(z, before, turn, dh, dz, d_turn)
+        _add_rows(dz, d_bias)
+        _add_product(n.T, dz, d_into)
+        dn[:] = 0.0
+        _add_product(dz, into_rows, dn)
+        _normalise_backward(n, scale, dn, dy[f], dx[f])
+
+
+@_per_item
+def _forward(x, into, bias, turn, mix, out, h, y):  # type: ignore[no-untyped-def]
+    for b in numba.prange(x.shape[0]):
+        _forward_item(x[b], into, bias, turn, mix, out, h[b], y[b])
+
+
+@_per_item
+def _backward(  # type: ignore[no-untyped-def]
+    x, into, bias, turn, mix, out, h, dy, dx, d_into, d_bias, d_turn, d_mix, d_out
+):
+    for b in numba.prange(x.shape[0]):
+        _backward_item(
+            x[b],
+            into,
+            bias,
+            turn,
+            mix,
+            out,
+            h[b],
+            dy[b],
+            dx[b],
+            d_into[b],
+            d_bias[b],
+            d_turn[b],
+            d_mix[b],
+            d_out[b],
+        )
+
+
+class _Coupled(torch.autograd.Function):
+    """Of x [B, F, T, C], into [C, 5S], bias [5S], turn (cos, sin) [2, S], mix, out [2S, C]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        batch, hops, tokens, _ = x.shape
+        padded = -(-tokens // LANES) * LANES
+        h = x.new_zeros(batch, hops, 2, padded, STATES)
+        y = torch.empty_like(x)
+        _forward(*arrays(x, *weights, h, y))
+        ctx.save_for_backward(x, *weights, h)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
+        x, *weights, h = ctx.saved_tensors
+        batch, tokens = x.shape[0], x.shape[2]
+        dx = torch.empty_like(x)
+        into, bias, turn, mix, out = (x.new_zeros(batch, *w.shape) for w in weights)
+        mix = x.new_zeros(batch, 2, tokens, h.shape[3])
+        _backward(*arrays(x, *weights, h, dy, dx, into, bias, turn, mix, out))
+        shared = (into, bias, turn, mix[..., :tokens], out)
+        return dx, *(d.sum(0) for d in shared)
+
+
+def coupled(
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    into_weight: Tensor,
+    into_bias: Tensor,
+    turn: Tensor,
+    mix: Tensor,
+    out_weight: Tensor,
+) -> Tensor:
+    """Add to x what its coupled oscillators say.
+
+    Parameters
+    ----------
+    x
+        Tokens of all hops [batch, hops, tokens, channels].
+    norm_weight, norm_bias
+        Of the layer norm [channels].
+    into_weight, into_bias
+        To drive (real, imaginary), gain and gate [5 · STATES, channels], [5 · STATES].
+    turn
+        Angle of each slow oscillator per hop, rad [STATES].
+    mix
+        For the real and the imaginary parts [2, tokens, tokens].
+    out_weight
+        Back to the channels [channels, 2 · STATES].
+
+    Returns
+    -------
+    The same shape as x.
+    """
+    if x.device.type != "cpu" or x.shape[-1] % LANES:
+        return coupled_plain(
+            x, norm_weight, norm_bias, into_weight, into_bias, turn, mix, out_weight
+        )
+    with torch.autocast("cpu", enabled=False):
+        into = (into_weight * norm_weight).T.contiguous()
+        bias = into_bias + into_weight @ norm_bias
+        circle = torch.stack([torch.cos(turn), torch.sin(turn)])
+        weights = into, bias, circle, mix.contiguous(), out_weight.T.contiguous()
+        return _Coupled.apply(x.to(mix.dtype).contiguous(), *weights)  # type: ignore[no-any-return]
+
+
+def coupled_plain(
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    into_weight: Tensor,
+    into_bias: Tensor,
+    turn: Tensor,
+    mix: Tensor,
+    out_weight: Tensor,
+) -> Tensor:
+    """:func:`coupled` in plain torch, for any device."""
+    n = F.layer_norm(x, norm_weight.shape, norm_weight, norm_bias, NORM_EPS)
+    z = F.linear(n, into_weight, into_bias)
+    u_re, u_im, g, a = z.split([STATES, STATES, STATES, 2 * STATES], -1)
+    gain = torch.sigmoid(g)
+    size = 1 - gain
+    parts = (size * torch.cos(turn), size * torch.sin(turn), gain * u_re, gain * u_im)
+    h = torch.stack([v.view(g.shape) for v in scan(*(p.flatten(2) for p in parts))], 2)
+    mixed = torch.einsum("pts,bfpsk->bftpk", mix, h).flatten(-2)
+    return x + F.linear(F.silu(a) * mixed, out_weight)
