@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -16,6 +17,8 @@ _INSTALL = {
 }
 #: Devices that play what others play into them: a microphone for other programs.
 LOOPBACKS = ("BlackHole", "CABLE Input", "VB-Cable", "Soundflower", "Loopback")
+#: PortAudio must not be asked while it starts anew.
+_LOOKING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,9 @@ def refresh() -> None:
     """
     sd = sounddevice()
     try:
-        sd._terminate()  # PortAudio has no other way
-        sd._initialize()
+        with _LOOKING:
+            sd._terminate()  # PortAudio has no other way
+            sd._initialize()
     except sd.PortAudioError as error:
         raise DeviceError(f"the audio system does not start: {error}") from error
 
@@ -96,7 +100,8 @@ def list_devices() -> list[Device]:
     listening or playing.
     """
     sd = sounddevice()
-    apis = sd.query_hostapis()
+    with _LOOKING:
+        apis, devices = sd.query_hostapis(), sd.query_devices()
     default_input, default_output = sd.default.device
     found = [
         Device(
@@ -108,7 +113,7 @@ def list_devices() -> list[Device]:
             index == default_input,
             index == default_output,
         )
-        for index, raw in enumerate(sd.query_devices())
+        for index, raw in enumerate(devices)
     ]
     if any(device.name == pulse.PORTAUDIO_NAME for device in found):
         found += [_of_server(e, "input") for e in pulse.endpoints("input")]

@@ -15,7 +15,10 @@ os.environ["RESONANCE_WORDS"] = os.path.join(tempfile.gettempdir(), "resonance-t
 # One thread each: torch and numba share two cores with the audio server.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Windows open where nobody sees them.
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault(
+    "QT_QPA_PLATFORM",
+    f"offscreen:configfile={os.path.join(os.path.dirname(__file__), 'gui', 'screen.json')}",
+)
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
 import numpy as np

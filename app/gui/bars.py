@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QObject, Qt, pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from resonance.app.gui.session import Session
@@ -23,6 +23,12 @@ STATES = {
     State.NO_DEVICE: ("▲", "No device"),
     State.STOPPED: ("○", "Off"),
 }
+
+
+#: The same for a file that is played, by what :attr:`~app.live.player.FilePlayer.phase` says.
+PLAYING = {"playing": ("▶", "Playing"), "paused": ("⏸", "Paused:"), "ended": ("■", "Ended:")}
+#: Widest banner, and its distance from the edges, pixels.
+BANNER_WIDTH, BANNER_MARGIN = 860, 12
 
 
 class TopBar(QWidget):
@@ -82,22 +88,30 @@ class TopBar(QWidget):
         }
         colour = colours.get(session.state, self.theme.warning)
         if session.player:
-            sign, colour = "▶", self.theme.good
+            sign, word, colour = *PLAYING[session.player.phase], self.theme.good
+            word = f"{word} {session.player.name}"
+        self._sign = sign
         self.sign.setText(f"<span style='color:{colour}; font-size:17pt'>{sign}</span>")
-        self.state.setText(f"Playing {session.player.path.name}" if session.player else word)
+        self.state.setText(word)
         self.devices.setText(self._where())
         self.devices.setToolTip(self.devices.text())
         self.power.setText("Stop" if session.listening else "Start listening")
         self.power.setVisible(session.player is None)
         self.side.set_value("original" if session.bypass else "cleaned")
         self.side.setEnabled(session.source is not None)
-        self.record.setEnabled(session.listening)
+        self.record.setEnabled(session.source is not None)
         self.last.setEnabled(session.source is not None)
+
+    def tick(self) -> None:
+        """A file may have come to its end."""
+        player = self.session.player
+        if player and PLAYING[player.phase][0] != self._sign:
+            self.show_state()
 
     def _where(self) -> str:
         session, connection = self.session, self.session.connection
         if session.player:
-            return "a file, through the same cleaning"
+            return "in place of the microphone"
         if session.state != State.LISTENING or not connection:
             return session.sentence
         return f"{connection.input} → {connection.virtual_mic or connection.output}"
@@ -113,10 +127,15 @@ class TopBar(QWidget):
 
 
 class Banner(QFrame):
-    """One sentence about what went wrong, with one thing to do about it."""
+    """One sentence about what went wrong, with one thing to do about it.
 
-    def __init__(self) -> None:
-        super().__init__()
+    It lies over the lower end of ``ground``, so that nothing moves when it comes or goes.
+    """
+
+    def __init__(self, ground: QWidget) -> None:
+        super().__init__(ground)
+        self._ground = ground
+        ground.installEventFilter(self)
         self.setProperty("banner", True)
         self.setAccessibleName("Message")
         self._text = label("", selectable=True)
@@ -147,6 +166,21 @@ class Banner(QFrame):
             self.action.setText(action[0])
             self._do = action[1]
         self.show()
+        self.raise_()
+        self._place()
+
+    def _place(self) -> None:
+        room = self._ground.rect()
+        width = min(room.width() - 2 * BANNER_MARGIN, BANNER_WIDTH)
+        height = max(self.heightForWidth(width), self.minimumSizeHint().height())
+        left = (room.width() - width) // 2
+        self.setGeometry(left, room.height() - height - BANNER_MARGIN, width, height)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Stay where the ground ends."""
+        if event and event.type() == QEvent.Type.Resize:
+            self._place()
+        return super().eventFilter(watched, event)
 
     def settle(self, *abouts: str) -> None:
         """Go away if it is about one of these, which is well again."""
@@ -174,7 +208,8 @@ class StatusLine(QWidget):
         self.health.setProperty("role", "muted")
         self.health.setAccessibleName("Health of the engine")
         self.health.setToolTip(
-            "Delay from microphone to output; share of one core; blocks lost or late"
+            "Delay that the devices and the sound server cause, and what Resonance adds; how much "
+            "of one processor core Resonance needs; blocks lost or late"
         )
         layout = row(self.news, self.health)
         layout.setContentsMargins(2, 0, 2, 0)
@@ -203,7 +238,11 @@ def health_text(board: Board, connection: Connection | None) -> str:
         return ""
     now, parts = health(rows), []
     if connection:
-        parts = [f"delay {1000 * connection.delay_s:.0f} ms", f"load {100 * now.load:.0f} %"]
+        devices, own = connection.delays_s
+        parts = [
+            f"delay: devices {1000 * devices:.0f} ms, Resonance {1000 * own:.0f} ms",
+            f"Resonance uses {100 * now.load:.0f} % of a core",
+        ]
     troubles = [(now.lost, "dropout"), (now.late, "late block"), (now.dry, "uncleaned block")]
     said = [f"{count} {what}{'s' * (count > 1)}" for count, what in troubles if count]
     parts += said or ["no dropouts"]

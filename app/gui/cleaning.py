@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from typing import Any
 
 from resonance.app.errors import UserError
 
-#: States of a job.
+#: States of a job; NEW: nobody has asked for it yet.
+NEW = "new"
 WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
 #: How much the process gives way to others (nice).
 GIVES_WAY = 10
+#: Time after which the time that is left can be told, s.
+KNOWN_AFTER_S = 1.0
 #: How long closing may take, s.
 CLOSE_S = 3.0
 
@@ -34,8 +38,17 @@ class Job:
     overwrite: bool = False  #: replace what is there, as people said when they chose the name
     state: str = WAITING
     share: float = 0.0  #: done so far, 0 … 1
+    begun_s: float = 0.0  #: on the monotonic clock, when its cleaning began
     text: str = ""  #: how it went
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def left_s(self) -> float | None:
+        """Time that cleaning will still take, s, or None before that can be told."""
+        gone_s = time.monotonic() - self.begun_s
+        if self.state != WORKING or self.share <= 0 or gone_s < KNOWN_AFTER_S:
+            return None
+        return gone_s * (1 - self.share) / self.share
 
 
 class Cleaner:
@@ -105,7 +118,7 @@ class Cleaner:
             )
             self._process.start()
             theirs.close()
-        job.state, self._working = WORKING, job
+        job.state, job.begun_s, self._working = WORKING, time.monotonic(), job
         self._pipe.send((job.source, job.target, job.preset, job.limit_db, job.overwrite))
 
     def _hear(self) -> set[Job]:

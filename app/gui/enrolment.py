@@ -19,7 +19,7 @@ from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.gui.session import Session, spotter_model
 from resonance.app.gui.theme import Theme
-from resonance.app.gui.widgets import Scrolled, aside, button, label, row
+from resonance.app.gui.widgets import Scrolled, aside, button, fit_to_screen, label, row
 from resonance.app.live.board import Board
 from resonance.app.live.messages import State
 from resonance.app.sessions import Float32Array
@@ -140,6 +140,7 @@ class TeachWord(QDialog):
         if self.session.player:
             self.session.end_playing()
         self.show()
+        QTimer.singleShot(0, partial(fit_to_screen, self))
         self.raise_()
         self.activateWindow()
         self.name.setFocus()

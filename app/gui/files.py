@@ -1,19 +1,19 @@
-"""The panel for files: drop them, clean them one after the other, play them."""
+"""The panel for files: drop them, look and listen, clean those that are wanted."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PyQt6.QtCore import Qt, QUrl, pyqtSignal
+from PyQt6.QtCore import QSignalBlocker, Qt, QUrl, pyqtSignal
 from PyQt6.QtGui import QDesktopServices
 from PyQt6.QtWidgets import (
     QFileDialog,
     QFrame,
     QLabel,
     QProgressBar,
-    QSlider,
     QVBoxLayout,
     QWidget,
 )
@@ -22,16 +22,21 @@ from resonance.app.gui.cleaning import (
     CANCELLED,
     DONE,
     FAILED,
+    NEW,
     WAITING,
     WORKING,
     Cleaner,
     Job,
     free_target,
 )
+from resonance.app.gui.controls import Slider
 from resonance.app.gui.session import Session
 from resonance.app.gui.widgets import Scrolled, button, label, row
+from resonance.app.live.generator import SWEEP_HZ, TONE
 from resonance.app.soundfiles.writer import FORMATS
 
+#: Steps of the sliders for a place and for a tone.
+STEPS = 10_000
 #: What file dialogs offer.
 FILTER = f"Sound ({' '.join(f'*{ending}' for ending in FORMATS)});;All files (*)"
 
@@ -49,9 +54,10 @@ def sound_files(paths: Sequence[Path]) -> list[Path]:
 
 
 class FilesPanel(QWidget):
-    """A place to drop files, and the queue."""
+    """A place to drop files, and the list of them. Nothing is written before it is asked for."""
 
     play_wanted = pyqtSignal(object)  #: Path
+    chosen = pyqtSignal(object)  #: list of Path, from the dialog
 
     def __init__(self, session: Session, cleaner: Cleaner) -> None:
         super().__init__()
@@ -66,7 +72,7 @@ class FilesPanel(QWidget):
         inside.setContentsMargins(18, 18, 18, 18)
         title = label("Drop sound files here", "heading")
         title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        hint = label("They are cleaned one after the other, beside the originals.", "muted")
+        hint = label("", "muted")
         hint.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self._hint = hint
         self.open = button("Open files…", self.ask_for_files, "Ctrl+O", "primary")
@@ -74,7 +80,8 @@ class FilesPanel(QWidget):
         self.beside = button("Beside the originals", partial(self._put_into, ""))
         inside.addWidget(title)
         inside.addWidget(hint)
-        inside.addLayout(row(1, self.open, 1))
+        self.clean_all = button("Clean all", self.clean_new, "Clean all that are listed", "primary")
+        inside.addLayout(row(1, self.open, self.clean_all, 1))
         inside.addLayout(row(1, self.folder, 1))
         inside.addLayout(row(1, self.beside, 1))
         column.addWidget(zone)
@@ -85,33 +92,52 @@ class FilesPanel(QWidget):
         self._show_folder()
 
     def ask_for_files(self) -> None:
-        """Let people choose files to clean."""
-        names, _ = QFileDialog.getOpenFileNames(self, "Sound files to clean", "", FILTER)
-        self.add([Path(name) for name in names])
+        """Let people choose files."""
+        names, _ = QFileDialog.getOpenFileNames(self, "Sound files", "", FILTER)
+        if names:
+            self.chosen.emit([Path(name) for name in names])
 
     def add(self, paths: Sequence[Path]) -> list[Job]:
-        """Clean files, and all in folders, but none that waits already; returns the new jobs."""
+        """List files, and all in folders, but none that is listed already; returns the new jobs.
+
+        They are cleaned when somebody asks for it.
+        """
         folder = Path(self.session.kept.clean_to) if self.session.kept.clean_to else None
         jobs = self.cleaner.jobs
         taken = {job.target for job in jobs}
-        waiting = {job.source for job in jobs if job.state in (WAITING, WORKING)}
+        waiting = {job.source for job in jobs if job.state in (NEW, WAITING, WORKING)}
         made = []
         for path in dict.fromkeys(sound_files(paths)):
             if path not in waiting:
                 target = free_target(path, folder, taken)
                 taken.add(target)
-                made.append(self._queue(path, target))
+                made.append(self._queue(path, target, NEW))
         self.show_jobs()
         return made
 
     def clean(self, source: Path, target: Path) -> None:
         """Put one file into the queue; the name was chosen, whatever it may replace."""
-        self._queue(source, target).overwrite = target.exists()
+        self._queue(source, target, WAITING).overwrite = target.exists()
         self.show_jobs()
 
-    def _queue(self, source: Path, target: Path) -> Job:
+    def clean_new(self) -> None:
+        """Clean all that nobody has asked for yet."""
+        for job in [job for job in self.cleaner.jobs if job.state == NEW]:
+            self.ask(job)
+        self.show_jobs()
+
+    def ask(self, job: Job) -> None:
+        """Clean a listed file, with the settings of now, to a name that is free now."""
+        kept = self.session.kept
+        job.preset, job.limit_db = kept.preset, None if kept.limit_db < 0 else kept.limit_db
+        folder = Path(kept.clean_to) if kept.clean_to else None
+        taken = {other.target for other in self.cleaner.jobs if other is not job}
+        job.target, job.state = free_target(job.source, folder, taken), WAITING
+
+    def _queue(self, source: Path, target: Path, state: str) -> Job:
         limit_db = self.session.kept.limit_db
-        job = Job(source, target, self.session.kept.preset, None if limit_db < 0 else limit_db)
+        limit = None if limit_db < 0 else limit_db
+        job = Job(source, target, self.session.kept.preset, limit, state=state)
         self.cleaner.add(job)
         return job
 
@@ -127,7 +153,7 @@ class FilesPanel(QWidget):
     def _show_folder(self) -> None:
         folder = self.session.kept.clean_to
         where = f"in {folder}" if folder else "beside the originals"
-        self._hint.setText(f"They are cleaned one after the other, {where}.")
+        self._hint.setText(f"Look and listen first. Clean files are saved {where}.")
         self.beside.setVisible(bool(folder))
 
     def show_jobs(self) -> None:
@@ -141,6 +167,7 @@ class FilesPanel(QWidget):
             self._rows.pop(job).deleteLater()
         for made in self._rows.values():
             made.show_job()
+        self.clean_all.setEnabled(any(job.state == NEW for job in jobs))
 
     def rows(self) -> list[_Row]:
         """One for each job, oldest first."""
@@ -172,6 +199,7 @@ class _Row(QFrame):
         self.play = button(
             "Play", partial(panel.play_wanted.emit, job.source), "Play it, cleaned or as it came"
         )
+        self.clean = button("Clean", self._and_show(partial(panel.ask, job)), "Save it cleaned")
         self.cancel = button("Cancel", self._and_show(partial(cleaner.cancel, job)))
         self.retry = button("Retry", self._and_show(partial(cleaner.retry, job)))
         self.show_folder = button("Show in folder", self._open_folder)
@@ -180,7 +208,7 @@ class _Row(QFrame):
         column.addLayout(row(self._name, self.remove))
         column.addWidget(self._bar)
         column.addWidget(self._text)
-        column.addLayout(row(self.play, self.show_folder, self.cancel, self.retry, 1))
+        column.addLayout(row(self.play, self.clean, self.show_folder, self.cancel, self.retry, 1))
         self._name.setSizePolicy(self._text.sizePolicy())
         self.show_job()
 
@@ -201,11 +229,13 @@ class _Row(QFrame):
         self._bar.setVisible(job.state == WORKING)
         self._text.setText(
             {
+                NEW: "not cleaned yet",
                 WAITING: "waits its turn",
-                WORKING: f"{100 * job.share:.0f} % cleaned",
+                WORKING: f"{100 * job.share:.0f} % cleaned{_left(job.left_s)}",
                 DONE: " ".join([f"{job.text} → {job.target.name}", *job.warnings]),
             }.get(job.state, job.text)
         )
+        self.clean.setVisible(job.state == NEW)
         self.cancel.setVisible(job.state in (WAITING, WORKING))
         self.retry.setVisible(job.state in (FAILED, CANCELLED))
         self.show_folder.setVisible(job.state == DONE)
@@ -214,7 +244,7 @@ class _Row(QFrame):
 
 
 class PlayerBar(QFrame):
-    """Pause, seek, save, and back to the microphone, while a file is played."""
+    """Pause, seek, save, and back to the microphone, while a file or a tone is played."""
 
     save_wanted = pyqtSignal(object)  #: Path
 
@@ -223,11 +253,11 @@ class PlayerBar(QFrame):
         self.session = session
         self.setProperty("card", True)
         self.pause = button("Pause", session.toggle, "Space")
-        self.place = QSlider(Qt.Orientation.Horizontal)
-        self.place.setRange(0, 10_000)
-        self.place.setAccessibleName("Place in the file")
+        self.place = Slider("Place in the file", 0, STEPS)
         self.place.sliderMoved.connect(self._seek)
         self.place.actionTriggered.connect(lambda _: self._seek(self.place.sliderPosition()))
+        self.tone = Slider("Frequency of the tone", 0, STEPS)
+        self.tone.valueChanged.connect(self._choose_tone)
         self._name, self._time = QLabel(), QLabel()
         self._time.setProperty("role", "muted")
         self.save = button("Save cleaned…", self._ask_where, "Clean the whole file (Ctrl+S)")
@@ -235,41 +265,71 @@ class PlayerBar(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 12, 8)
         column.addLayout(row(self._name, 1, self._time, self.save, self.back))
-        column.addLayout(row(self.pause, self.place))
+        column.addLayout(row(self.pause, self.place, self.tone))
         session.source_changed.connect(self.show_source)
         self.show_source()
 
     def show_source(self) -> None:
-        """There is a file, or there is none."""
-        player = self.session.player
-        self.setVisible(player is not None)
-        if player:
-            self._name.setText(f"Playing {player.path.name}")
+        """There is a file, or a tone, or none."""
+        session = self.session
+        self.setVisible(session.player is not None)
+        for widget in (self.place, self.save):
+            widget.setVisible(session.file is not None)
+        self.tone.setVisible(session.generator is not None)
+        if session.player:
+            self._name.setText(session.player.name)
             self.tick()
 
     def tick(self) -> None:
         """Follow the player."""
-        player = self.session.player
-        if not player:
-            return
-        if not self.place.isSliderDown():
-            self.place.setValue(round(10_000 * player.place_s / player.length_s))
-        self._time.setText(f"{_clock(player.place_s)} of {_clock(player.length_s)}")
-        self.pause.setText("Play" if player.paused or player.at_end else "Pause")
+        player, file, generator = (
+            self.session.player,
+            self.session.file,
+            self.session.generator,
+        )
+        if player:
+            self.pause.setText("Pause" if player.phase == "playing" else "Play")
+        if file:
+            if not self.place.isSliderDown():
+                self.place.setValue(round(STEPS * file.place_s / file.length_s))
+            self._time.setText(f"{_clock(file.place_s)} of {_clock(file.length_s)}")
+        if generator:
+            self._time.setText(f"{generator.tone_hz:.0f} Hz")
+            self.tone.setEnabled(generator.kind == TONE)
+            with QSignalBlocker(self.tone):
+                self.tone.setValue(_step_of(generator.tone_hz))
 
     def _seek(self, place: int) -> None:
-        player = self.session.player
-        if player:
-            player.seek(place / 10_000 * player.length_s)
+        file = self.session.file
+        if file:
+            file.seek(place / STEPS * file.length_s)
+
+    def _choose_tone(self, step: int) -> None:
+        low, high = SWEEP_HZ
+        if self.session.generator:
+            self.session.generator.tone_hz = low * (high / low) ** (step / STEPS)
 
     def _ask_where(self) -> None:
-        player = self.session.player
-        if not player:
+        file = self.session.file
+        if not file:
             return
-        suggested = str(free_target(player.path, None))
+        suggested = str(free_target(file.path, None))
         name, _ = QFileDialog.getSaveFileName(self, "Save the cleaned file", suggested, FILTER)
         if name:
             self.save_wanted.emit(Path(name))
+
+
+def _step_of(hz: float) -> int:
+    """Of the slider for the tone."""
+    low, high = SWEEP_HZ
+    return round(STEPS * math.log(hz / low) / math.log(high / low))
+
+
+def _left(seconds: float | None) -> str:
+    """Time that is left, in words; empty while it is not known."""
+    if seconds is None:
+        return ""
+    return f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.0f} min left"
 
 
 def _clock(seconds: float) -> str:

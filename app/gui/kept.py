@@ -14,6 +14,9 @@ from resonance.app.checks import is_number
 from resonance.app.errors import UserError
 from resonance.app.live.settings import EngineSettings
 
+#: Largest attenuation that leaves a natural room behind the voice, dB.
+NATURAL_DB = 24.0
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -23,13 +26,15 @@ class Kept:
     output: str = ""
     virtual_mic: bool = False
     preset: str = "live"
-    limit_db: float = -1.0  #: below 0: no limit
+    limit_db: float = NATURAL_DB  #: below 0: no limit
     block_ms: float = 10.0
     spot: bool = True
     false_accepts: float = 1.0  #: per hour, for every word
     false_accepts_of: Mapping[str, float] = field(default_factory=dict)  #: for some words
     theme: str = "system"
     listening: bool = False  #: start listening when the window opens
+    hear_myself: bool = False  #: with the virtual microphone
+    keep_running: bool = True  #: be a microphone for other programs also while the window is closed
     welcomed: bool = False
     folder: str = ""  #: where recordings go; empty: the folder for music, or home
     record: str = "clean"
@@ -40,7 +45,9 @@ class Kept:
     token: str = ""
     osc: str = ""
     mqtt: str = ""
-    frequency_scale: str = "ear"
+    frequency_scale: str = "sharp"
+    low_db: float = -78.0  #: what the colours of the resonogram span, dBFS
+    high_db: float = -18.0
     width: int = 1280
     height: int = 800
     tab: int = 0
@@ -73,13 +80,19 @@ class Kept:
         """What an engine is to do, but for the words: whoever knows them adds them."""
         return EngineSettings(
             input_name=self.input or None,
-            output_name=None if self.virtual_mic else self.output or None,
+            output_name=self.output or None if self.plays_aloud else None,
             virtual_mic=self.virtual_mic,
+            monitor=self.virtual_mic and self.hear_myself,
             preset=self.preset,
             block_s=self.block_ms / 1000,
             limit_db=None if self.limit_db < 0 else self.limit_db,
             spot=self.spot,
         )
+
+    @property
+    def plays_aloud(self) -> bool:
+        """Whether the cleaned sound can be heard in this room."""
+        return not self.virtual_mic or self.hear_myself
 
     def with_(self, **changes: Any) -> Kept:
         """A copy with other values."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PyQt6.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
+from resonance.app.gui.controls import ComboBox
 from resonance.app.gui.kept import split_program
 from resonance.app.gui.widgets import button, row
 
@@ -48,8 +49,8 @@ class Programs(QWidget):
 class _Row(QWidget):
     def __init__(self, word: str, command: str) -> None:
         super().__init__()
-        self._which, self._program = QComboBox(), QLineEdit(command)
-        self._which.setAccessibleName("Word that starts the program")
+        self._which = ComboBox("Word that starts the program")
+        self._program = QLineEdit(command)
         self._which.addItem(word, word)
         self._program.setPlaceholderText("notify-send heard")
         self._program.setAccessibleName("Program to start")

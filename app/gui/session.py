@@ -33,7 +33,8 @@ from resonance.app.sessions import SpotterModel
 from resonance.app.spotter import Sensitivity
 
 if TYPE_CHECKING:
-    from resonance.app.live.player import FilePlayer
+    from resonance.app.live.generator import ToneGenerator
+    from resonance.app.live.player import FilePlayer, Player
 
 #: Settings are written this long after the last change, s.
 KEPT_AFTER_S = 1.0
@@ -46,7 +47,7 @@ def spotter_model() -> SpotterModel:
 
 
 def open_session() -> tuple[Session, str]:
-    """A session with what was kept, already starting to listen if it did when it was left.
+    """A session with what was kept, already starting to listen if that is wanted.
 
     Also a complaint, if what was kept cannot be read.
     """
@@ -84,7 +85,8 @@ class Session(QObject):
         self.kept = kept
         self.live = LiveSession(self.folder)
         self.custom: tuple[CustomWord, ...] = ()
-        self.player: FilePlayer | None = None
+        self.file: FilePlayer | None = None  #: that is played
+        self.generator: ToneGenerator | None = None  #: of a tone, in place of a file
         self.bypass = False
         self.state, self.sentence = State.STOPPED, "not listening"
         self._save_at: float | None = None
@@ -107,8 +109,13 @@ class Session(QObject):
         return self.live.connection
 
     @property
-    def source(self) -> EngineProcess | FilePlayer | None:
-        """What is shown: the file that is played, or else the engine."""
+    def player(self) -> Player | None:
+        """What plays in place of the microphone: a file or a tone."""
+        return self.file or self.generator
+
+    @property
+    def source(self) -> EngineProcess | Player | None:
+        """What is shown: what plays in place of the microphone, or else the engine."""
         return self.player or self.engine
 
     @property
@@ -120,6 +127,12 @@ class Session(QObject):
     def listening(self) -> bool:
         """Whether the engine is meant to run."""
         return self.engine is not None
+
+    @property
+    def microphone(self) -> str:
+        """What other programs list the virtual microphone as; empty while there is none."""
+        now = self.connection
+        return now.virtual_mic if now and self.listening else ""
 
     @property
     def moves(self) -> bool:
@@ -146,7 +159,7 @@ class Session(QObject):
             self.warned.emit(str(error), "settings")
             return
         self._become(State.LOADING, "loading models and opening devices")
-        self.keep(listening=True, welcomed=True)
+        self.keep(welcomed=True)
 
     def stop(self) -> None:
         """Listen no longer."""
@@ -154,8 +167,8 @@ class Session(QObject):
             return
         self.live.stop()
         self._become(State.STOPPED, "not listening")
-        self.keep(listening=False)
-        self.end_recording()  # last, so that it is told where it lies
+        if not self.player:
+            self.end_recording()  # last, so that it is told where it lies
 
     def toggle(self) -> None:
         """Start or stop; play on or pause while a file is played."""
@@ -178,7 +191,19 @@ class Session(QObject):
 
         player = FilePlayer(path, self.settings)
         self.end_playing()
-        self.player = player
+        self.file = player
+        self._begin_playing(player)
+
+    def generate(self, kind: str) -> None:
+        """Play a tone or a sweep through the pipeline; see :mod:`resonance.app.live.generator`."""
+        from resonance.app.live.generator import ToneGenerator
+
+        self.end_playing()
+        self.generator = ToneGenerator(kind, self.settings)
+        self._begin_playing(self.generator)
+
+    def _begin_playing(self, player: Player) -> None:
+        self.end_recording()  # of what was heard until now
         player.start()
         self.keep(welcomed=True)
         self.source_changed.emit()
@@ -186,7 +211,9 @@ class Session(QObject):
     def end_playing(self) -> None:
         """Back to the microphone."""
         if self.player:
-            player, self.player = self.player, None
+            self.end_recording()
+            player = self.player
+            self.file = self.generator = None
             player.close()
             self.source_changed.emit()
 
@@ -318,11 +345,12 @@ class Session(QObject):
         if self.recording:
             self.end_recording()
             return
-        if not self.engine or not self.engine.board:
+        source = self.source
+        if not source or not source.board:
             self.noted.emit("Nothing is heard yet: start listening before recording.")
         else:
             try:
-                path = self.live.record(self.kept.record)
+                path = self.live.record(self.kept.record, source=source)
                 self.noted.emit(f"Recording to {path}")
             except (UserError, OSError) as error:
                 self.warned.emit(str(error), "recording")
@@ -364,7 +392,7 @@ class Session(QObject):
         match report:
             case StateChange(state, text):
                 self._become(state, text)
-                if not self.engine:
+                if not self.engine and not self.player:
                     self.end_recording()
             case Keyword(event) if not self.player:
                 self.keyword_heard.emit(event)

@@ -15,7 +15,6 @@ from PyQt6.QtWidgets import (
     QLabel,
     QLineEdit,
     QMessageBox,
-    QSlider,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +22,8 @@ from PyQt6.QtWidgets import (
 from resonance.app import devices, pulse
 from resonance.app.devices import Device
 from resonance.app.errors import UserError
+from resonance.app.gui.controls import ComboBox, Slider
+from resonance.app.gui.kept import NATURAL_DB
 from resonance.app.gui.programs import Programs
 from resonance.app.gui.session import Session
 from resonance.app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
@@ -33,6 +34,12 @@ MOST_DB = 40
 RATES = (0.1, 10.0)
 RATE_STEPS = 40
 DEFAULT = "System's default"
+#: How much may be removed: what it is called, dB (below 0: no limit), and what that means.
+STRENGTHS = {
+    "natural": ("Natural", NATURAL_DB, f"A little of the room stays: at most {NATURAL_DB:.0f} dB"),
+    "strong": ("Strong", 30.0, "Hardly any of the room stays: at most 30 dB"),
+    "all": ("Everything", -1.0, "Silence between words: no limit"),
+}
 
 
 class SoundPanel(Scrolled):
@@ -53,7 +60,7 @@ class SoundPanel(Scrolled):
         self._add_keywords()
         self._add_actions()
         self._add_recording()
-        self._add_looks()
+        self._add_theme()
         self.column.addStretch(1)
         session.changed.connect(self.show_settings)
         session.state_changed.connect(lambda *_: self.show_settings())
@@ -65,26 +72,40 @@ class SoundPanel(Scrolled):
 
     def _add_devices(self) -> None:
         self.column.addWidget(label("Devices", "heading"))
-        self.input, self.output = QComboBox(), QComboBox()
-        for box, name in ((self.input, "Microphone"), (self.output, "Plays into")):
-            box.setAccessibleName(name)
+        self.input, self.output = ComboBox("Microphone"), ComboBox("Output")
+        for box in (self.input, self.output):
             box.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.setMinimumContentsLength(12)
-            self.column.addWidget(QLabel(name))
+            self.column.addWidget(QLabel(box.accessibleName()))
             self.column.addWidget(box)
         self.input.activated.connect(lambda _: self._choose_device("input", self.input))
         self.output.activated.connect(lambda _: self._choose_device("output", self.output))
-        self.virtual_mic = QCheckBox("Be a microphone for other programs")
+        self.virtual_mic = QCheckBox("Be a microphone for calls and other programs")
         self.virtual_mic.setToolTip(
-            "Calls and recorders can then choose the microphone “Resonance”. Key M"
+            "Zoom, Discord, OBS and others can then choose it as their microphone. Key M"
         )
+        self.hear_myself = QCheckBox("Hear myself")
+        self.hear_myself.setToolTip("Play it into the output, too. Use headphones.")
+        self.hear_myself.clicked.connect(lambda on: self.session.keep(hear_myself=on))
+        self.keep_running = QCheckBox("Keep running when the window is closed")
+        self.keep_running.setToolTip("Start Resonance again, or use its tray icon, to get back.")
+        self.keep_running.clicked.connect(lambda on: self.session.keep(keep_running=on))
+        self.listen_at_start = QCheckBox("Start listening when the window opens")
+        self.listen_at_start.clicked.connect(lambda on: self.session.keep(listening=on))
         self.virtual_mic.clicked.connect(lambda on: self.session.keep(virtual_mic=on))
         self.refresh = button("Look for devices", self.look_for_devices_again, "Key F5")
         self.column.addWidget(self.virtual_mic)
         self._virtual_text = label("", "muted")
-        self.column.addWidget(self._virtual_text)
+        self._virtual_text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        for widget in (
+            self._virtual_text,
+            self.hear_myself,
+            self.keep_running,
+            self.listen_at_start,
+        ):
+            self.column.addWidget(widget)
         self.column.addLayout(row(self.refresh, 1))
 
     def watch(self) -> None:
@@ -176,8 +197,14 @@ class SoundPanel(Scrolled):
         self._preset_text = label("", "muted")
         self.column.addLayout(row(self.preset, 1))
         self.column.addWidget(self._preset_text)
+        self.strength = Choice(
+            "How much is removed",
+            tuple((name, text, hint) for name, (text, _, hint) in STRENGTHS.items()),
+        )
+        self.strength.chosen.connect(lambda name: self.session.keep(limit_db=STRENGTHS[name][1]))
+        self.column.addLayout(row(self.strength, 1))
         self._limit_text = label("")
-        self.limit = _slider("Largest attenuation in dB", 0, MOST_DB + 1)
+        self.limit = Slider("Largest attenuation in dB", 0, MOST_DB + 1)
         self.limit.valueChanged.connect(self._choose_limit)
         self.column.addWidget(self._limit_text)
         self.column.addWidget(self.limit)
@@ -193,7 +220,7 @@ class SoundPanel(Scrolled):
         self.spot.clicked.connect(lambda on: self.session.keep(spot=on))
         self.column.addWidget(self.spot)
         self._rate_text = label("")
-        self.rate = _slider("False alarms per hour", 0, RATE_STEPS)
+        self.rate = Slider("False alarms per hour", 0, RATE_STEPS)
         self.rate.valueChanged.connect(self._choose_rate)
         self.column.addWidget(self._rate_text)
         self.column.addWidget(self.rate)
@@ -201,7 +228,7 @@ class SoundPanel(Scrolled):
         self.each.setCheckable(True)
         self.teach = button("Teach a word…", self.teach_wanted.emit, "Key E")
         self.column.addLayout(row(self.teach, self.each, 1))
-        self._rates: dict[str, tuple[QSlider, QLabel]] = {}  #: word by word, while shown
+        self._rates: dict[str, tuple[Slider, QLabel]] = {}  #: word by word, while shown
         self._each = QWidget()
         self._each_grid = QGridLayout(self._each)
         self._each_grid.setContentsMargins(0, 0, 0, 0)
@@ -224,7 +251,7 @@ class SoundPanel(Scrolled):
         _empty(self._each_grid)
         self._rates = {}
         for number, word in enumerate(self.session.words() if self.each.isChecked() else ()):
-            slider, said = _slider(f"False alarms per hour of {word}", 0, RATE_STEPS), QLabel()
+            slider, said = Slider(f"False alarms per hour of {word}", 0, RATE_STEPS), QLabel()
             slider.valueChanged.connect(partial(self._choose_rate_of, word))
             self._rates[word] = slider, said
             for column, widget in enumerate((QLabel(word), slider, said)):
@@ -324,16 +351,16 @@ class SoundPanel(Scrolled):
             return
         self._actions_text.setText(f"In use. WebSocket clients add {where}" if where else "In use.")
 
-    # Recordings and looks.
+    # Recordings and theme.
 
     def _add_recording(self) -> None:
         self.column.addWidget(label("Recordings", "heading"))
         self.record = Choice(
             "What is recorded",
             (
-                ("clean", "Cleaned", "What is played"),
-                ("raw", "As it came", "What is heard"),
-                ("both", "Both", "As it came left, cleaned right"),
+                ("clean", "Cleaned", "The output"),
+                ("raw", "Original", "As it came"),
+                ("both", "Both", "Original left, cleaned right"),
             ),
         )
         self.record.chosen.connect(lambda what: self.session.keep(record=what))
@@ -350,8 +377,8 @@ class SoundPanel(Scrolled):
         if folder:
             self.session.keep(folder=str(Path(folder)))
 
-    def _add_looks(self) -> None:
-        self.column.addWidget(label("Looks", "heading"))
+    def _add_theme(self) -> None:
+        self.column.addWidget(label("Theme", "heading"))
         self.theme = Choice(
             "Theme",
             (
@@ -369,13 +396,21 @@ class SoundPanel(Scrolled):
         """Say what is chosen; also after a key or a message has changed it."""
         kept = self.session.kept
         possible = any(d.server_name for d in self._list) or not self._list
-        with QSignalBlocker(self.virtual_mic), QSignalBlocker(self.spot):
-            self.virtual_mic.setChecked(kept.virtual_mic)
-            self.spot.setChecked(kept.spot)
+        for box, on in (
+            (self.virtual_mic, kept.virtual_mic),
+            (self.hear_myself, kept.hear_myself),
+            (self.keep_running, kept.keep_running),
+            (self.listen_at_start, kept.listening),
+            (self.spot, kept.spot),
+        ):
+            with QSignalBlocker(box):
+                box.setChecked(on)
+        for box in (self.hear_myself, self.keep_running):
+            box.setEnabled(kept.virtual_mic)
         self.virtual_mic.setEnabled(possible or kept.virtual_mic)
-        self.output.setEnabled(not kept.virtual_mic)
+        self.output.setEnabled(kept.plays_aloud)
         self._virtual_text.setText(
-            _virtual_words(kept.virtual_mic, possible, self.session.listening)
+            _virtual_words(kept.virtual_mic, possible, self.session.microphone)
         )
         self.preset.set_value(kept.preset)
         self._preset_text.setText(
@@ -383,11 +418,12 @@ class SoundPanel(Scrolled):
             if kept.preset == "studio"
             else "Without any delay of its own."
         )
+        self.strength.set_value(
+            next((name for name, (_, db, _) in STRENGTHS.items() if db == kept.limit_db), "")
+        )
         no_limit = kept.limit_db < 0
         self._limit_text.setText(
-            "Takes away as much as it can"
-            if no_limit
-            else f"Takes away at most {kept.limit_db:.0f} dB"
+            "Removes all it can" if no_limit else f"Removes at most {kept.limit_db:.0f} dB"
         )
         with QSignalBlocker(self.limit), QSignalBlocker(self.rate):
             self.limit.setValue(MOST_DB + 1 if no_limit else round(kept.limit_db))
@@ -398,7 +434,7 @@ class SoundPanel(Scrolled):
             widget.setEnabled(kept.spot)
         self.record.set_value(kept.record)
         self.theme.set_value(kept.theme)
-        self._folder.setText(f"Go to {self.session.folder}")
+        self._folder.setText(f"Saved in {self.session.folder}")
 
 
 def rate_of(step: int) -> float:
@@ -419,11 +455,12 @@ def _rate_words(rate: float) -> str:
     return "one an hour" if rate < 1.05 else f"{rate:.1f} an hour"
 
 
-def _virtual_words(on: bool, possible: bool, listening: bool) -> str:
-    if on and listening:
-        return "Choose “Resonance microphone” in your call. You do not hear yourself."
+def _virtual_words(on: bool, possible: bool, name: str) -> str:
+    """What to choose in other programs; ``name`` is the microphone's, if it is there now."""
+    if on and name:
+        return f"In Zoom, Discord, OBS … choose the microphone <b>{name}</b>."
     if on:
-        return "Start listening; then your call can choose “Resonance microphone”."
+        return "Start listening; then other programs can choose Resonance as their microphone."
     if possible:
         return "Off: you hear the cleaned sound yourself. Use headphones."
     return "Needs PulseAudio or PipeWire; elsewhere choose a loopback device such as BlackHole."
@@ -434,13 +471,6 @@ def _names(found: list[Device], kind: str) -> list[str]:
     usable = [d for d in found if (d.inputs if kind == "input" else d.outputs)]
     served = [d for d in usable if d.server_name]
     return list(dict.fromkeys(d.name for d in served or usable))
-
-
-def _slider(name: str, low: int, high: int) -> QSlider:
-    made = QSlider(Qt.Orientation.Horizontal)
-    made.setRange(low, high)
-    made.setAccessibleName(name)
-    return made
 
 
 def _empty(layout: QVBoxLayout | QGridLayout) -> None:

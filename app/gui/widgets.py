@@ -78,9 +78,11 @@ class Choice(QWidget):
         return next((v for v, made in self._buttons.items() if made.isChecked()), "")
 
     def set_value(self, value: str) -> None:
-        """Press another one, without telling."""
-        if value in self._buttons:
-            self._buttons[value].setChecked(True)
+        """Press another one, without telling; none if there is no such value."""
+        for known, made in self._buttons.items():
+            made.setAutoExclusive(False)
+            made.setChecked(known == value)
+            made.setAutoExclusive(True)
 
     def button(self, value: str) -> QPushButton:
         """The button of a value."""
@@ -96,6 +98,20 @@ def card(*widgets: QWidget) -> QFrame:
     for widget in widgets:
         layout.addWidget(widget)
     return frame
+
+
+def fit_to_screen(window: QWidget) -> None:
+    """Make a window no larger than its screen, with title bar and frame, and nowhere beyond it."""
+    screen = window.screen()
+    if screen is None or window.isMaximized() or window.isFullScreen():
+        return
+    room, frame = screen.availableGeometry(), window.frameGeometry()
+    extra = frame.size() - window.size()
+    window.resize(window.size().boundedTo(room.size() - extra))
+    frame = window.frameGeometry()
+    frame.moveRight(min(frame.right(), room.right()))
+    frame.moveBottom(min(frame.bottom(), room.bottom()))
+    window.move(max(frame.left(), room.left()), max(frame.top(), room.top()))
 
 
 def row(*parts: QWidget | int) -> QHBoxLayout:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QPoint, QSize, Qt, QTimer
+from PyQt6.QtCore import QPoint, QSize, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import (
     QAction,
     QCloseEvent,
@@ -16,26 +16,28 @@ from PyQt6.QtGui import (
     QKeyEvent,
     QResizeEvent,
     QShortcut,
+    QShowEvent,
 )
 from PyQt6.QtWidgets import (
     QApplication,
     QFileDialog,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QMainWindow,
     QMenu,
     QSplitter,
     QStackedWidget,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from resonance.app import pulse
 from resonance.app.errors import UserError
+from resonance.app.gui import desktop
 from resonance.app.gui import theme as themes
 from resonance.app.gui.bars import Banner, StatusLine, TopBar
 from resonance.app.gui.cleaning import Cleaner
+from resonance.app.gui.controls import Tabs
 from resonance.app.gui.enrolment import TeachWord, load_words
 from resonance.app.gui.files import FilesPanel, PlayerBar
 from resonance.app.gui.frames import Feed
@@ -46,15 +48,29 @@ from resonance.app.gui.theme import Theme
 from resonance.app.gui.views.bank import Bank
 from resonance.app.gui.views.levels import Levels
 from resonance.app.gui.views.phase_wheel import PhaseWheel
-from resonance.app.gui.views.resonogram import CLEANED, DIFFERENCE, EAR, LINEAR, PHASE, Resonogram
+from resonance.app.gui.views.play_with_one import PlayWithOne
+from resonance.app.gui.views.resonogram import (
+    CLEANED,
+    DIFFERENCE,
+    EAR,
+    LINEAR,
+    PHASE,
+    SHARP,
+    Resonogram,
+)
 from resonance.app.gui.views.synchronisation import Synchronisation
 from resonance.app.gui.views.view import View
-from resonance.app.gui.widgets import Choice, aside, button, card, label, row
+from resonance.app.gui.welcome import HowItWorks, Welcome
+from resonance.app.gui.widgets import Choice, aside, button, card, fit_to_screen, row
+from resonance.app.live.generator import SWEEP, TONE
 from resonance.app.live.messages import State
 from resonance.app.spotter import KeywordEvent
+from resonance.assets import DEMO
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
+#: Time between two looks at the engine while the window is closed, ms.
+HIDDEN_MS = 40
 #: Lowest window with levels, and lowest at all, pixels.
 LEVELS_FROM, LOWEST = 580, 440
 #: Step of the keys that change the limit, dB.
@@ -75,6 +91,9 @@ class Window(QMainWindow):
         that the engine loads while the window is made.
     """
 
+    hidden = pyqtSignal()  #: the microphone for other programs runs on
+    closed = pyqtSignal()  #: for good
+
     def __init__(
         self, application: QApplication, opened: tuple[Session, str] | None = None
     ) -> None:
@@ -86,7 +105,7 @@ class Window(QMainWindow):
         themes.apply(application, self.theme)
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
-        self._settled = self._warm = False
+        self._settled = self._warm = self._quitting = False
         self._teacher: TeachWord | None = None  #: while it is open
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
@@ -113,18 +132,21 @@ class Window(QMainWindow):
 
     def _build(self) -> None:
         session, theme = self.session, self.theme
-        self.top, self.banner = TopBar(session, theme), Banner()
+        self.top = TopBar(session, theme)
         self.status, self.player_bar = StatusLine(session), PlayerBar(session)
         self.resonogram, self.levels = Resonogram(theme), Levels(theme)
         self.wheel, self.bank = PhaseWheel(theme), Bank(theme)
-        self.synchronisation = Synchronisation(theme)
+        self.synchronisation, self.play_with_one = Synchronisation(theme), PlayWithOne(theme)
+        self.play_with_one.output_name = lambda: session.kept.output or None
         self.views: tuple[View, ...] = (
             self.resonogram,
             self.levels,
             self.wheel,
             self.bank,
             self.synchronisation,
+            self.play_with_one,
         )
+        self._grid_views: tuple[View, ...] = (self.wheel, self.bank, self.synchronisation)
         self.sound, self.files = SoundPanel(session), FilesPanel(session, self.cleaner)
         self._side = QStackedWidget()
         self.tabs = self._make_tabs()
@@ -135,7 +157,7 @@ class Window(QMainWindow):
         self._grid_layout.setSpacing(10)
         self._side.addWidget(self._grid)
         self._pages = QStackedWidget()
-        self.welcome = self._make_welcome()
+        self.welcome = Welcome()
         self._pages.addWidget(self.welcome)
         self._pages.addWidget(self._make_main())
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -146,27 +168,25 @@ class Window(QMainWindow):
         self._splitter.setStretchFactor(0, 1)
         self._splitter.setSizes([850, 390])
         central = QWidget()
+        self.banner = Banner(central)
         column = QVBoxLayout(central)
         column.setContentsMargins(14, 12, 14, 8)
         column.setSpacing(10)
-        for widget in (self.top, self.banner):
-            column.addWidget(widget)
+        column.addWidget(self.top)
         column.addWidget(self._splitter, 1)
         column.addWidget(self.player_bar)
         column.addWidget(self.status)
         self.setCentralWidget(central)
         self.menu = self._make_menu()
 
-    def _make_tabs(self) -> QTabWidget:
-        tabs = QTabWidget()
-        tabs.setAccessibleName("Side panel")
-        tabs.setDocumentMode(True)
-        tabs.setUsesScrollButtons(False)
-        self._cards = {view: card(view) for view in (self.wheel, self.bank, self.synchronisation)}
+    def _make_tabs(self) -> Tabs:
+        tabs = Tabs("Side panel")
+        self._cards: dict[View, QFrame] = {view: card(view) for view in self.views[2:]}
         for view, name in (
             (self.wheel, "Wheel"),
             (self.bank, "Bank"),
             (self.synchronisation, "Words"),
+            (self.play_with_one, "Play"),
         ):
             tabs.addTab(self._cards[view], name)
         tabs.addTab(self.sound, "Sound")
@@ -187,18 +207,20 @@ class Window(QMainWindow):
         self.scale = Choice(
             "Frequency scale",
             (
+                (SHARP, "Sharp", "Narrow oscillators, and broad ones above 4 kHz. Key L"),
                 (EAR, "Ear", "Broad oscillators, spaced as the ear hears. Key L"),
                 (LINEAR, "Linear", "Narrow oscillators, evenly spaced: harmonics. Key L"),
             ),
         )
         self.scale.set_value(self.session.kept.frequency_scale)
         self.resonogram.set_scale(self.scale.value)
+        self.resonogram.set_range(self.session.kept.low_db, self.session.kept.high_db)
         self.below = Choice(
             "Lower picture",
             (
-                (CLEANED, "Played", "The sound that is played. Key D"),
-                (DIFFERENCE, "Taken away", "How much quieter it was made. Key D"),
-                (PHASE, "Phase", "Phases of what is heard, in the wheel's colours. Key D"),
+                (CLEANED, "Output", "The sound that is played. Key D"),
+                (DIFFERENCE, "Removed", "How much quieter it was made. Key D"),
+                (PHASE, "Phase", "Phases of the original, in the wheel's colours. Key D"),
             ),
         )
         self.below.set_value(CLEANED)
@@ -211,65 +233,18 @@ class Window(QMainWindow):
         column.addWidget(self._levels_card)
         return page
 
-    def _make_welcome(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.addStretch(2)
-        title = label("What shall we do?", "title")
-        title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        column.addWidget(title)
-        column.addSpacing(12)
-        cards = QHBoxLayout()
-        cards.setSpacing(14)
-        self.welcome_buttons = {}
-        for name, heading, text, press, action in (
-            (
-                "listen",
-                "Clean my microphone",
-                "Noise goes, your voice stays, without delay. "
-                "Calls can use it as their microphone.",
-                "Start listening",
-                self._start_first,
-            ),
-            (
-                "files",
-                "Clean recordings",
-                "Drop sound files anywhere in this window. The originals stay as they are.",
-                "Open files…",
-                self._open_files,
-            ),
-            (
-                "teach",
-                "Teach a word",
-                "Say it three times, and programs can act when you say it again.",
-                "Teach a word…",
-                self.teach,
-            ),
-        ):
-            made = button(press, action, "", "primary")
-            frame = QFrame()
-            frame.setProperty("card", True)
-            frame.setAccessibleName(heading)
-            inside = QVBoxLayout(frame)
-            inside.setContentsMargins(18, 18, 18, 18)
-            inside.setSpacing(12)
-            inside.addWidget(label(heading, "heading"))
-            inside.addWidget(label(text, "muted"))
-            inside.addStretch(1)
-            inside.addWidget(made)
-            self.welcome_buttons[name] = made
-            cards.addWidget(frame)
-        column.addLayout(cards)
-        column.addStretch(3)
-        return page
-
     def _make_menu(self) -> QMenu:
         menu = QMenu(self)
         for text, keys, action in (
             ("Open files…", "Ctrl+O", self._open_files),
             ("Teach a word…", "E", self.teach),
             ("All views at once", "A", self._toggle_all),
-            ("Dark or light", "T", self._toggle_theme),
+            ("Play the demo", "", partial(self.play, DEMO)),
+            ("Play a tone", "", partial(self.session.generate, TONE)),
+            ("Play a sweep", "", partial(self.session.generate, SWEEP)),
+            ("How it works", "", self.show_how),
+            ("Add to the applications menu", "", self._add_to_applications),
+            ("Theme: dark or light", "T", self._toggle_theme),
         ):
             self._add_action(menu, text, keys, action)
         self.pictures = menu.addMenu("Save a picture of")
@@ -278,7 +253,7 @@ class Window(QMainWindow):
             self._add_action(self.pictures, view.title, "", partial(self.save_picture, view))
         menu.addSeparator()
         self._add_action(menu, "Keys", "?", self.show_sheet)
-        self._add_action(menu, "Leave", "Ctrl+Q", self.close)
+        self._add_action(menu, "Quit", "Ctrl+Q", self.quit)
         return menu
 
     @staticmethod
@@ -291,9 +266,16 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         session = self.session
         self.top.menu_wanted.connect(self._show_menu)
+        self.welcome.chosen.connect(self._on_welcome)
+        self.files.chosen.connect(self.open_files)
         self.scale.chosen.connect(self._choose_scale)
         self.below.chosen.connect(self.resonogram.set_lower)
         self.tabs.currentChanged.connect(lambda number: session.keep(tab=number))
+        self.resonogram.range_changed.connect(
+            lambda low, high: session.keep(low_db=low, high_db=high)
+        )
+        for view in self.views:
+            view.followed_changed.connect(self.follow)
         self.sound.teach_wanted.connect(self.teach)
         self.sound.theme_chosen.connect(self._choose_theme)
         self.files.play_wanted.connect(self.play)
@@ -328,8 +310,8 @@ class Window(QMainWindow):
             "theme": self._toggle_theme,
             "back": self._go_back,
             "sheet": self.show_sheet,
-            "quit": self.close,
-            **{f"tab_{n + 1}": partial(self.show_tab, n) for n in range(5)},
+            "quit": self.quit,
+            **{f"tab_{n + 1}": partial(self.show_tab, n) for n in range(6)},
         }
         self.shortcuts: dict[str, QShortcut] = {}
         for name, _, _ in KEYS:
@@ -368,10 +350,12 @@ class Window(QMainWindow):
             self.session.tick()
             self.files.tick()
             self.player_bar.tick()
+            self.top.tick()
         if self.frames % TEXT_EACH == 0:
             self.status.show_health()
-        if self.isMinimized():  # what was missed is caught up with
+        if self.isMinimized() or self.isHidden():  # what was missed is caught up with
             return
+        self.play_with_one.tick()
         if not self.session.moves:
             self.levels.rest(FRAME_MS / 1000)
         board = self.session.board
@@ -386,12 +370,17 @@ class Window(QMainWindow):
 
     # What people do.
 
+    def follow(self, number: int | None) -> None:
+        """Mark one oscillator in every view, or none; play with that one."""
+        for view in self.views:
+            view.follow(number)
+
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Clean files; play the first of them."""
+        """List files, and play the first of them; they are cleaned when that is asked for."""
         if not paths:
             return
         jobs = self.files.add(paths)
-        self.show_tab(4)
+        self.show_panel(self.files)
         if not jobs:
             self.status.say("There are no new sound files.")
         elif not self.session.player:
@@ -422,6 +411,11 @@ class Window(QMainWindow):
         self._side.show()
         self.tabs.setCurrentIndex(number)
 
+    def show_panel(self, panel: QWidget) -> None:
+        """The panel at the side that is, or holds, this one."""
+        holder = self._cards[panel] if isinstance(panel, View) else panel
+        self.show_tab(self.tabs.indexOf(holder))
+
     def show_sheet(self) -> None:
         """All keys."""
         self._sheet = Sheet(self)
@@ -433,17 +427,15 @@ class Window(QMainWindow):
         if together == (self._side.currentWidget() is self._grid):
             return
         if together:
-            for view, place in (
-                (self.wheel, (0, 0, 1, 1)),
-                (self.bank, (0, 1, 1, 1)),
-                (self.synchronisation, (1, 0, 1, 2)),
-            ):
+            places = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))
+            for view, place in zip(self._grid_views, places, strict=True):
                 self._grid_layout.addWidget(card(view), *place)
             self._side.setCurrentWidget(self._grid)
             half = self._splitter.width() // 2
             self._splitter.setSizes([half, half])
         else:
-            for view, frame in self._cards.items():
+            for view in self._grid_views:
+                frame = self._cards[view]
                 layout = frame.layout()
                 assert layout is not None  # an empty layout is false
                 layout.addWidget(view)
@@ -484,17 +476,41 @@ class Window(QMainWindow):
         self.menu.popup(below)
 
     def _open_files(self) -> None:
-        self.show_tab(4)
+        self.show_panel(self.files)
         self.files.ask_for_files()
 
-    def _start_first(self) -> None:
+    def show_how(self) -> None:
+        """How it works."""
+        self._how = HowItWorks(self)
+        self._how.show()
+
+    def _on_welcome(self, what: str) -> None:
+        actions: dict[str, Callable[[], Any]] = {
+            "calls": self.start_for_calls,
+            "files": self._open_files,
+            "how": self.show_how,
+            "demo": partial(self.play, DEMO),
+            "teach": self.teach,
+        }
+        actions[what]()
+
+    def start_for_calls(self) -> None:
+        """Be a clean microphone for other programs, where that can be; else play it aloud."""
+        if pulse.endpoints("output"):
+            self.session.keep(virtual_mic=True)
         self.session.start()
-        self.show_tab(3)
+        self.show_panel(self.sound)
+
+    def _add_to_applications(self) -> None:
+        try:
+            self.status.say(f"Saved {desktop.install_entry()}")
+        except UserError as error:
+            self._on_warning(str(error), "desktop")
 
     def _save_played(self, target: Path) -> None:
-        if self.session.player:
-            self.files.clean(self.session.player.path, target)
-            self.show_tab(4)
+        if self.session.file:
+            self.files.clean(self.session.file.path, target)
+            self.show_panel(self.files)
 
     def _toggle_freeze(self) -> None:
         self.resonogram.set_frozen(self.freeze.isChecked())
@@ -517,7 +533,8 @@ class Window(QMainWindow):
         self.session.keep(frequency_scale=name)
 
     def _next_scale(self) -> None:
-        self._choose_scale(LINEAR if self.resonogram.scale_name == EAR else EAR)
+        order = (SHARP, EAR, LINEAR)
+        self._choose_scale(order[(order.index(self.resonogram.scale_name) + 1) % len(order)])
 
     def _next_lower(self) -> None:
         order = (CLEANED, DIFFERENCE, PHASE)
@@ -536,16 +553,14 @@ class Window(QMainWindow):
         after = max(0.0, now + step_db)
         self.session.keep(limit_db=-1.0 if after > MOST_DB else after)
         self.status.say(
-            "Takes away as much as it can"
-            if after > MOST_DB
-            else f"Takes away at most {after:.0f} dB"
+            "Removes all it can" if after > MOST_DB else f"Removes at most {after:.0f} dB"
         )
 
     def _go_back(self) -> None:
         if not self.banner.isHidden():
             self.banner.hide()
-        elif self.wheel.hasFocus() and self.wheel.followed is not None:
-            self.wheel.follow(None)
+        elif self.wheel.followed is not None:
+            self.follow(None)
         elif self.session.player:
             self.session.end_playing()
         else:
@@ -574,13 +589,13 @@ class Window(QMainWindow):
         self.status.say(f"{said[:1].upper()}{said[1:]}.")
 
     def _choose_device(self) -> None:
-        self.show_tab(3)
+        self.show_panel(self.sound)
         self.sound.look_for_devices_again()
         self.sound.input.setFocus()
 
     def _show(self, setting: QWidget) -> None:
         """Scroll the sound settings to one of them."""
-        self.show_tab(3)
+        self.show_panel(self.sound)
         setting.setFocus()
         # Once the tab has its place.
         QTimer.singleShot(0, partial(self.sound.ensureWidgetVisible, setting))
@@ -665,16 +680,49 @@ class Window(QMainWindow):
         )
         self.open_files(paths)
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """On the screen as a whole, once the system has put its frame around it."""
+        super().showEvent(event)
+        self._timer.setInterval(FRAME_MS)
+        QTimer.singleShot(0, partial(fit_to_screen, self))
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether closing the window leaves the microphone for other programs as it is."""
+        kept = self.session.kept
+        return kept.keep_running and kept.virtual_mic and self.session.listening
+
+    def show_again(self) -> None:
+        """From wherever it was hidden."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def quit(self) -> None:
+        """End everything, also what would run on."""
+        self._quitting = True
+        self.close()
+
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """End everything."""
+        """Hide if the microphone is to run on; else end everything."""
+        if self.runs_on and not self._quitting:
+            assert event
+            event.ignore()
+            self.hide()
+            self._timer.setInterval(HIDDEN_MS)
+            self.hidden.emit()
+            return
         self._timer.stop()
         if self._teacher:
             self._teacher.close()
         self.session.keep(width=self.width(), height=self.height())
+        self.play_with_one.stop()
         self.sound.close_watch()
         self.cleaner.close()
         self.session.close()
         super().closeEvent(event)
+        self.closed.emit()
 
 
 def _warm_up() -> None:

@@ -154,6 +154,7 @@ def live(
         output_name=output_name,
         direction=direction,
         virtual_mic=virtual_mic,
+        monitor=virtual_mic and output_name is not None,
         samplerate=samplerate,
         block_s=block_ms / 1000,
         preset=preset,

@@ -24,7 +24,7 @@ from resonance.app.live.messages import Connection, Keyword, Message, State, Sta
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed, check
 from resonance.app.live.streams import Stream, open_stream
-from resonance.app.live.virtual_devices import VirtualMic, VirtualSpeaker
+from resonance.app.live.virtual_devices import Monitor, VirtualMic, VirtualSpeaker
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel, SpotterModel
 
@@ -41,7 +41,15 @@ WARN_EACH_S = 10.0
 #: How often garbage is collected where that does not happen by itself, s.
 COLLECT_S = 10.0
 
-_REOPEN = {"input_name", "output_name", "direction", "virtual_mic", "samplerate", "block_s"}
+_REOPEN = {
+    "input_name",
+    "output_name",
+    "direction",
+    "virtual_mic",
+    "monitor",
+    "samplerate",
+    "block_s",
+}
 _REBUILD = {"preset", "spot", "sensitivity", "custom"}
 
 
@@ -83,6 +91,7 @@ class Engine:
         self._tell = tell or self._messages.put
         self._shared = shared
         self._mic, self._speaker = VirtualMic(owner), VirtualSpeaker(owner)
+        self._monitor = Monitor(owner)
         self._changes: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self.run, name="engine", daemon=True)
@@ -282,7 +291,8 @@ class Engine:
     def _guards_feedback(self) -> bool:
         """Only a loudspeaker in the microphone's room can howl."""
         wanted = self.settings
-        return wanted.feedback_guard and not wanted.virtual_mic and wanted.direction == "in"
+        aloud = not wanted.virtual_mic or wanted.monitor
+        return wanted.feedback_guard and aloud and wanted.direction == "in"
 
     # Devices.
 
@@ -354,8 +364,10 @@ class Engine:
         input_name, output_name = wanted.input_name, wanted.output_name
         if wanted.virtual_mic:
             self._mic.ensure()
+            self._let_hear(output_name)
             output_name = self._mic.sink
         else:
+            self._monitor.close()
             self._mic.close()
         if wanted.direction == "out" and not input_name:
             self._speaker.ensure()
@@ -363,6 +375,17 @@ class Engine:
         else:
             self._speaker.close()
         return input_name, output_name
+
+    def _let_hear(self, output_name: str | None) -> None:
+        """Play what the virtual microphone carries into the output, if that is wanted."""
+        if not self.settings.monitor:
+            self._monitor.close()
+            return
+        try:
+            output = find_device(list_devices(), output_name, "output")
+            self._monitor.follow(self._mic, output.server_name)
+        except DeviceError as error:  # whoever is called hears it all the same
+            self._warn("monitor", f"you cannot hear yourself: {error}")
 
     def _blocksize(self, samplerate: float) -> int:
         return max(1, round(self.settings.block_s * samplerate))
@@ -440,6 +463,7 @@ class Engine:
 
     def _shut(self) -> None:
         self._close_stream()
+        self._monitor.close()
         self._mic.close()
         self._speaker.close()
         if self.board:
@@ -474,8 +498,8 @@ class Engine:
             stream.latency_s,
             pipeline.latency_samples,
             stream.bridge_s,
-            virtual_mic=self._mic.label if self._mic.exists else _loopback(route),
-            virtual_speaker=self._speaker.label if self._speaker.exists else "",
+            virtual_mic=self._mic.name if self._mic.exists else _loopback(route),
+            virtual_speaker=self._speaker.name if self._speaker.exists else "",
         )
         self._say(State.LISTENING, f"listening: {_between(route)}", connection=connection)
 

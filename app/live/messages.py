@@ -34,9 +34,15 @@ class Connection:
     virtual_speaker: str = ""
 
     @property
+    def delays_s(self) -> tuple[float, float]:
+        """What the devices, and what Resonance takes from microphone to output."""
+        own = self.bridge_s + self.latency_samples / self.samplerate
+        return sum(self.device_latency_s), own
+
+    @property
     def delay_s(self) -> float:
         """From the microphone to the output."""
-        return sum(self.device_latency_s) + self.bridge_s + self.latency_samples / self.samplerate
+        return sum(self.delays_s)
 
 
 @dataclass(frozen=True)

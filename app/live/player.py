@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 
-from resonance.app import pulse
-from resonance.app.devices import address, find_device, list_devices, sounddevice
-from resonance.app.errors import AudioFileError, DeviceError, UserError
+from resonance.app.errors import AudioFileError, UserError
 from resonance.app.live.board import Board
+from resonance.app.live.loudspeaker import Loudspeaker
 from resonance.app.live.messages import Connection, Keyword, Message, Note, State, StateChange
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed
@@ -31,85 +27,61 @@ from resonance.app.spotter import KeywordEvent
 
 #: Block that is processed and played at a time, s.
 BLOCK_S = 0.02
-#: Sound that waits in the loudspeaker's buffer, s.
-BUFFER_S = 0.2
 #: Sound heard before the place that was sought, s, so that the oscillators are in swing there.
 RUN_UP_S = 1.0
 #: Longest file that can be played, s; longer ones can still be cleaned.
 LONGEST_S = 3600.0
-#: A rate that every loudspeaker takes, Hz.
-SAFE_RATE = 48000
 
 
-class FilePlayer:
-    """Plays one file; several channels are mixed to one.
+class Player:
+    """Sound that is made or read here, block by block, through the pipeline into a loudspeaker.
 
     Parameters
     ----------
-    path
-        What to play.
+    name
+        What people call it.
+    samplerate
+        Hz.
     settings
         Preset, limit, bypass, keywords and the output device; the rest is of no matter here.
-
-    Raises
-    ------
-    UserError
-        If the file is no sound or too long. What is damaged further in is told later.
     """
 
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
-        self.path, self.settings = path, settings
+    def __init__(self, name: str, samplerate: int, settings: EngineSettings) -> None:
+        self.name, self.samplerate, self.settings = name, samplerate, settings
         self.board: Board | None = None
         self.state = State.LOADING
-        self.length, self.samplerate = _look(path)  #: samples
-        self.sound = np.zeros(0, np.float32)  #: read in the player's thread
         self.paused = False
         self._models: dict[str, DenoiserModel] = {}
         self._spotter: SpotterModel | None = None
         self.latency_samples = 0  #: that the preset looks ahead
-        self._place = 0  #: sample that is processed next
-        self._sought: int | None = None
-        self._seeking = threading.Lock()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._changes: set[str] = set()
         self._ended, self._wake = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"player {path.name}", daemon=True)
-
-    @property
-    def length_s(self) -> float:
-        """Of the file."""
-        return self.length / self.samplerate
-
-    @property
-    def place_s(self) -> float:
-        """Where in the file it is."""
-        sought = self._sought
-        return (self._place if sought is None else sought) / self.samplerate
+        self._thread = threading.Thread(target=self._run, name=f"player {name}", daemon=True)
 
     @property
     def at_end(self) -> bool:
         """Whether all of it was played."""
-        return self._sought is None and self._place >= self.length
+        return False
+
+    @property
+    def phase(self) -> str:
+        """``"playing"``, ``"paused"`` or ``"ended"``."""
+        if self.at_end:
+            return "ended"
+        return "paused" if self.paused else "playing"
 
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()
 
     def change(self, **changes: Any) -> None:
-        """Other settings from now on; see :meth:`~resonance.app.live.engine.Engine.change`."""
+        """Other settings from now on; see :meth:`~app.live.engine.Engine.change`."""
         self.settings = changed(self.settings, changes)
         self._changes |= changes.keys()
 
-    def seek(self, time_s: float) -> None:
-        """Go on from another place."""
-        with self._seeking:
-            self._sought = int(np.clip(time_s * self.samplerate, 0, self.length - 1))
-        self._wake.set()
-
     def pause(self, paused: bool) -> None:
-        """Stand still, or go on; from the beginning if it was at its end."""
-        if not paused and self.at_end:
-            self.seek(0.0)
+        """Stand still, or go on."""
         self.paused = paused
         self._wake.set()
 
@@ -127,32 +99,36 @@ class FilePlayer:
         if self._thread.is_alive():
             self._thread.join()
 
+    # What kinds of players differ in.
+
+    def _prepare(self) -> None:
+        """What takes a while, before anything is played."""
+
+    def _take_block(self, count: int) -> Float32Array:
+        """The next ``count`` samples."""
+        raise NotImplementedError
+
+    def _before(self, count: int) -> Float32Array:
+        """At most ``count`` samples before the next block, for the oscillators to swing in on."""
+        raise NotImplementedError
+
+    def _move(self) -> None:
+        """Go to another place, if one was sought."""
+
     # The player's own thread.
 
     def _run(self) -> None:
         try:
-            self._read()
+            self._prepare()
             self._processor = self._make_processor()
             self._say_listening()
             while not self._ended.is_set():
-                with _Loudspeaker(self.samplerate, self.settings.output_name) as loudspeaker:
+                with Loudspeaker(self.samplerate, self.settings.output_name) as loudspeaker:
                     self._play_into(loudspeaker)
         except UserError as error:
             self._say(StateChange(State.STOPPED, str(error), failed=True))
 
-    def _read(self) -> None:
-        parts = []
-        with open_sound(self.path) as file:
-            for block in file.blocks():
-                if self._ended.is_set():
-                    return
-                parts.append(block.mean(axis=1))
-        if not parts:
-            raise AudioFileError(f"{self.path.name} holds no sound")
-        self.sound = np.concatenate(parts)
-        self.length = len(self.sound)
-
-    def _play_into(self, loudspeaker: _Loudspeaker) -> None:
+    def _play_into(self, loudspeaker: Loudspeaker) -> None:
         """Until it ends or another loudspeaker is wanted."""
         while not self._ended.is_set() and loudspeaker.name == self.settings.output_name:
             if loudspeaker.complaint:
@@ -160,36 +136,24 @@ class FilePlayer:
                 loudspeaker.complaint = ""
             self._step(loudspeaker)
 
-    def _step(self, loudspeaker: _Loudspeaker) -> None:
+    def _step(self, loudspeaker: Loudspeaker) -> None:
         if self._changes:
             self._apply_changes()
-        if self._sought is not None:
-            with self._seeking:  # a place that is sought from now on is gone to next time
-                self._place, self._sought = self._sought, None
-            self._go_to(self._place)
+        self._move()
         if self.paused or self.at_end:
             self._wake.wait(0.05)
             self._wake.clear()
             return
-        heard = self._take_block()
+        heard = self._take_block(max(1, round(BLOCK_S * self.samplerate)))
         played = np.empty_like(heard)
         self._processor.process(heard, played)
         self._pass_on()
         loudspeaker.play(played)
 
-    def _take_block(self) -> Float32Array:
-        """The next block, silence behind the end."""
-        count = max(1, round(BLOCK_S * self.samplerate))
-        block = np.zeros(count, np.float32)
-        part = self.sound[self._place : self._place + count]
-        block[: len(part)] = part
-        self._place += count
-        return block
-
-    def _go_to(self, sample: int) -> None:
-        """Fade over to oscillators that have swung in on what stands before the place."""
+    def _begin_anew(self) -> None:
+        """Fade over to oscillators that have swung in on what stands before the next block."""
         pipeline = self._make_pipeline()
-        pipeline.run_up(self.sound[max(0, sample - round(RUN_UP_S * self.samplerate)) : sample])
+        pipeline.run_up(self._before(round(RUN_UP_S * self.samplerate)))
         self._processor.exchange(pipeline)
 
     def _apply_changes(self) -> None:
@@ -198,7 +162,7 @@ class FilePlayer:
             assert self.board
             if board_facts(self._make_pipeline(), self.settings.kept_s) != self.board.facts:
                 self._processor = self._make_processor()
-            self._go_to(self._place)
+            self._begin_anew()
             self._say_listening()
         self._processor.adjust(self.settings.limit_db, self.settings.bypass)
 
@@ -233,13 +197,97 @@ class FilePlayer:
             self._messages.put(Keyword(processor.events.popleft()))
 
     def _say_listening(self) -> None:
-        name, wanted = self.path.name, self.settings.output_name or ""
+        name, wanted = self.name, self.settings.output_name or ""
         connection = Connection(name, wanted, self.samplerate, latency_samples=self.latency_samples)
         self._say(StateChange(State.LISTENING, f"playing {name}", connection=connection))
 
     def _say(self, change: StateChange) -> None:
         self.state = change.state
         self._messages.put(change)
+
+
+class FilePlayer(Player):
+    """Plays one file; several channels are mixed to one.
+
+    Parameters
+    ----------
+    path
+        What to play.
+    settings
+        As of :class:`Player`.
+
+    Raises
+    ------
+    UserError
+        If the file is no sound or too long. What is damaged further in is told later.
+    """
+
+    def __init__(self, path: Path, settings: EngineSettings) -> None:
+        self.length, samplerate = _look(path)  #: samples
+        super().__init__(path.name, samplerate, settings)
+        self.path = path
+        self.sound = np.zeros(0, np.float32)  #: read in the player's thread
+        self._place = 0  #: sample that is processed next
+        self._sought: int | None = None
+        self._seeking = threading.Lock()
+
+    @property
+    def length_s(self) -> float:
+        """Of the file."""
+        return self.length / self.samplerate
+
+    @property
+    def place_s(self) -> float:
+        """Where in the file it is."""
+        sought = self._sought
+        return (self._place if sought is None else sought) / self.samplerate
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it was played."""
+        return self._sought is None and self._place >= self.length
+
+    def seek(self, time_s: float) -> None:
+        """Go on from another place."""
+        with self._seeking:
+            self._sought = int(np.clip(time_s * self.samplerate, 0, self.length - 1))
+        self._wake.set()
+
+    def pause(self, paused: bool) -> None:
+        """Stand still, or go on; from the beginning if it was at its end."""
+        if not paused and self.at_end:
+            self.seek(0.0)
+        super().pause(paused)
+
+    def _prepare(self) -> None:
+        parts = []
+        with open_sound(self.path) as file:
+            for block in file.blocks():
+                if self._ended.is_set():
+                    return
+                parts.append(block.mean(axis=1))
+        if not parts:
+            raise AudioFileError(f"{self.path.name} holds no sound")
+        self.sound = np.concatenate(parts)
+        self.length = len(self.sound)
+
+    def _take_block(self, count: int) -> Float32Array:
+        """The next block, silence behind the end."""
+        block = np.zeros(count, np.float32)
+        part = self.sound[self._place : self._place + count]
+        block[: len(part)] = part
+        self._place += count
+        return block
+
+    def _before(self, count: int) -> Float32Array:
+        return self.sound[max(0, self._place - count) : self._place]
+
+    def _move(self) -> None:
+        if self._sought is None:
+            return
+        with self._seeking:  # a place that is sought from now on is gone to next time
+            self._place, self._sought = self._sought, None
+        self._begin_anew()
 
 
 class _Pipeline(Pipeline):
@@ -268,76 +316,6 @@ class _Pipeline(Pipeline):
 def _no_time() -> float:
     """For a file nothing is ever too late: all of it is cleaned."""
     return 0.0
-
-
-class _Loudspeaker:
-    """Plays blocks and makes whoever brings them wait; silently, if there is no device."""
-
-    def __init__(self, samplerate: int, name: str | None) -> None:
-        self.name = name  #: None: the default one
-        self.complaint = ""  #: for whoever plays to tell
-        self._samplerate = samplerate
-        self._stream: Any = None
-        self._resample: soxr.ResampleStream | None = None
-        self._due = time.monotonic()
-
-    def __enter__(self) -> _Loudspeaker:
-        try:
-            sd = sounddevice()
-            try:
-                self._open(sd, self._samplerate)
-            except sd.PortAudioError:
-                self._open(sd, SAFE_RATE)
-                self._resample = soxr.ResampleStream(
-                    self._samplerate, SAFE_RATE, 1, dtype="float32"
-                )
-        except Exception as error:  # PortAudio's, or ours about PortAudio
-            self.complaint = f"no loudspeaker, so it plays in silence ({error})"
-        return self
-
-    def _open(self, sd: Any, samplerate: int) -> None:
-        device, sink = _output(self.name)
-        with pulse.chosen(None, sink):
-            stream = sd.OutputStream(
-                samplerate, device=device, channels=1, dtype="float32", latency=BUFFER_S
-            )
-            stream.start()
-        self._stream = stream
-
-    def play(self, block: Float32Array) -> None:
-        """Play; returns when there is room for more."""
-        if self._stream is not None:
-            sound = self._resample.resample_chunk(block) if self._resample else block
-            try:
-                self._stream.write(np.ascontiguousarray(sound).reshape(-1, 1))
-                return
-            except Exception as error:  # the device went away
-                self._close()
-                self.complaint = f"the loudspeaker is gone, so it plays in silence ({error})"
-        now = time.monotonic()
-        self._due = max(self._due, now - BUFFER_S) + len(block) / self._samplerate
-        time.sleep(max(0.0, self._due - now))
-
-    def _close(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            with suppress(Exception):
-                stream.abort()
-                stream.close()
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-
-def _output(name: str | None) -> tuple[str | None, str | None]:
-    """What PortAudio, and what the sound server behind it, is to play into; None: its default."""
-    if not name:
-        return None, None
-    try:
-        found = find_device(list_devices(), name, "output")
-    except DeviceError:  # away; the default stands in
-        return None, None
-    return address(found, name)
 
 
 def _look(path: Path) -> tuple[int, int]:

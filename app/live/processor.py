@@ -17,7 +17,7 @@ from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import Float32Array
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.delay import DelayLine
-from resonance.dsp.howl import HowlDetector
+from resonance.dsp.howl import HowlGuard
 from resonance.dsp.stream import BankStream
 
 #: How far behind is too far: this many blocks, about what devices hold, and at least so long, s.
@@ -25,9 +25,10 @@ BEHIND_BLOCKS, BEHIND_S = 2, 0.01
 #: How long the dry sound plays when there is too much to do, s; doubled up to the second number
 #: each time it was not enough.
 DRY_S = 0.25, 4.0
-#: How long the output is turned down when it howls, s, likewise; how far, and how fast.
+#: How long the output is turned down when it howls, s, likewise; how far, and how fast; how fast
+#: it comes back, and after a probe.
 QUIET_S = 1.0, 8.0
-QUIET_GAIN, QUIETER_S, LOUDER_S = 0.03, 0.02, 1.0
+QUIET_GAIN, QUIETER_S, LOUDER_S, PROBED_S = 0.03, 0.02, 1.0, 0.05
 
 
 class Processor:
@@ -60,10 +61,11 @@ class Processor:
         self.idle = False  #: play silence and do nothing else
         self.last_block_s = time.monotonic()  #: when the last block came
         self._bad_before = self._unheard = 0
-        self._samples, self._behind_s, self._power = 0, 0.0, 0.0
+        self._samples, self._behind_s = 0, 0.0
+        self._power = self._played_power = 0.0  # mean squares of what was heard, and played before
         self._dry = _Rest(*DRY_S)
         self._quiet = _Rest(*QUIET_S)
-        self._gain = 1.0
+        self._gain, self._louder_s = 1.0, PROBED_S
         self._next: Pipeline | None = None
         self._take(pipeline)
 
@@ -75,7 +77,7 @@ class Processor:
         self._steps = self._bad_before = 0
         assert pipeline.denoiser
         self._carriers = pipeline.denoiser.carriers
-        self._howl = HowlDetector(pipeline.denoiser.hop_s)
+        self._howl = HowlGuard(pipeline.denoiser.hop_s)
 
     def exchange(self, pipeline: Pipeline) -> None:
         """Fade over to another pipeline, of the same samplerate, in the next block."""
@@ -108,6 +110,7 @@ class Processor:
             self._play(heard, dry, played, seconds)
         if self.guard_feedback:
             self._turn_down(played, seconds)
+        self._played_power = float(np.dot(played, played)) / len(played)
         self.board.sound.put(clean, played)
         self._watch_load(dry, played, seconds, self._clock() - start)
         self._note_block(low, high, played, self._clock() - start)
@@ -168,16 +171,19 @@ class Processor:
         self._dry.begin()
 
     def _turn_down(self, played: Float32Array, seconds: float) -> None:
-        """Apply the gain that stops a howl, on its way down or up again."""
+        """Apply the gain that stops or probes a howl, on its way down or up again."""
         quiet = self._quiet.left_s > 0
         self._quiet.pass_by(seconds)
-        if self._gain == 1.0 and not quiet:
+        wanted = QUIET_GAIN if quiet else self._howl.gain
+        if self._gain == wanted == 1.0:
             return
         before = self._gain
-        if quiet:
-            self._gain = max(QUIET_GAIN, before - seconds / QUIETER_S)
+        if wanted < before:
+            self._gain = max(wanted, before - seconds / QUIETER_S)
         else:
-            self._gain = min(1.0, before + seconds / LOUDER_S)
+            self._gain = min(wanted, before + seconds / self._louder_s)
+        if self._gain == 1.0:
+            self._louder_s = PROBED_S
         played *= before + (self._gain - before) * _ramp(len(played))
 
     def _on_hop(self, stream: BankStream, gains: NDArray[np.complex64] | None) -> None:
@@ -192,9 +198,10 @@ class Processor:
         ring.commit()
         if not self.guard_feedback or self._quiet.left_s > 0:
             return
-        if self._howl.update(stream.contrast()[self._carriers], self._power):
-            self._howl.reset()
+        contrast = stream.contrast()[self._carriers]
+        if self._howl.update(contrast, self._power, self._played_power):
             self._quiet.begin()
+            self._louder_s = LOUDER_S
             self.counters["howls"] += 1
 
     def _note_event(self, event: KeywordEvent) -> None:

@@ -24,6 +24,8 @@ class EngineSettings:
     direction: str = "in"
     #: Play into a microphone that other programs can choose.
     virtual_mic: bool = False
+    #: With the virtual microphone: also play into the output, so that people hear themselves.
+    monitor: bool = False
     samplerate: float | None = None  #: Hz; None: the input device's
     block_s: float = 0.01
     preset: str = "live"
@@ -44,8 +46,10 @@ def check(settings: EngineSettings) -> None:
         raise WrongUsage(f"direction {settings.direction!r} must be in or out")
     if settings.direction == "out" and settings.virtual_mic:
         raise WrongUsage("a virtual microphone carries what goes in; with direction out, leave it")
-    if settings.virtual_mic and settings.output_name:
+    if settings.virtual_mic and settings.output_name and not settings.monitor:
         raise WrongUsage("the virtual microphone is the output: leave the output device out")
+    if settings.monitor and not settings.virtual_mic:
+        raise WrongUsage("only a virtual microphone has a monitor; without one, name an output")
     if not 0.001 <= settings.block_s <= 0.2:
         raise WrongUsage(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
     if settings.samplerate is not None:

@@ -16,6 +16,8 @@ from resonance.app import pulse
 from resonance.app.errors import DeviceError
 from resonance.app.processes import alive
 
+#: Delay of the monitor, ms.
+MONITOR_MS = 20
 _OWNER = re.compile(r"resonance\.owner=\W*(\d+)")
 
 
@@ -68,8 +70,14 @@ class VirtualDevice:
         except DeviceError:
             _load(server, "module-null-sink", arguments)
 
+    @property
+    def name(self) -> str:
+        """What other programs list it as: with a number, if there are several of a kind."""
+        number = re.search(r"_\d+$", self.sink)
+        return self.label + (number[0].replace("_", " ") if number else "")
+
     def _properties(self, kind: str, suffix: str = "") -> str:
-        label = f"device.description='{self.label}{suffix}'"
+        label = f"device.description='{self.name}{suffix}'"
         return f'{kind}_properties="{label} resonance.owner={self._owner}"'
 
     def close(self) -> None:
@@ -123,6 +131,39 @@ class VirtualMic(VirtualDevice):
         return super()._properties(kind, " (input)" if kind == "sink" else suffix)
 
 
+class Monitor(VirtualDevice):
+    """What a virtual microphone carries, played into a loudspeaker, so that people hear it."""
+
+    label = "Resonance: hear yourself"
+    base = "resonance_mic"
+
+    def follow(self, mic: VirtualMic, sink: str) -> None:
+        """Play what ``mic`` carries into a sink; "" is the server's default.
+
+        Raises
+        ------
+        DeviceError
+            If there is no sound server to ask, or it refuses.
+        """
+        arguments = (
+            f"source={mic.source} latency_msec={MONITOR_MS} sink_dont_move=false "
+            f"{self._properties('source_output')} {self._properties('sink_input')}"
+        )
+        if sink:
+            arguments += f" sink={sink}"
+        with pulse.connection() as server:
+            mine = [m for m in _ours(server) if m.owner == self._owner and m.base == self.base]
+            if any(module.argument == arguments for module in mine):
+                return
+            for module in mine:
+                server.module_unload(module.index)
+            _load(server, "module-loopback", arguments)
+        self.exists = True
+
+    def _properties(self, kind: str, suffix: str = "") -> str:
+        return super()._properties(kind, suffix).replace("device.description", "media.name")
+
+
 class VirtualSpeaker(VirtualDevice):
     """A loudspeaker that others play into (:attr:`sink`); listen to :attr:`monitor`."""
 
@@ -142,6 +183,7 @@ class _Module:
     index: int
     owner: int
     name: str  #: of the sink it makes or listens to
+    argument: str  #: as it was loaded with
 
     @property
     def base(self) -> str:
@@ -160,9 +202,9 @@ def _ours(server: Any) -> list[_Module]:
     found = []
     for raw in server.module_list():
         owner = _OWNER.search(raw.argument or "")
-        name = re.search(r"(?:sink_name|master)=(resonance_\w+)", raw.argument or "")
+        name = re.search(r"(?:sink_name|master|source)=(resonance_\w+)", raw.argument or "")
         if owner and name:
-            found.append(_Module(raw.index, int(owner[1]), name[1]))
+            found.append(_Module(raw.index, int(owner[1]), name[1], raw.argument))
     return found
 
 

@@ -41,7 +41,7 @@ def make_window(qtbot, qapp):
         window = Window(qapp)
         window.session.keep(**kept)
         qtbot.addWidget(window)
-        window.resize(1280, 800)  # more than the hidden screen has
+        window.resize(1280, 800)
         window.show()
         qtbot.waitUntil(lambda: window._warm and window.sound.apply.isEnabled(), timeout=20_000)
         made.append(window)

@@ -90,20 +90,24 @@ def main():
     window._dress()
     window.resize(1280, 800)
     window.show()
-    report = {"cut": [], "outside": [], "colours": []}
+    window._timer.stop()  # frames come when they are asked for
+    report = {"cut": [], "outside": [], "beyond": [], "colours": []}
 
     def look(top, name):
         for _ in range(3):
             application.processEvents()
         report["cut"] += [f"{name}: {text}" for text in cut_texts(top)]
         report["outside"] += [f"{name}: {text}" for text in outside(top)]
+        room = top.screen().availableGeometry()
+        if top.isWindow() and not room.contains(top.frameGeometry()):
+            report["beyond"].append(f"{name}: {top.frameGeometry()} in {room}")
         report["colours"].append(colours(top.grab().toImage()))
 
     look(window, "welcome")
     window._warm = True
     window.session.keep(welcomed=True)
     show_board(window, Board.load(Path(snapshot)))
-    for number in range(5):
+    for number in range(window.tabs.count()):
         window.show_tab(number)
         window.on_frame()
         look(window, window.tabs.tabText(number))

@@ -24,7 +24,7 @@ def calm(server, monkeypatch, make_window, qtbot):
     for name in ("PULSE_SERVER", "XDG_RUNTIME_DIR", "HOME"):
         monkeypatch.setenv(name, server.environment[name])
     window = make_window(folder=str(server.root / "music"))
-    qtbot.mouseClick(window.welcome_buttons["listen"], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(window.welcome.buttons["calls"], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.session.state == State.LISTENING, timeout=MS)
     yield window
     window.close()
@@ -87,6 +87,8 @@ def test_devices_appear_by_name_when_plugged_in_and_the_virtual_microphone_is_ma
     window = live
     sound = window.sound
     qtbot.waitUntil(lambda: sound.output.count() > 1, timeout=MS)
+    assert "Resonance microphone" in window.top.devices.text(), "that is what calls are for"
+    sound.virtual_mic.click()
     module = server.pactl(
         "load-module",
         "module-null-sink",
@@ -150,7 +152,7 @@ def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
     with server.playing(0.5 * np.tile(padded, 5), samplerate):
         qtbot.waitUntil(lambda: "Heard" in teacher.outcome.text(), timeout=MS)
     teacher.close()
-    window.show_tab(3)
+    window.show_panel(window.sound)
     assert [word.word for word in window.session.custom] == ["marvin"]
     window.sound.forget("marvin")
     assert window.session.custom == ()

@@ -61,8 +61,10 @@ def test_a_recording_ends_with_the_engine(qtbot, window):
 
 
 def test_off_looks_off(qtbot, window):
+    called = replace(CONNECTION, virtual_mic="Resonance microphone")
+    window.session.live.connection = called
     window.session.keep(virtual_mic=True)
-    assert "Choose" in window.sound._virtual_text.text()
+    assert "Resonance microphone" in window.sound._virtual_text.text()
     assert window.levels.heard.db > -60
     window.session.stop()
     assert window.status.news.text() == "Off."

@@ -18,7 +18,15 @@ from resonance.app.gui.snapshot import demo_board
 from resonance.app.gui.views.bank import FIRST_TOP_HZ, FIRST_WIDTH_HZ, Bank
 from resonance.app.gui.views.levels import Levels, Meter
 from resonance.app.gui.views.phase_wheel import SLOWER, PhaseWheel
-from resonance.app.gui.views.resonogram import DIFFERENCE, LINEAR, PHASE, Resonogram
+from resonance.app.gui.views.play_with_one import PlayWithOne
+from resonance.app.gui.views.resonogram import (
+    DIFFERENCE,
+    EAR,
+    LINEAR,
+    PHASE,
+    SHARP,
+    Resonogram,
+)
 from resonance.app.gui.views.synchronisation import Synchronisation, travelled
 from resonance.app.live.board import Board
 from resonance.app.live.processor import Processor, board_facts
@@ -32,6 +40,7 @@ VIEWS = {
     "phase_wheel": PhaseWheel,
     "bank": Bank,
     "synchronisation": Synchronisation,
+    "play_with_one": PlayWithOne,
 }
 
 
@@ -134,7 +143,7 @@ def test_pictures_need_a_known_ending_and_a_folder(qtbot, board, tmp_path):
 
 def test_a_tone_stands_at_its_frequency(qtbot, denoiser):
     view = shown(qtbot, Resonogram, tone(denoiser, 1000.0))
-    for name in ("ear", LINEAR):
+    for name in (SHARP, EAR, LINEAR):
         view.set_scale(name)
         column = view._pictures[0].scroll._pixels[:, (view._shown.end - 5) % 4000]
         bright = themes.amplitude_map(themes.DARK)
@@ -145,15 +154,16 @@ def test_a_tone_stands_at_its_frequency(qtbot, denoiser):
 
 def test_it_reads_out_what_is_under_the_pointer(qtbot, denoiser):
     view = shown(qtbot, Resonogram, tone(denoiser, 1000.0))
+    view.set_scale(EAR)
     said = []
     view.pointed.connect(said.append)
     plot = view._plots[0].vb
     where = plot.mapViewToScene(plot.viewRect().center().__class__(-0.1, view._scale.place(1000.0)))
     view._on_pointed(where)
-    assert "Hz · heard" in said[-1]
+    assert "Hz · original" in said[-1]
     hz = float(said[-1].split("·")[1].split()[0])
     assert abs(hz - 1000) < 40
-    heard = float(said[-1].split("heard ")[1].split()[0].replace("−", "-"))
+    heard = float(said[-1].split("original ")[1].split()[0].replace("−", "-"))
     assert abs(heard - 20 * np.log10(0.3 / 2)) < 1.5, "half of a real tone turns as z does"
     assert "ζ" in said[-1]
 

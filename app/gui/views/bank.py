@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PyQt6.QtCore import QPointF, QRectF, Qt
-from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPen
+from PyQt6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from resonance.app.gui import theme as themes
@@ -81,6 +81,28 @@ class Bank(View):
             self.set_changes(event.key() == Qt.Key.Key_Right)
         else:
             super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Follow the dot that was meant."""
+        assert event
+        self.follow(self._nearest(event.position()))
+
+    def _nearest(self, at: QPointF) -> int | None:
+        """Number of the dot that is meant by a place."""
+        if self._bank is None:
+            return None
+        away = np.hypot(self._xs - at.x(), self._ys - at.y())
+        nearest = int(away.argmin())
+        return nearest if away[nearest] < 25 else None
+
+    def explain(self, at: QPointF) -> str:
+        """Which oscillator a dot is."""
+        number = self._nearest(at)
+        if number is None or self._bank is None:
+            return ""
+        kind = "carries the sound" if self._carriers[number] else "resolves harmonics"
+        f0_hz, damping = self._bank.f0_hz[number], self._bank.damping_ratio[number]
+        return f"f0 {f0_hz:.0f} Hz, damping {damping:.4f}, {kind}. Click to follow it."
 
     def take(self, frame: Frame) -> None:
         """Amplitudes and gains now."""
@@ -214,6 +236,12 @@ class Bank(View):
             shades[shown].astype(int),
             sizes[shown].astype(int),
         )
+        if self.followed is not None and self.followed < len(self._xs):
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(self.theme.accent), 2.0))
+            at = QPointF(self._xs[self.followed], self._ys[self.followed])
+            painter.drawEllipse(at, 10.0, 10.0)
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""

@@ -60,11 +60,11 @@ class Meter:
 
 
 class Levels(View):
-    """Meters with peaks, what is taken away, noise, voice; the last seconds of both waveforms."""
+    """Meters with peaks, what is removed, noise, voice; the last seconds of both waveforms."""
 
     title = "Levels"
     description = (
-        "Level meters of the sound as it came and as it is played, how much is taken away, "
+        "Level meters of the sound as it came and as it is played, how much is removed, "
         "level of the noise, whether somebody speaks, and both waveforms."
     )
 
@@ -214,9 +214,7 @@ class Levels(View):
         self._number(painter, bars[2], f"{self.taken_db:.0f} dB")
         self._draw_noise(painter, bars[0])
         self._draw_voice(painter, bars)
-        for area, wave, text in zip(
-            self._wave_areas(), self._waves, ("heard", "played"), strict=True
-        ):
+        for area, wave, text in zip(self._wave_areas(), self._waves, _LABELS[:2], strict=True):
             span = min(float(KEPT), area.width())
             wave.draw(painter, area, self._ends, (-span, 0.0), (0, ROWS))
             painter.setPen(QColor(self.theme.muted))
@@ -279,7 +277,7 @@ def _in_words(meter: Meter) -> str:
     return f"{figure(meter.db)} dBFS" if meter.db > -100 else "silent"
 
 
-_LABELS = ("heard", "played", "taken away")
+_LABELS = ("original", "output", "removed")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QConicalGradient, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtGui import (
+    QColor,
+    QConicalGradient,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QPolygonF,
+    QResizeEvent,
+)
 from PyQt6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from resonance.app.gui import theme as themes
@@ -30,6 +39,8 @@ LOCKED_HZ, LOCKED_DB = 3.0, -55.0
 RADII = (2.6, 4.0)
 #: Frames between two changes of the text.
 TEXT_FRAMES = 15
+#: Lines of text that the view must be high to show more than the disc and its text.
+ROOMY_LINES = 28
 
 
 class PhaseWheel(View):
@@ -40,12 +51,9 @@ class PhaseWheel(View):
         "Every oscillator at its phase and amplitude. Those that ring at their own frequency "
         "stand still, the others turn. Click one, or step with the arrow keys, to follow it."
     )
-    #: Another oscillator is followed.
-    followed_changed = pyqtSignal(int)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
-        self.followed: int | None = None
         self._bank: OscillatorBank | None = None
         self._angles = self._before = self._rate_hz = np.zeros(0)
         self._number = -2  # of the last hop
@@ -58,11 +66,30 @@ class PhaseWheel(View):
         self._text = QLabel()
         self._text.setWordWrap(True)
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._text.setMinimumHeight(5 * self.fontMetrics().lineSpacing())
+        self._text.setMinimumHeight(4 * self.fontMetrics().lineSpacing())
+        self._text.setToolTip(
+            "Broad oscillators carry the sound: their weighted sum is the output. Narrow ones "
+            "resolve the harmonics of a voice, and are silent unless the denoiser wants them."
+        )
+        self._legend = QLabel()
+        self._legend.setProperty("role", "muted")
+        self._legend.setWordWrap(True)
         self._response = ImpulseResponse(theme)
         layout.addWidget(self._text)
         layout.addWidget(self._response)
+        layout.addWidget(self._legend)
         self._say()
+        self._show_legend()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Where there is little room, the disc gets it."""
+        super().resizeEvent(event)
+        self._show_parts()
+
+    def _show_parts(self) -> None:
+        roomy = self.height() > ROOMY_LINES * self.fontMetrics().height()
+        self._legend.setVisible(roomy)
+        self._response.setVisible(roomy and self.followed is not None)
 
     # Frames.
 
@@ -98,7 +125,9 @@ class PhaseWheel(View):
         self._db, self._gain = np.full(count, -120.0), np.ones(count, complex)
         self._number = -2
         self._recolour()
-        self.follow(self.followed if (self.followed or 0) < count else None)
+        if (self.followed or 0) >= count:
+            self.follow(None)
+        self.on_followed()
 
     def _recolour(self) -> None:
         if self._bank is None:
@@ -122,6 +151,11 @@ class PhaseWheel(View):
         self.update(
             QRectF(centre.x() - reach, centre.y() - reach, 2 * reach, 2 * reach).toAlignedRect()
         )
+
+    def backdrop_key(self) -> Any:
+        """Text below the disc takes room from it."""
+        centre, radius = self._disc()
+        return centre.x(), centre.y(), radius
 
     def draw_backdrop(self, painter: QPainter) -> None:
         """Rim in the colours of phase, rings of equal level."""
@@ -167,12 +201,15 @@ class PhaseWheel(View):
         seen = np.flatnonzero(distance > 2.0)
         self._dots.draw(painter, x[seen], y[seen], seen, self._carriers[seen].astype(int))
         self._places = np.column_stack([x, y])
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(self.theme.text), 1.0))
+        for number in np.flatnonzero(self.locked()):
+            painter.drawEllipse(QPointF(x[number], y[number]), 5.5, 5.5)
         if radius > 110:
             self._name_rings(painter, centre, radius)
         if self.followed is not None:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(self.theme.text), 1.5))
+            painter.setPen(QPen(QColor(self.theme.accent), 2.0))
             at = QPointF(x[self.followed], y[self.followed])
             painter.drawEllipse(at, 8.0, 8.0)
             painter.drawLine(centre, at)
@@ -182,18 +219,30 @@ class PhaseWheel(View):
         super().set_theme(theme)
         self._response.set_theme(theme)
         self._recolour()
+        self._show_legend()
 
     # Following one.
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Follow the dot that was meant."""
         assert event
+        self.follow(self._nearest(event.position()))
+
+    def _nearest(self, at: QPointF) -> int | None:
+        """Number of the dot that is meant by a place."""
         if self._bank is None or not hasattr(self, "_places"):
-            return
-        at = np.array([event.position().x(), event.position().y()])
-        away = np.hypot(*(self._places - at).T)
+            return None
+        away = np.hypot(*(self._places - (at.x(), at.y())).T)
         nearest = int(away.argmin())
-        self.follow(nearest if away[nearest] < 25 else None)
+        return nearest if away[nearest] < 25 else None
+
+    def explain(self, at: QPointF) -> str:
+        """Which oscillator a dot is."""
+        number = self._nearest(at)
+        if number is None or self._bank is None:
+            return ""
+        still = ", locked to the sound" if self.locked()[number] else ""
+        return f"f0 {self._bank.f0_hz[number]:.0f} Hz{still}. Click to follow it."
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Arrows step from oscillator to oscillator, by frequency; Escape lets go."""
@@ -214,23 +263,33 @@ class PhaseWheel(View):
         else:
             super().keyPressEvent(event)
 
-    def follow(self, number: int | None) -> None:
+    def on_followed(self) -> None:
         """Tell about one oscillator, or about all."""
-        self.followed = number
         if self._bank is not None:
-            self._response.show_oscillator(self._bank, number, self._samplerate)
+            self._response.show_oscillator(self._bank, self.followed, self._samplerate)
+        self._show_parts()
         self._say()
-        self.followed_changed.emit(-1 if number is None else number)
-        self.update()
+
+    def locked(self) -> NDArray[np.bool_]:
+        """Which oscillators ring at their own f0 [oscillators]."""
+        loud = self._db > LOCKED_DB
+        return np.asarray(loud & (np.abs(self._rate_hz) < LOCKED_HZ))
+
+    def _show_legend(self) -> None:
+        dots = "".join(f"<span style='color:{c}'>●</span>" for c in self.theme.frequency)
+        rim = "".join(f"<span style='color:{c}'>●</span>" for c in themes.PHASE[:-1])
+        self._legend.setText(
+            f"Dots {dots} low to high f0, ringed when locked to the sound. "
+            f"Rim {rim} phase, −180° to 180°."
+        )
 
     def _say(self) -> None:
         if self._bank is None:
             text = "Nothing is heard yet."
         elif self.followed is None:
-            loud = self._db > LOCKED_DB
-            locked = int((loud & (np.abs(self._rate_hz) < LOCKED_HZ)).sum())
+            loud = int((self._db > LOCKED_DB).sum())
             text = (
-                f"{int(loud.sum())} of {len(self._bank)} oscillators ring, {locked} of them "
+                f"{loud} of {len(self._bank)} oscillators ring, {int(self.locked().sum())} of them "
                 "locked to the sound: they stand still. Click one to follow it."
             )
         else:
@@ -269,7 +328,6 @@ class ImpulseResponse(QWidget):
 
     def show_oscillator(self, bank: OscillatorBank, number: int | None, samplerate: float) -> None:
         """Draw another one; None: nothing."""
-        self.setVisible(number is not None)
         if number is None:
             return
         self._length_s = float(bank.ring_time_s[number]) / 2

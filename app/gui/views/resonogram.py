@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QPointF, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import (
     QColor,
     QFontMetricsF,
@@ -23,7 +23,8 @@ from resonance.app.gui.frames import Frame
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.views.scroll import Scroll
 from resonance.app.gui.views.view import View, figure, run_alone
-from resonance.dsp.bank import OscillatorBank
+from resonance.app.gui.widgets import button
+from resonance.dsp.bank import OscillatorBank, erb_to_hz, hz_to_erb
 
 #: Hops that are kept: 32 s.
 KEPT = 4000
@@ -38,12 +39,12 @@ SHOWN_DIFFERENCE_DB = 40.0
 #: Frequencies that axes name, Hz.
 NAMED_HZ = (50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 7000)
 
-#: Room for the names of frequencies, and below each picture, pixels.
-AXIS = 60
+#: Room for the names of frequencies, for the bar of colours, and below each picture, pixels.
+AXIS, COLOURS = 60, 52
 _BELOW = (6, 34)
 
 #: Scales of the frequency axis, and what the lower picture shows.
-EAR, LINEAR = "ear", "linear"
+SHARP, EAR, LINEAR = "sharp", "ear", "linear"
 CLEANED, DIFFERENCE, PHASE = "cleaned", "difference", "phase"
 
 Bytes = NDArray[np.uint8]
@@ -93,23 +94,48 @@ def level_db(level: int) -> float:
 
 
 class Scale:
-    """Which oscillators a picture shows, in which order, and where a frequency lies in it."""
+    """Which oscillators a picture shows, and where a frequency lies in it.
+
+    Sharp: the narrow oscillators, and the broad ones above them. A broad one hears more of a
+    noise than a narrow one, so there it is shown as much lower as its band is wider.
+    """
 
     def __init__(self, bank: OscillatorBank, carriers: NDArray[np.bool_], name: str) -> None:
-        wanted = carriers if name == EAR or carriers.all() else ~carriers
+        wanted = carriers
+        if name != EAR and not carriers.all():
+            wanted = ~carriers
+            if name == SHARP:
+                wanted = wanted | (bank.f0_hz > bank.f0_hz[wanted].max())
         order = np.argsort(bank.f0_hz[wanted])
         self.oscillators = np.flatnonzero(wanted)[order]
         self.f0_hz = bank.f0_hz[self.oscillators]
-        places = np.linspace(len(self.oscillators) - 1, 0, ROWS)  # the highest stands on top
-        self._below = np.minimum(places.astype(int), len(self.oscillators) - 2)
-        self._share = (places - self._below).astype(np.float32)[:, None]
-        self._nearest = np.round(places).astype(int)
+        self._linear = name == LINEAR
+        heights = self._height(self.f0_hz)
+        self._ends = heights[0], heights[-1]
+        rows = np.linspace(1.0, 0.0, ROWS)  # the highest stands on top
+        at = np.interp(rows, self._share(heights), np.arange(len(heights)))
+        self._below = np.minimum(at.astype(int), len(heights) - 2)
+        self._between = (at - self._below).astype(np.float32)[:, None]
+        self._nearest = np.round(at).astype(int)
+        self._lower = np.zeros(len(heights), np.float32)
+        if name == SHARP and not carriers.all():
+            broad = carriers[self.oscillators]
+            width_hz = bank.decay_hz[self.oscillators]
+            wider_db = 10 * np.log10(width_hz[broad] / np.median(width_hz[~broad]))
+            self._lower[broad] = wider_db * 255.0 / (TOP_DB - FLOOR_DB)
+
+    def _height(self, hz: Any) -> NDArray[np.float64]:
+        return np.asarray(hz, dtype=np.float64) if self._linear else hz_to_erb(hz)
+
+    def _share(self, height: Any) -> NDArray[np.float64]:
+        low, high = self._ends
+        return np.asarray((height - low) / (high - low))
 
     def spread(self, values: Bytes) -> NDArray[np.float32]:
         """Rows [ROWS, hops] of levels [hops, oscillators]."""
-        mine = values[:, self.oscillators].T.astype(np.float32)
+        mine = values[:, self.oscillators].T.astype(np.float32) - self._lower[:, None]
         low = mine[self._below]
-        return np.asarray(low + self._share * (mine[self._below + 1] - low))
+        return np.asarray(low + self._between * (mine[self._below + 1] - low))
 
     def nearest(self, values: Bytes) -> Bytes:
         """Rows [ROWS, hops], nothing between two oscillators: for phases."""
@@ -117,13 +143,18 @@ class Scale:
 
     def place(self, hz: float) -> float:
         """Height of a frequency in the picture, 0 … 1."""
-        at = np.interp(hz, self.f0_hz, np.arange(len(self.f0_hz)))
-        return float(at / (len(self.f0_hz) - 1))
+        return float(np.clip(self._share(self._height(hz)), 0.0, 1.0))
+
+    def hz(self, place: float) -> float:
+        """Frequency at a height of 0 … 1, Hz."""
+        low, high = self._ends
+        height = low + place * (high - low)
+        return float(height if self._linear else erb_to_hz(height))
 
     def oscillator(self, place: float) -> int:
         """Number of the oscillator at a height of 0 … 1."""
-        at = round(np.clip(place, 0.0, 1.0) * (len(self.oscillators) - 1))
-        return int(self.oscillators[at])
+        away = np.abs(self._share(self._height(self.f0_hz)) - place)
+        return int(self.oscillators[int(away.argmin())])
 
 
 class Picture(pg.GraphicsObject):  # type: ignore[misc]
@@ -222,11 +253,9 @@ class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
     def tickStrings(self, values: list[float], *_: Any) -> list[str]:  # noqa: N802 (pyqtgraph's)
         """The highest one says that all are in Hz."""
         assert self.scale_of_view
-        count = len(self.scale_of_view.f0_hz)
-        at = np.array(values) * (count - 1)
         found = [
             f"{round(hz / 10) * 10:d}" if hz >= 95 else f"{hz:.0f}"
-            for hz in np.interp(at, np.arange(count), self.scale_of_view.f0_hz)
+            for hz in map(self.scale_of_view.hz, values)
         ]
         return [*found[:-1], f"{found[-1]} Hz"] if found else []
 
@@ -237,16 +266,20 @@ class Resonogram(View):
     title = "Resonogram"
     description = (
         "Loudness of every oscillator over the last seconds: the sound as it came above, "
-        "the cleaned sound below. Keys: F freezes, D shows what was taken away, L changes the "
+        "the cleaned sound below. Keys: F freezes, D shows what was removed, L changes the "
         "frequency scale, plus and minus zoom, arrows move, Home returns to now."
     )
     #: The read-out under the pointer changed.
     pointed = pyqtSignal(str)
+    #: Other ends of the colours, dBFS.
+    range_changed = pyqtSignal(float, float)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
         self.frozen = False
-        self.scale_name, self.below, self.upper_phase = EAR, CLEANED, False
+        self.scale_name, self.below = SHARP, CLEANED
+        self.shown_db = SHOWN_DB  #: what the colours span, dBFS
+        self._pointer: tuple[float, float] | None = None  # columns before the end, height
         self._history: History | None = None
         self._shown: History | None = None  # the history, or a copy of it while frozen
         self._scale: Scale | None = None
@@ -264,7 +297,7 @@ class Resonogram(View):
         layout.setSpacing(0)
         self._graphics = pg.GraphicsLayoutWidget()
         self._graphics.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._graphics.ci.setContentsMargins(0, 0, 8, 0)
+        self._graphics.ci.setContentsMargins(0, 8, 0, 0)  # half a name above the picture
         self._graphics.ci.setSpacing(6)
         layout.addWidget(self._graphics, 1)
         self._pictures, self._plots = [], []
@@ -287,6 +320,14 @@ class Resonogram(View):
             self._plots.append(plot)
         self._plots[1].setXLink(self._plots[0])
         self._plots[1].setYLink(self._plots[0])
+        self._add_colours()
+        self.back = button("Back to now", self.back_to_now, "Home")
+        self.back.setParent(self)
+        self.back.hide()
+        self._mark = [pg.InfiniteLine(angle=0) for _ in self._plots]
+        for plot, line in zip(self._plots, self._mark, strict=True):
+            line.hide()
+            plot.addItem(line, ignoreBounds=True)
         self._cross = [(pg.InfiniteLine(angle=90), pg.InfiniteLine(angle=0)) for _ in self._plots]
         for plot, lines in zip(self._plots, self._cross, strict=True):
             for line in lines:
@@ -301,6 +342,34 @@ class Resonogram(View):
         scene.sigMouseMoved.connect(self._on_pointed)
         scene.sigMouseClicked.connect(self._on_clicked)
         self._say_pointed("")
+
+    def _add_colours(self) -> None:
+        """The bar beside the pictures: what the colours mean; its ends can be moved."""
+        self.colours = pg.ColorBarItem(
+            values=SHOWN_DB,
+            width=12,
+            colorMap=_colour_map(self.theme),
+            limits=(FLOOR_DB, TOP_DB),
+            rounding=1,
+            colorMapMenu=False,
+            pen=self.theme.line,
+            hoverPen=self.theme.accent,
+            hoverBrush=themes.with_alpha(self.theme.accent, 0.3),
+        )
+        self.colours.setToolTip("Loudness in dBFS. Drag the bar or its ends to change the colours.")
+        self.colours.sigLevelsChanged.connect(self._on_colours)
+        self._graphics.addItem(self.colours, row=0, col=1, rowspan=2)
+
+    def _on_colours(self, _: Any) -> None:
+        low, high = self.colours.levels()
+        self.shown_db = float(low), float(high)
+        self.range_changed.emit(*self.shown_db)
+        self._rewrite()
+
+    def set_range(self, low_db: float, high_db: float) -> None:
+        """What the colours span, dBFS."""
+        if (low_db, high_db) != self.shown_db:
+            self.colours.setLevels((low_db, high_db))
 
     # Frames.
 
@@ -321,6 +390,7 @@ class Resonogram(View):
             for picture in self._pictures:
                 picture.end = self._history.end
             self._pictures[0].marks = self._marks
+            self._read_out()
 
     def _take_board(self, frame: Frame) -> None:
         carriers = np.array(frame.board.facts["carriers"], dtype=bool)
@@ -339,6 +409,8 @@ class Resonogram(View):
             axis.picture = None
             axis.update()
         self._rewrite()
+        self.on_followed()
+        self._read_out()
 
     def _rewrite(self) -> None:
         """All columns anew: another scale, other colours."""
@@ -351,18 +423,20 @@ class Resonogram(View):
             return
         heard, played = self._shown.heard[places], self._shown.played[places]
         upper = self._scale.spread(heard)
-        above = _coloured(upper, themes.amplitude_map(self.theme), *SHOWN_DB)
+        above = _coloured(upper, themes.amplitude_map(self.theme), *self.shown_db)
         if self.below == PHASE:
-            below = _phases(self._scale.nearest(self._shown.phase[places]), upper, self.theme)
+            below = _phases(
+                self._scale.nearest(self._shown.phase[places]), upper, self.theme, self.shown_db
+            )
         elif self.below == DIFFERENCE:
             taken = np.maximum(upper - self._scale.spread(played), 0.0)
-            taken[upper < _level(SHOWN_DB[0])] = 0.0  # nothing there to be taken
+            taken[upper < _level(self.shown_db[0])] = 0.0  # nothing there to be taken
             scale = (TOP_DB - FLOOR_DB) / 255.0 / SHOWN_DIFFERENCE_DB * 255.0
             table = themes.difference_map(self.theme)
             below = table[np.clip(taken * scale, 0, 255).astype(np.uint8)]
         else:
             below = _coloured(
-                self._scale.spread(played), themes.amplitude_map(self.theme), *SHOWN_DB
+                self._scale.spread(played), themes.amplitude_map(self.theme), *self.shown_db
             )
         self._pictures[0].scroll.write(places, above)
         self._pictures[1].scroll.write(places, below)
@@ -406,10 +480,11 @@ class Resonogram(View):
             picture.marks = []
             picture.scroll.fill(int(themes.amplitude_map(self.theme)[0]))
         self._facts = {}
+        self._forget_pointer()
         self._say_what_is_shown()
 
     def set_scale(self, name: str) -> None:
-        """Ear: the broad oscillators, spaced like hearing. Linear: the narrow ones, up to 4 kHz."""
+        """Sharp: narrow oscillators, and broad ones above 4 kHz. Ear: broad. Linear: narrow."""
         self.scale_name = name
         self._rescale()
 
@@ -423,11 +498,23 @@ class Resonogram(View):
         self._follows = True
         self._plots[0].setYRange(0.0, 1.0, padding=0)
         self._fit()
+        self._leave_now(away=False)
+
+    def _leave_now(self, *, away: bool = True) -> None:
+        """Show something else than all of the last seconds, and the way back."""
+        self._follows = not away
+        self.back.setVisible(away)
+        self._place_button()
+
+    def _place_button(self) -> None:
+        self.back.adjustSize()
+        right = self._graphics.width() - self.colours.boundingRect().width() - 12
+        self.back.move(round(right) - self.back.width(), 14)
 
     def zoom(self, factor: float) -> None:
         """Show ``factor`` times as much time."""
         low, high = self._plots[0].viewRange()[0]
-        self._follows = False
+        self._leave_now()
         self._plots[0].setXRange(max(high - (high - low) * factor, -KEPT * 0.008), high, padding=0)
 
     def pan(self, share: float) -> None:
@@ -435,7 +522,7 @@ class Resonogram(View):
         low, high = self._plots[0].viewRange()[0]
         step = min(share * (high - low), -high)
         step = max(step, -KEPT * 0.008 - low)
-        self._follows = False
+        self._leave_now()
         self._plots[0].setXRange(low + step, high + step, padding=0)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
@@ -459,42 +546,72 @@ class Resonogram(View):
         """Keep a column per pixel."""
         super().resizeEvent(event)
         rows = self._graphics.ci.layout
-        room = self._graphics.height() - sum(_BELOW) - rows.rowSpacing(0) - 2
+        room = self._graphics.height() - sum(_BELOW) - rows.rowSpacing(0) - 10
         for number, below in enumerate(_BELOW):
             rows.setRowFixedHeight(number, max(20.0, room / 2) + below)
         self._fit()
+        self._place_button()
 
     def _fit(self) -> None:
         if self._follows:
-            width = max(60.0, self._graphics.width() - AXIS - 10.0)
+            width = max(60.0, self._graphics.width() - AXIS - COLOURS)
             self._plots[0].setXRange(-min(width, KEPT) * 0.008, 0.0, padding=0)
 
     def _on_moved(self, *_: Any) -> None:
-        self._follows = False
+        self._leave_now()
 
     def _on_clicked(self, click: Any) -> None:
+        """Follow the oscillator that was meant; the same one again: no longer."""
         if click.double():
             self.back_to_now()
+            return
+        for plot in self._plots:
+            at = click.scenePos()
+            if self._scale and plot.vb.sceneBoundingRect().contains(at):
+                number = self._scale.oscillator(plot.vb.mapSceneToView(at).y())
+                self.follow(None if number == self.followed else number)
+
+    def on_followed(self) -> None:
+        """A line at its frequency."""
+        bank = self._facts.get("bank")
+        for line in self._mark:
+            line.setVisible(bool(self._scale and bank and self.followed is not None))
+            if self._scale and bank and self.followed is not None:
+                line.setPos(self._scale.place(float(bank.f0_hz[self.followed])))
 
     def _on_pointed(self, at: QPointF) -> None:
-        for plot, lines in zip(self._plots, self._cross, strict=True):
+        for plot in self._plots:
+            if plot.vb.sceneBoundingRect().contains(at) and self._shown and self._scale:
+                seen = plot.vb.mapSceneToView(at)
+                self._pointer = seen.x(), seen.y()
+                self._read_out()
+                return
+        self._forget_pointer()
+
+    def leaveEvent(self, event: QEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Nothing is pointed at any longer."""
+        super().leaveEvent(event)
+        self._forget_pointer()
+
+    def _forget_pointer(self) -> None:
+        self._pointer = None
+        for lines in self._cross:
             for line in lines:
                 line.hide()
-            if plot.vb.sceneBoundingRect().contains(at) and self._shown and self._scale:
-                self._read_out(plot.vb.mapSceneToView(at))
-                return
         self._say_pointed("")
 
-    def _read_out(self, at: QPointF) -> None:
-        assert self._shown
-        assert self._scale
+    def _read_out(self) -> None:
+        """What stands under the pointer now: the picture moves on below it."""
+        if self._pointer is None or not self._shown or not self._scale:
+            return
+        x, y = self._pointer
         for across, along in self._cross:
-            across.setPos(at.x())
-            along.setPos(at.y())
+            across.setPos(x)
+            along.setPos(y)
             across.show()
             along.show()
-        number = self._scale.oscillator(at.y())
-        ago = round(-at.x() / self._pictures[0].hop_s)
+        number = self._scale.oscillator(y)
+        ago = round(-x / self._pictures[0].hop_s)
         place = (self._shown.end - 1 - ago) % KEPT
         bank: OscillatorBank = self._facts["bank"]
         heard, played = (
@@ -503,24 +620,24 @@ class Resonogram(View):
         )
         phase = (self._shown.phase[place, number] / 255.0 - 0.5) * 360.0
         self._say_pointed(
-            f"{-at.x():.2f} s ago · {bank.f0_hz[number]:.0f} Hz · heard {figure(heard)} dBFS, "
-            f"played {figure(played)} dBFS · phase {figure(phase, plus=True)}° against its f0 · ζ "
+            f"{-x:.2f} s ago · {bank.f0_hz[number]:.0f} Hz · original {figure(heard)} dBFS, "
+            f"output {figure(played)} dBFS · phase {figure(phase, plus=True)}° against its f0 · ζ "
             f"{bank.damping_ratio[number]:.3f}"
         )
 
     def _say_pointed(self, text: str) -> None:
-        hint = "Point at the picture to read it; drag to move, turn the wheel to zoom."
+        hint = "Point at the picture to read it, click to follow; drag to move, wheel to zoom."
         self._readout.setText(text or hint)
         self.pointed.emit(text)
 
     def _say_what_is_shown(self) -> None:
         below = {
-            CLEANED: "played",
-            DIFFERENCE: "taken away",
+            CLEANED: "output",
+            DIFFERENCE: "removed",
             PHASE: "phase against the own f0",
         }[self.below]
         still = " (frozen)" if self.frozen else ""
-        self._pictures[0].caption, self._pictures[1].caption = f"heard{still}", below
+        self._pictures[0].caption, self._pictures[1].caption = f"original{still}", below
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours, also of what is past."""
@@ -533,11 +650,22 @@ class Resonogram(View):
                 axis.setTextPen(theme.muted)
             for line in lines:
                 line.setPen(pg.mkPen(themes.with_alpha(theme.text, 0.5)))
+        for line in self._mark:
+            line.setPen(pg.mkPen(theme.accent, width=2, style=Qt.PenStyle.DashLine))
+        self.colours.setColorMap(_colour_map(theme))
+        self.colours.axis.setPen(theme.line)
+        self.colours.axis.setTextPen(theme.muted)
         self._plots[1].setLabel("bottom", "seconds before now", color=theme.muted)
         for picture in self._pictures:
             picture.theme = theme
             picture.scroll.fill(int(themes.amplitude_map(theme)[0]))
         self._rewrite()
+
+
+def _colour_map(theme: Theme) -> pg.ColorMap:
+    """The amplitude map as pyqtgraph wants it."""
+    colours = (theme.quiet, *theme.amplitude)
+    return pg.ColorMap(np.linspace(0, 1, len(colours)), [QColor(c) for c in colours])
 
 
 def _level(db: float) -> float:
@@ -552,9 +680,11 @@ def _coloured(
     return np.asarray(table[at.astype(np.uint8)])
 
 
-def _phases(phases: Bytes, levels: NDArray[np.float32], theme: Theme) -> NDArray[np.uint32]:
+def _phases(
+    phases: Bytes, levels: NDArray[np.float32], theme: Theme, shown_db: tuple[float, float]
+) -> NDArray[np.uint32]:
     """Colours of the phases, from the quiet colour up as the oscillators get louder."""
-    low, high = _level(SHOWN_DB[0] + 10), _level(SHOWN_DB[1] - 14)
+    low, high = _level(shown_db[0] + 10), _level(shown_db[1] - 14)
     share = np.clip((levels - low) / (high - low), 0, 1)[..., None]
     quiet = np.array(QColor(theme.quiet).getRgb()[:3], np.float32)
     shifts = np.array([16, 8, 0], np.uint32)

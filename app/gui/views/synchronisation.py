@@ -246,6 +246,30 @@ class Synchronisation(View):
             box, Qt.AlignmentFlag.AlignHCenter, f"order {float(self._order[head]):.2f}"
         )
 
+    def explain(self, at: QPointF) -> str:
+        """What the signs mean, where they are."""
+        if any(
+            bar.adjusted(-80, -4, 4, 4).contains(at)
+            for bar in self._score_bars()[: len(self.words)]
+        ):
+            return "Score of a word, 0 to 1. At the tick it counts as heard."
+        for head, (centre, radius) in enumerate(self._circles()):
+            away = math.hypot(at.x() - centre.x(), at.y() - centre.y())
+            below = at.y() - centre.y() - radius
+            if 0 < below < 1.6 * self._line() and abs(at.x() - centre.x()) < radius:
+                return (
+                    f"Order {float(self._order[head]):.2f}: how much the drives agree, "
+                    "from 0 (all ways) to 1 (one way)."
+                )
+            if 0.92 * radius < away < radius + 8:
+                return "Anchors: fixed points that pull the oscillators. Each moment has one."
+            if away <= 0.92 * radius:
+                return (
+                    "Oscillators, one for each moment of the last second, dim to bright. "
+                    "Lines lead to the anchors that pull them most."
+                )
+        return ""
+
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         super().set_theme(theme)

@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import QRect, QRectF, QSize, Qt, QTimer
+from PyQt6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import (
     QColor,
     QFont,
     QFontMetricsF,
+    QHelpEvent,
     QPainter,
     QPaintEvent,
     QPixmap,
     QResizeEvent,
 )
 from PyQt6.QtSvg import QSvgGenerator
-from PyQt6.QtWidgets import QApplication, QWidget
+from PyQt6.QtWidgets import QApplication, QToolTip, QWidget
 
 from resonance.app.errors import UserError
 from resonance.app.gui import theme as themes
@@ -35,7 +36,13 @@ class View(QWidget):
 
     Subclasses take in what a frame brings in :meth:`take`, and draw what seldom changes in
     :meth:`draw_backdrop`, the rest in :meth:`draw`. Nothing is painted while hidden.
+
+    One oscillator can be followed, by a click in any view: :meth:`follow` marks it in this one
+    and tells the others through :attr:`followed_changed`.
     """
+
+    #: Another oscillator is followed: its number, or None.
+    followed_changed = pyqtSignal(object)
 
     #: What people call it.
     title = ""
@@ -46,7 +53,9 @@ class View(QWidget):
         super().__init__()
         self.theme = theme
         self.paints = 0  #: how often it was painted
+        self.followed: int | None = None  #: number of the oscillator that is marked
         self._backdrop: QPixmap | None = None
+        self._backdrop_of: Any = None
         self._direct = False  # no images: for vector graphics
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(self.title)
@@ -61,6 +70,26 @@ class View(QWidget):
     def take(self, frame: Frame) -> None:
         """Remember what the frame brings."""
         raise NotImplementedError
+
+    def follow(self, number: int | None) -> None:
+        """Mark one oscillator, or none."""
+        if number == self.followed:
+            return
+        self.followed = number
+        self.on_followed()
+        self.update()
+        self.followed_changed.emit(number)
+
+    def on_followed(self) -> None:
+        """Another oscillator is followed."""
+
+    def explain(self, at: QPointF) -> str:
+        """What lies at a place, for whoever rests the pointer there; empty if there is nothing."""
+        return ""
+
+    def backdrop_key(self) -> Any:
+        """Where things are: when it changes, the backdrop is painted anew."""
+        return None
 
     def repaint_soon(self) -> None:
         """Paint at the next chance."""
@@ -114,7 +143,9 @@ class View(QWidget):
             self._paint_backdrop(painter)
         else:
             ratio = self.devicePixelRatioF()
-            if self._backdrop is None or self._backdrop.devicePixelRatio() != ratio:
+            key = ratio, self.backdrop_key()
+            if self._backdrop is None or self._backdrop_of != key:
+                self._backdrop_of = key
                 self._backdrop = QPixmap(self.size() * ratio)
                 self._backdrop.setDevicePixelRatio(ratio)
                 beneath = QPainter(self._backdrop)
@@ -128,6 +159,15 @@ class View(QWidget):
     def _paint_backdrop(self, painter: QPainter) -> None:
         painter.fillRect(self.rect(), QColor(self.theme.surface))
         self.draw_backdrop(painter)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Explain what the pointer rests on."""
+        if isinstance(event, QHelpEvent):
+            text = self.explain(QPointF(event.pos()))
+            if text:
+                QToolTip.showText(event.globalPos(), text, self)
+                return True
+        return super().event(event)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Roomy."""
@@ -200,6 +240,7 @@ def run_alone(make: Any, arguments: list[str] | None = None) -> None:
         for _ in range(60):
             view.show_frame(feed.frame(board))
         view.save(Path(arguments[1]))
+        view.close()
         return
     timer = QTimer()
     timer.timeout.connect(lambda: view.show_frame(feed.frame(board)))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from resonance.app.devices import Device
-from resonance.app.live import player as players
+from resonance.app.live import loudspeaker as loudspeakers
 from resonance.app.live.messages import Note
 from resonance.app.live.player import FilePlayer
 from resonance.app.live.settings import EngineSettings
@@ -17,7 +17,7 @@ from resonance.assets import DEMO
 def player():
     """The demo recording, step by step, without a thread."""
     made = FilePlayer(DEMO, EngineSettings())
-    made._read()
+    made._prepare()
     made._processor = made._make_processor()
     return made
 
@@ -29,15 +29,15 @@ def step(player, until_s):
 
 
 def test_a_place_sought_while_it_goes_to_another_is_gone_to_next(player):
-    go_to, places = player._go_to, []
+    begin_anew, places = player._begin_anew, []
 
-    def slow(sample):
+    def slow():
         if not places:
             player.seek(9.0)
-        places.append(sample / player.samplerate)
-        go_to(sample)
+        places.append(player._place / player.samplerate)
+        begin_anew()
 
-    player._go_to = slow
+    player._begin_anew = slow
     player.seek(3.0)
     step(player, 9.02)
     assert places == pytest.approx([3.0, 9.0], abs=1e-3)
@@ -78,9 +78,9 @@ class Loudspeaker:
 
 def test_it_plays_into_the_device_that_is_chosen_and_tells_when_it_goes(monkeypatch):
     speaker, told = Loudspeaker(), []
-    monkeypatch.setattr(players, "sounddevice", lambda: speaker)
+    monkeypatch.setattr(loudspeakers, "sounddevice", lambda: speaker)
     found = [Device(name, "ALSA", 0, 2, 48000.0) for name in ("Headphones", "Other")]
-    monkeypatch.setattr(players, "list_devices", lambda: found)
+    monkeypatch.setattr(loudspeakers, "list_devices", lambda: found)
     player = FilePlayer(DEMO, EngineSettings(output_name="Headphones"))
     player.start()
 

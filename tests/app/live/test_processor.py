@@ -146,10 +146,10 @@ def test_a_loop_through_the_room_is_stopped(make_processor, rng, guard):
         processor.process(heard, played)
         delay = np.concatenate([delay[480:], played])
         loud.append(float(np.abs(played).max()))
-    assert max(loud) > 0.5, "it does howl"
     howling = np.mean(np.array(loud[200:]) > 0.3)
     if guard:
         assert processor.counters["howls"] >= 1
         assert howling < 0.35
     else:
+        assert max(loud) > 0.5, "it does howl"
         assert howling > 0.9
