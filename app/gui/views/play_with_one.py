@@ -371,9 +371,9 @@ class PlayWithOne(View):
             start = begin + (int(rising[0]) if len(rising) else 0)
             return start, start + span
         span = _samples(max(RING_SHARE * oscillator.ring_time_s, 8 / oscillator.f0_hz))
-        begin = one.plucked_at
-        if self.drive.kind == NOTHING and begin is not None and one.count - begin < 20 * span:
-            return begin, begin + span
+        plucked = one.plucked_at
+        if self.drive.kind == NOTHING and plucked is not None and one.count - plucked < 20 * span:
+            return plucked, plucked + span
         return one.count - span, one.count
 
     def _draw_trace(
