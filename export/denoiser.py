@@ -212,7 +212,9 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
     help="best.pt of a training run.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--preset", required=True, help="Name of the files: live, studio, or your own.")
+@click.option("--preset", required=True, help="Name of the files: live, call, or your own.")
+@click.option("--title", help="What people call it; PRESET by default.")
+@click.option("--summary", default="", help="What it is good for, in a few words.")
 @click.option(
     "--bits",
     type=click.Choice(["32", "8", "4"]),
@@ -230,6 +232,8 @@ def main(
     checkpoint: Path,
     out: Path,
     preset: str,
+    title: str | None,
+    summary: str,
     bits: str,
     scores: Path | None,
     step_only: bool,
@@ -257,6 +261,8 @@ def main(
         card = {
             "kind": "denoiser",
             "preset": preset,
+            "title": title or preset.capitalize(),
+            "summary": summary,
             "parameters": sum(p.numel() for p in model.parameters()),
             "bits_per_weight": int(bits),
             "training_data": data,
