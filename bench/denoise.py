@@ -276,7 +276,7 @@ def by_noise(scores: list[Scores], names: Sequence[str]) -> str:
     default=Path("runs"),
     help="Folder for decoded audio.",
 )
-@click.option("--preset", "presets", multiple=True, default=("live", "studio"))
+@click.option("--preset", "presets", multiple=True, default=("live", "call", "studio"))
 @click.option(
     "--model",
     "models",
@@ -285,7 +285,9 @@ def by_noise(scores: list[Scores], names: Sequence[str]) -> str:
     help="More model files of ours, such as quantised ones.",
 )
 @click.option(
-    "--packaged/--no-packaged", default=True, help="RNNoise, SpeexDSP, WebRTC, noisereduce."
+    "--packaged/--no-packaged",
+    default=True,
+    help="RNNoise, DeepFilterNet3, SpeexDSP, WebRTC, noisereduce.",
 )
 @click.option(
     "--peer",

