@@ -1,8 +1,8 @@
 """Other denoisers behind one call: sound at 16 kHz in, cleaned and aligned sound out.
 
-RNNoise, DeepFilterNet3, SpeexDSP, WebRTC and noisereduce come from their packages; GTCRN and FastEnhancer are
-published ONNX files named by path. Each is used as its authors do, frame by frame on one thread,
-and its own delay is taken back before anything is compared.
+RNNoise, DeepFilterNet3, SpeexDSP, WebRTC and noisereduce come from their packages; GTCRN and
+FastEnhancer are published ONNX files named by path. Each is used as its authors do, frame by frame
+on one thread, and its own delay is taken back before anything is compared.
 """
 
 from __future__ import annotations
