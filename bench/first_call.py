@@ -31,7 +31,11 @@ from tests.sound_server import SoundServer
 #: The name that other programs know the microphone by.
 SOURCE = "resonance_mic"
 #: How long the call lasts after the window was closed, s; longest wait for anything, s.
-CALL_S, PATIENCE_S = 8.0, 90.0
+CALL_S, PATIENCE_S = 10.0, 90.0
+#: Rate of the call, Hz; frames that are measured, samples; what counts as sound.
+RATE, FRAME, AUDIBLE = 48000, 2400, 1e-4
+#: Quieter frames are gaps, dBFS.
+LOST_DB = -80.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def first_call() -> FirstCall:
         names = _microphones(server)
         # The second one is the call's: it chooses the microphone.
         with server.recording(SOURCE) as call, server.recording("mic") as microphone:
-            clean_s = time.monotonic() - begin
+            called_s = time.monotonic() - begin
             _tell(program, "close")
             state = _read(program)
             if state["visible"] or not state["listening"]:
@@ -126,7 +130,9 @@ def first_call() -> FirstCall:
         lost = int(_read(program)["lost"])
         if program.wait(PATIENCE_S) != 0:
             raise RuntimeError("the program did not end well")
-    return FirstCall(shown_s, clean_s, lost, _quieter_db(microphone[0], call[0]), names)
+    first = int(np.argmax(np.abs(call[0]) > AUDIBLE))
+    noise_db = _floor_db(microphone[0]) - _floor_db(call[0][first:])
+    return FirstCall(shown_s, called_s + first / RATE, lost, noise_db, names)
 
 
 def _tell(program: Any, command: str) -> None:
@@ -153,18 +159,18 @@ def _wait_for_source(server: SoundServer) -> None:
 def _microphones(server: SoundServer) -> list[str]:
     lines = server.pactl("list", "sources").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if "Description:" in line]
-    return [name for name in names if "Resonance" in name]
+    return [name for name in names if name.startswith("Resonance")]
 
 
-def _quieter_db(microphone: Any, call: Any) -> float:
-    """How much lower the quietest tenth of the call is than that of the microphone."""
+def _floor_db(sound: Any) -> float:
+    """Level of the quietest tenth of a sound [samples], after its first second, dBFS.
 
-    def floor_db(sound: Any) -> float:
-        frames = sound[48000 : len(sound) // 2400 * 2400].reshape(-1, 2400)
-        levels = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
-        return float(np.percentile(levels, 10))
-
-    return floor_db(microphone) - floor_db(call)
+    Frames that got lost on the way are no pauses.
+    """
+    sound = sound[RATE:]
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
+    levels = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
+    return float(np.percentile(levels[levels > LOST_DB], 10))
 
 
 @click.command()
@@ -183,7 +189,8 @@ def main(is_inside: bool, rounds: int) -> None:
 
 def _report(calls: list[FirstCall]) -> str:
     def span(values: list[float]) -> str:
-        return f"{min(values):.1f} to {max(values):.1f}"
+        low, high = f"{min(values):.1f}", f"{max(values):.1f}"
+        return low if low == high else f"{low} to {high}"
 
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return (

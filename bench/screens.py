@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ from PyQt6.QtGui import QImage
 from PyQt6.QtWidgets import QApplication, QWidget
 
 from resonance.app.gui.shortcuts import Sheet
+from resonance.app.gui.views.play_with_one import TEXT_FRAMES
 from resonance.app.gui.window import Window
 from resonance.app.live.board import Board
 from resonance.app.live.messages import Connection, State
+from resonance.app.live.one_oscillator import SAMPLERATE, TONE
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.pipeline import Pipeline
 from resonance.app.sessions import DenoiserModel, SpotterModel
 from resonance.assets import DEMO
+from resonance.dsp.oscillator import Oscillator
 
 DOCS = Path(__file__).parent.parent / "docs" / "window"
 #: The recording: where in the demo it begins, how long it is, s; pictures per second; its size.
@@ -35,6 +39,9 @@ BEGIN_S, LENGTH_S, RATE, SIZE = 6.0, 6.5, 8, (720, 450)
 #: A moment of the demo recording in which a word was just heard, s.
 MOMENT_S = 8.25
 FRAME_S = 0.016
+#: Where nobody sees it, a screen with room for the window; a small window.
+SCREEN = Path(__file__).parent.parent / "tests" / "gui" / "screen.json"
+SMALL = 1024, 640
 
 
 class Demo:
@@ -140,12 +147,20 @@ def pictures(theme: str) -> None:
         keep(grab(window), f"{theme}-welcome")
         demo = listen(window)
         play(window, demo, 0.0, MOMENT_S)
-        for number, name in enumerate(("wheel", "bank", "words", "sound")):
+        for number, name in enumerate(("wheel", "bank", "words")):
             window.show_tab(number)
             play(window, demo, MOMENT_S, MOMENT_S + FRAME_S)
             keep(grab(window.tabs), f"{theme}-{name}")
         window.show_tab(0)
         keep(grab(window), f"{theme}-window")
+        play_with_one(window)
+        keep(grab(window.tabs), f"{theme}-play")
+        call(window)
+        keep(grab(window.tabs), f"{theme}-sound")
+        window.resize(*SMALL)
+        window.show_tab(0)
+        keep(grab(window), f"{theme}-small")
+        window.resize(1280, 800)
         window.set_all_views(True)
         play(window, demo, MOMENT_S, MOMENT_S + FRAME_S)
         keep(grab(window), f"{theme}-all")
@@ -153,6 +168,30 @@ def pictures(theme: str) -> None:
         sheet.show()
         keep(grab(sheet), f"{theme}-keys")
         sheet.close()
+
+
+def play_with_one(window: Window) -> None:
+    """One oscillator, driven by a tone beside its resonance."""
+    view = window.play_with_one
+    window.show_panel(view)
+    view.show_oscillator(Oscillator(440.0, 0.02))
+    view.kind.button(TONE).click()
+    view.tone.setValue(view.tone.value() - 6)
+    assert view.one
+    while view.one.count < SAMPLERATE:
+        QApplication.processEvents()
+    for _ in range(TEXT_FRAMES):
+        view.tick()
+
+
+def call(window: Window) -> None:
+    """As it looks during a call."""
+    assert window.session.connection
+    window.session.live.connection = replace(
+        window.session.connection, virtual_mic="Resonance microphone"
+    )
+    window.session.keep(virtual_mic=True)
+    window.show_panel(window.sound)
 
 
 def recording() -> None:
@@ -183,7 +222,7 @@ def recording() -> None:
 def main() -> None:
     """Draw everything into docs/window."""
     DOCS.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={SCREEN}"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESONANCE_CONFIG"] = str(Path(folder) / "config.toml")
         os.environ["RESONANCE_WORDS"] = str(Path(folder) / "words")

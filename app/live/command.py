@@ -46,7 +46,11 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
 
 @click.command()
 @click.option("--input", "input_name", help="Input device by name; default: the system's.")
-@click.option("--output", "output_name", help="Output device by name; default: the system's.")
+@click.option(
+    "--output",
+    "output_name",
+    help="Output device by name; default: the system's. With --virtual-mic: hear yourself there.",
+)
 @click.option(
     "--direction",
     type=click.Choice(["in", "out"]),

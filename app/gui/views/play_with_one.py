@@ -43,6 +43,13 @@ LOWEST_DB, ABOVE_DB = -30.0, 6.0
 PERIODS, RING_SHARE = 6.0, 0.5
 #: Shortest and longest stretch of time shown, s.
 SHOWN_S = (0.004, 3.0)
+#: What is drawn over time, by what drives it.
+MOTIONS = {
+    NOTHING: "x(t), and its envelope e^(−γt)",
+    TONE: "x(t), F(t) in blue, and the swing it leads to",
+    SWEEP: "x(t), and F(t) in blue",
+    SOUND: "x(t), and F(t) in blue",
+}
 #: Frames between two changes of the text.
 TEXT_FRAMES = 6
 
@@ -285,7 +292,7 @@ class PlayWithOne(View):
             return
         oscillator = self.drive.oscillator
         for area, text in (
-            (motion, "x(t), and its envelope e^(−γt)"),
+            (motion, MOTIONS[self.drive.kind]),
             (resonance, "resonance, dB"),
             (phase, "x behind F, degrees"),
         ):

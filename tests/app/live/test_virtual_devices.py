@@ -1,0 +1,53 @@
+"""Devices for other programs, on a real sound server: their names, and hearing oneself."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from resonance.app.live.virtual_devices import Monitor, VirtualMic
+
+pytestmark = pytest.mark.audio
+
+
+@pytest.fixture(autouse=True)
+def _at_the_server(server, monkeypatch):
+    for name in ("PULSE_SERVER", "XDG_RUNTIME_DIR", "HOME"):
+        monkeypatch.setenv(name, server.environment[name])
+
+
+def test_two_microphones_have_two_names(server):
+    mics = [VirtualMic(os.getpid()), VirtualMic(os.getppid())]
+    try:
+        for mic in mics:
+            mic.ensure()
+        assert [mic.name for mic in mics] == ["Resonance microphone", "Resonance microphone 2"]
+        lines = server.pactl("list", "sources").splitlines()
+        listed = [line.split(":", 1)[1].strip() for line in lines if "Description:" in line]
+        assert {mic.name for mic in mics} <= set(listed)
+    finally:
+        for mic in mics:
+            mic.close()
+    assert server.our_modules() == []
+
+
+def test_people_hear_what_their_microphone_carries(server):
+    mic, monitor = VirtualMic(), Monitor()
+    mic.ensure()
+    try:
+        monitor.follow(mic, "ci_out")
+        monitor.follow(mic, "ci_out")
+        loops = [line for line in server.our_modules() if "module-loopback" in line]
+        assert len(loops) == 1, "asked for twice, it is made once"
+        tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * 48000) / 48000)
+        with server.recording("ci_out.monitor") as heard, server.playing(tone, 48000, mic.sink):
+            time.sleep(2.0)
+        assert np.abs(heard[0]).max() > 0.1
+        monitor.close()
+        assert not [line for line in server.our_modules() if "module-loopback" in line]
+        assert len(server.our_modules()) == 2, "the microphone stays"
+    finally:
+        monitor.close()
+        mic.close()
+    assert server.our_modules() == []
