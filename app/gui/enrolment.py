@@ -21,6 +21,7 @@ from resonance.app.gui.session import Session, spotter_model
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.widgets import Scrolled, aside, button, fit_to_screen, label, row
 from resonance.app.live.board import Board
+from resonance.app.live.loudspeaker import BUFFER_S, Loudspeaker
 from resonance.app.live.messages import State
 from resonance.app.sessions import Float32Array
 from resonance.app.spotter import KeywordEvent
@@ -42,11 +43,24 @@ class Take(QFrame):
         seconds = len(sound) / samplerate
         peak = 20 * np.log10(max(float(np.abs(sound).max()), 1e-6))
         self.text = label(f"{seconds:.1f} s, peak {peak:.0f} dBFS", "muted")
+        self.play = button("Play", self._play, "Hear this take")
         self.drop = button("Drop", lambda: None, "Forget this take")
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 8, 10, 8)
         column.addWidget(_Wave(sound, theme))
-        column.addLayout(row(self.text, self.drop))
+        column.addLayout(row(self.text, self.play, self.drop))
+
+    def _play(self) -> None:
+        self.play.setEnabled(False)
+        aside(
+            self,
+            partial(_play_aloud, self.sound, self.samplerate),
+            self._on_played,
+            self._on_played,
+        )
+
+    def _on_played(self, _: object) -> None:
+        self.play.setEnabled(True)
 
     def judge(self, likeness: float) -> None:
         """Say how like the others it is."""
@@ -55,6 +69,27 @@ class Take(QFrame):
         doubtful = likeness < LEAST_LIKE
         said = "unlike the others: drop it and record another" if doubtful else "like the others"
         self.text.setText(f"{len(self.sound) / self.samplerate:.1f} s, {said} ({likeness:.2f})")
+
+
+def _play_aloud(sound: Float32Array, samplerate: float) -> None:
+    """Through the default output; returns when it is over."""
+    with Loudspeaker(round(samplerate), None) as loudspeaker:
+        block = round(0.02 * samplerate)
+        rest = np.zeros(round((BUFFER_S + 0.05) * samplerate), np.float32)
+        sound = np.concatenate([sound, rest])
+        for start in range(0, len(sound), block):
+            loudspeaker.play(np.ascontiguousarray(sound[start : start + block]))
+
+
+class Slot(QFrame):
+    """Where a take will be."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.setProperty("card", True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.addWidget(label(f"Take {number}", "muted"))
 
 
 class _Wave(QWidget):
@@ -123,6 +158,9 @@ class TeachWord(QDialog):
         self.level.setAccessibleName("Level of the microphone")
         column.addLayout(row(self.record, self.level))
         self._takes = Scrolled()
+        self.slots = [Slot(number + 1) for number in range(ENOUGH)]
+        for slot in self.slots:
+            self._takes.column.addWidget(slot)
         self._takes.column.addStretch(1)
         column.addWidget(self._takes, 1)
         self.outcome = label("", "heading")
@@ -200,7 +238,7 @@ class TeachWord(QDialog):
         take = Take(word, samplerate, self._theme)
         take.drop.clicked.connect(partial(self._drop, take))
         self.takes.append(take)
-        self._takes.column.insertWidget(self._takes.column.count() - 1, take)
+        self._takes.column.insertWidget(len(self.takes) - 1, take)
         self._show_step()
 
     def _drop(self, take: Take) -> None:
@@ -211,6 +249,8 @@ class TeachWord(QDialog):
     def _show_step(self) -> None:
         """Say what comes next."""
         count, listening = len(self.takes), self.session.state == State.LISTENING
+        for number, slot in enumerate(self.slots):
+            slot.setVisible(number >= count)
         self.record.setEnabled(listening and count < MOST)
         self.learn.setEnabled(count >= ENOUGH and bool(self.name.text().strip()) and not self._busy)
         if self.learnt or self._busy or self._since or self._complained:

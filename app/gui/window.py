@@ -71,6 +71,8 @@ from resonance.assets import DEMO
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
 #: Time between two looks at the engine while the window is closed, ms.
 HIDDEN_MS = 40
+#: A microphone that is quieter than this, dBFS, for this long, s, may be muted.
+MUTED_DB, MUTED_S = -90.0, 4.0
 #: Lowest window with levels, and lowest at all, pixels.
 LEVELS_FROM, LOWEST = 580, 440
 #: Step of the keys that change the limit, dB.
@@ -106,6 +108,7 @@ class Window(QMainWindow):
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
         self._settled = self._warm = self._quitting = False
+        self._silent_s = 0.0  # for how long nothing at all has been heard
         self._teacher: TeachWord | None = None  #: while it is open
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
@@ -353,6 +356,7 @@ class Window(QMainWindow):
             self.top.tick()
         if self.frames % TEXT_EACH == 0:
             self.status.show_health()
+            self._look_for_silence()
         if self.isMinimized() or self.isHidden():  # what was missed is caught up with
             return
         self.play_with_one.tick()
@@ -367,6 +371,18 @@ class Window(QMainWindow):
         frame = self.feed.frame(board)
         for view in self.views:
             view.show_frame(frame)
+
+    def _look_for_silence(self) -> None:
+        """Even in a quiet room a microphone hears something."""
+        session = self.session
+        heard = session.player or session.state != State.LISTENING or not self._warm
+        if heard or self.levels.heard.db > MUTED_DB:
+            self._silent_s = 0.0
+            self.banner.settle("silence")
+            return
+        self._silent_s += TEXT_EACH * FRAME_MS / 1000
+        if MUTED_S <= self._silent_s < MUTED_S + TEXT_EACH * FRAME_MS / 1000:
+            self._on_warning("The microphone is silent. Is it muted?", "silence")
 
     # What people do.
 
@@ -608,6 +624,7 @@ class Window(QMainWindow):
             "overloads": ("Use longer blocks", lambda: self.session.keep(block_ms=20.0)),
             "howls": ("Be a microphone instead", lambda: self.session.keep(virtual_mic=True)),
             "device": ("Choose a device", self._choose_device),
+            "silence": ("Choose another", self._choose_device),
             "devices": ("Look again", self.sound.look_for_devices_again),
             "recording": ("Choose a folder", partial(self._show, self.sound.choose_folder)),
             "actions": ("Show actions", partial(self._show, self.sound.apply)),

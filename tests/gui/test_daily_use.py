@@ -21,8 +21,9 @@ from PyQt6.QtWidgets import (
 from resonance.app.gui import desktop
 from resonance.app.gui.cleaning import WAITING
 from resonance.app.gui.tray import Tray
+from resonance.app.live.board import Board
 from resonance.app.live.messages import State
-from tests.gui.conftest import CONNECTION
+from tests.gui.conftest import CONNECTION, show_board
 
 MS = 60_000
 
@@ -250,3 +251,38 @@ def test_it_can_be_added_to_the_applications(window, tmp_path, monkeypatch):
     assert not desktop.icon().pixmap(32).isNull()
     assert (tmp_path / "data/icons/hicolor/scalable/apps/resonance.svg").exists()
     assert str(entry) in window.status.news.text()
+
+
+# Empty moments.
+
+
+def test_a_silent_microphone_is_asked_about(qtbot, make_window, board):
+    window = make_window(welcomed=True)
+    silent = Board(board.facts)
+    silent.sound.put(np.zeros(2205, np.float32), np.zeros(2205, np.float32))
+    show_board(window, silent)
+    for _ in range(400):
+        window.on_frame()
+    assert "muted" in window.banner.text
+    assert window.banner.action.text() == "Choose another"
+    show_board(window, board)
+    for _ in range(30):
+        window.on_frame()
+    assert not window.banner.isVisible()
+
+
+def test_teaching_shows_its_slots_and_plays_takes_back(qtbot, window, rng):
+    window.teach()
+    teacher = window._teacher
+    assert [slot.isVisible() for slot in teacher.slots] == [True, True, True]
+    sound = (1e-4 * rng.standard_normal(32000)).astype(np.float32)
+    sound[9600:16000] += 0.3 * np.sin(np.arange(6400) / 5).astype(np.float32)
+    teacher.add_take(sound, 16000)
+    assert [slot.isVisible() for slot in teacher.slots] == [False, True, True]
+    (take,) = teacher.takes
+    take.play.click()
+    assert not take.play.isEnabled()
+    qtbot.waitUntil(take.play.isEnabled, timeout=MS)
+    take.drop.click()
+    assert [slot.isVisible() for slot in teacher.slots] == [True, True, True]
+    teacher.close()
