@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 
 import click
 
@@ -49,12 +48,15 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option(
     "--token",
     envvar="RESONANCE_TOKEN",
-    help="What clients of HTTP must know; default: a new one, printed.",
+    help="What clients of HTTP must know; default: one that is kept in a file of yours.",
 )
 @click.option("--most-streams", type=click.IntRange(1), default=100, help="Streams at once.")
 @click.option("--most-files", type=click.IntRange(1), default=8, help="Files at once.")
 @click.option("--file-mb", type=click.IntRange(1), default=200, help="Largest file taken, MiB.")
 @click.option("--file-minutes", type=Number(0.1), default=240.0, help="Longest file taken.")
+@click.option(
+    "--idle-s", type=Number(0.1), default=60.0, help="Clients silent for so long are disconnected."
+)
 @PRESET
 @LIMIT
 @SENSITIVITY
@@ -67,6 +69,7 @@ def serve(
     most_files: int,
     file_mb: int,
     file_minutes: float,
+    idle_s: float,
     preset: str,
     limit_db: float | None,
     rates: tuple[tuple[str, float], ...],
@@ -77,9 +80,10 @@ def serve(
         from resonance.app.serve.limits import Limits
         from resonance.app.serve.models import Models
         from resonance.app.serve.server import Address, run
+        from resonance.app.tokens import kept_token
     except ImportError as error:
         raise UserError(
-            f"resonance serve needs {error.name}: pip install 'resonance[serve]'"
+            f"resonance serve needs {error.name}; in the source folder: pip install '.[serve]'"
         ) from error
     addresses = address(http), address(wyoming)
     limits = Limits(
@@ -87,19 +91,26 @@ def serve(
         files=most_files,
         file_bytes=file_mb << 20,
         file_s=60 * file_minutes,
+        idle_s=idle_s,
     )
-    token = token or secrets.token_urlsafe(16)
+    kept = None
+    if not token:
+        kept, token = kept_token()
     with err.status("loading models"):
         models = Models(preset, limit_db, sensitivity(rates))
 
     def tell(http_at: Address, wyoming_at: Address) -> None:
         page, wake = f"http://{_text(http_at)}/", f"tcp://{_text(wyoming_at)}"
         if as_json:
-            click.echo(json.dumps({"http": page, "wyoming": wake, "token": token}))
+            click.echo(
+                json.dumps(
+                    {"http": page, "wyoming": wake, "token_file": str(kept) if kept else None}
+                )
+            )
             return
-        out.print(
-            f"HTTP and WebSocket  {page}\nWyoming             {wake}\ntoken               {token}",
-        )
+        out.print(f"HTTP and WebSocket  {page}\nWyoming             {wake}")
+        if kept:
+            out.print(f"clients of HTTP need the token in {kept}")
         if wyoming_at[0] not in LOOPBACK:
             warn("whoever reaches the Wyoming port can use it: the protocol has no passwords")
 

@@ -284,8 +284,10 @@ class _Api:
                 )
                 await socket.accept()
                 await self._converse(socket, stream)
-        except (WebSocketDisconnect, TimeoutError):
+        except WebSocketDisconnect:
             return
+        except TimeoutError:
+            await _close(socket, WS_REFUSED, f"nothing came for {self._limits.idle_s:g} s")
         except UserError as error:
             code = WS_BUSY if isinstance(error, BusyError) else WS_REFUSED
             await _close(socket, code, str(error))

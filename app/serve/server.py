@@ -10,8 +10,10 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from resonance.app.errors import UserError
 from resonance.app.serve import wyoming_protocol
@@ -95,10 +97,35 @@ class _Server(uvicorn.Server):
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # streams end unfinished
 
 
+class _Protocol(H11Protocol):
+    """Hangs up on clients that begin a request and do not finish its header in time."""
+
+    idle_s: float
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.idle_s, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiting = self.conn.their_state is h11.IDLE
+        if self._timer and not waiting:
+            self._timer.cancel()
+            self._timer = None
+        elif waiting and not self._timer:
+            self._timer = self.loop.call_later(self.idle_s, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._timer:
+            self._timer.cancel()
+
+
 def _settings(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=type("Protocol", (_Protocol,), {"idle_s": limits.idle_s}),
         ws="websockets-sansio",
         lifespan="off",
         log_config=None,
@@ -107,6 +134,7 @@ def _settings(app: ASGIApp, limits: Limits) -> uvicorn.Config:
         limit_concurrency=limits.connections,
         ws_max_size=16 * PIECE_BYTES,
         ws_per_message_deflate=False,
+        ws_ping_interval=None,  # while sound waits, so do pongs; silent clients go after idle_s
         timeout_graceful_shutdown=CLOSE_S,
     )
 

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+TOKEN = "open-sesame"
+
 
 class Server:
     """A running server: where it is, and what it said."""
 
     def __init__(self, process, facts):
-        self.process, self.http, self.token = process, facts["http"].rstrip("/"), facts["token"]
+        self.process, self.http, self.token = process, facts["http"].rstrip("/"), TOKEN
         self.wyoming = facts["wyoming"]
         self.ws = self.http.replace("http://", "ws://")
         self.headers = {"Authorization": f"Bearer {self.token}"}
@@ -47,7 +49,12 @@ def serving(*arguments, words):
             "--json",
             *arguments,
         ],
-        env={**os.environ, "RESONANCE_WORDS": str(words), "RESONANCE_CONFIG": "/nowhere"},
+        env={
+            **os.environ,
+            "RESONANCE_WORDS": str(words),
+            "RESONANCE_CONFIG": "/nowhere",
+            "RESONANCE_TOKEN": TOKEN,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -85,6 +92,8 @@ def small_server(words):
         "1",
         "--file-minutes",
         "0.5",
+        "--idle-s",
+        "4",
     )
     with serving(*arguments, words=words) as found:
         yield found

@@ -3,10 +3,14 @@
 import asyncio
 import io
 import json
+import os
 import shutil
+import socket
 import subprocess
+import sys
 import threading
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -282,3 +286,38 @@ def test_limits_hold(small_server):
     asyncio.run(fill())
     with small_server.client() as client:
         assert client.post("/stream", content=bytes(320)).status_code == 200, "places are freed"
+
+
+def test_clients_that_fall_silent_are_disconnected(small_server):
+    """A header that never ends, a body that never ends, a WebSocket that says nothing."""
+    host, port = small_server.http.removeprefix("http://").split(":")
+    header = (
+        f"POST /stream HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {small_server.token}\r\n"
+    )
+    for begun in ("", "POST /stream HT", header, f"{header}Content-Length: 9999\r\n\r\n"):
+        with socket.create_connection((host, int(port)), 30) as client:
+            client.sendall(begun.encode())
+            answer = client.recv(4096)
+            assert answer == b"" or b"408" in answer or b"200 OK" in answer
+    url, options = f"{small_server.ws}/stream", {"additional_headers": small_server.headers}
+    with pytest.raises(ConnectionClosed, match="nothing came for 4 s"):
+        asyncio.run(_open(url, **options))
+    assert small_server.health()["streams"] == 0
+
+
+def test_the_token_is_kept_in_a_file_of_ones_own(tmp_path):
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "RESONANCE_CONFIG": "/nowhere"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resonance", "serve", "--http", "0", "--wyoming", "0", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process, process.stdout as said:
+        facts = json.loads(said.readline())
+        path = Path(facts["token_file"])
+        assert path.is_relative_to(tmp_path)
+        assert path.stat().st_mode & 0o077 == 0
+        headers = {"Authorization": f"Bearer {path.read_text().strip()}"}
+        assert httpx.get(f"{facts['http']}words", headers=headers, timeout=60).status_code == 200
+        process.terminate()
