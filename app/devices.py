@@ -15,10 +15,10 @@ _INSTALL = {
     "linux": "apt-get install libportaudio2 libasound2-plugins (or what your system calls it)",
     "darwin": "brew install portaudio",
 }
+#: Held while a stream is opened, or devices are listed or refreshed: PortAudio does one at a time.
+OPENING = threading.RLock()
 #: Devices that play what others play into them: a microphone for other programs.
 LOOPBACKS = ("BlackHole", "CABLE Input", "VB-Cable", "Soundflower", "Loopback")
-#: PortAudio must not be asked while it starts anew.
-_LOOKING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,16 @@ class Route:
 
     @property
     def one_clock(self) -> bool:
-        """Whether both ends stay in step, so that one stream can serve both."""
-        same_card = self.input.card == self.output.card
-        return self.portaudio[0] == self.portaudio[1] and same_card
+        """Whether both ends stay in step, so that one stream can serve both.
+
+        Ends of the sound server do if they are of one card; others if they are one device.
+        """
+        if self.portaudio[0] != self.portaudio[1]:
+            return False
+        if self.input.server_name or self.output.server_name:
+            return self.input.card == self.output.card
+        ends = ((end.name, end.host_api) for end in (self.input, self.output))
+        return next(ends) == next(ends)
 
 
 def sounddevice() -> ModuleType:
@@ -85,12 +92,12 @@ def refresh() -> None:
         If PortAudio does not start again.
     """
     sd = sounddevice()
-    try:
-        with _LOOKING:
+    with OPENING:
+        try:
             sd._terminate()  # PortAudio has no other way
             sd._initialize()
-    except sd.PortAudioError as error:
-        raise DeviceError(f"the audio system does not start: {error}") from error
+        except sd.PortAudioError as error:
+            raise DeviceError(f"the audio system does not start: {error}") from error
 
 
 def list_devices() -> list[Device]:
@@ -100,7 +107,7 @@ def list_devices() -> list[Device]:
     listening or playing.
     """
     sd = sounddevice()
-    with _LOOKING:
+    with OPENING:
         apis, devices = sd.query_hostapis(), sd.query_devices()
     default_input, default_output = sd.default.device
     found = [
@@ -148,6 +155,43 @@ def find_route(devices: list[Device], input_name: str | None, output_name: str |
     plays = find_device(devices, output_name, "output")
     (heard_by, source), (played_by, sink) = address(hears, input_name), address(plays, output_name)
     return Route(hears, plays, (heard_by, played_by), (source, sink))
+
+
+def find_stand_ins(
+    devices: list[Device],
+    names: tuple[str | None, str | None],
+    fixed: tuple[bool, bool] = (False, False),
+) -> tuple[Route, list[str]]:
+    """A route in which the default stands in for each end that is missing, and for no other.
+
+    Parameters
+    ----------
+    devices
+        All there are now.
+    names
+        Of the input and output asked for; None: the default.
+    fixed
+        Which end must not be replaced.
+
+    Returns
+    -------
+    The route, and the names of the devices that are missing.
+
+    Raises
+    ------
+    DeviceError
+        If a fixed end is missing, or there is no default.
+    """
+    found, gone = list(names), list[str]()
+    for end, (name, kind) in enumerate(zip(names, ("input", "output"), strict=True)):
+        try:
+            find_device(devices, name, kind)
+        except DeviceError:
+            if name is None or fixed[end]:
+                raise
+            found[end] = None
+            gone.append(name)
+    return find_route(devices, found[0], found[1]), list(dict.fromkeys(gone))
 
 
 def address(device: Device, asked: str | None) -> tuple[str | None, str | None]:

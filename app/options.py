@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from resonance.app.presets import presets
 from resonance.app.spotter import Sensitivity
 from resonance.app.text import shown, shown_lines
 
@@ -101,10 +102,7 @@ LIMIT = click.option(
     default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
 )
-_PRESETS = (
-    "Denoiser. live: no look-ahead at all. studio: hears 20 ms ahead, cleaner. "
-    "vowels: knows only synthetic vowels."
-)
+_PRESETS = "Denoiser. " + " ".join(f"{p.name}: {p.summary}." for p in presets())
 PRESET = click.option("--preset", default="live", metavar="NAME", help=_PRESETS)
 FILE_PRESET = click.option("--preset", default="studio", metavar="NAME", help=_PRESETS)
 

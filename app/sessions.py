@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from resonance.app.errors import ModelError, WrongUsage
+from resonance.app.errors import ModelError
 from resonance.app.model_facts import has_external_data, wrong_fact, wrong_shape
+from resonance.app.presets import preset_path
 from resonance.assets import MODELS
 from resonance.dsp.bank import FloatArray, OscillatorBank
 from resonance.dsp.features import (
@@ -112,16 +113,6 @@ def _check_shapes(path: Path, session: onnxruntime.InferenceSession, kind: str) 
 
 def _bank(facts: dict[str, Any]) -> OscillatorBank:
     return OscillatorBank(np.array(facts["f0_hz"]), np.array(facts["damping_ratio"]))
-
-
-def preset_path(name: str) -> Path:
-    """The file of a preset; WrongUsage if none is shipped."""
-    known = sorted(p.stem.removeprefix("denoiser-") for p in MODELS.glob("denoiser-*.onnx"))
-    shipped = [preset for preset in known if not preset.endswith("-sequence")]
-    if name not in shipped:
-        there_are = ", ".join(shipped) or "none"
-        raise WrongUsage(f"preset {name!r} is not shipped; choose one of: {there_are}")
-    return MODELS / f"denoiser-{name}.onnx"
 
 
 class DenoiserModel:

@@ -2,8 +2,8 @@
 
 Compiled once, at import, for float32 arrays only (a stray float64 is an error, not a
 recompilation inside an audio callback). Those that meet blocks go sample by sample, so that a
-sound cut anywhere gives the same bits as the whole; :func:`rewind` works on whole hops. Slow
-float64 twins of the oscillators stand in ``dsp/oracle.py``.
+sound cut anywhere gives the same bits as the whole; :func:`rewind` works on whole hops. Their
+slow twins in float64, for the tests, are in ``tests/dsp/oracle.py``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,24 @@ COUNTERS = (
 )
 
 
+_FENCE = threading.local()
+
+
+def fence() -> None:
+    """Memory accesses before this call happen before those after it, whatever the processor.
+
+    x86 keeps them in the order that matters here by itself, ARM does not. A lock that is let go
+    is a release, one that is taken an acquire, and the two are never exchanged: together they let
+    nothing pass in either direction.
+    """
+    lock = getattr(_FENCE, "lock", None)
+    if lock is None:  # one for each thread: nobody ever waits
+        lock = _FENCE.lock = threading.Lock()
+    for _ in range(2):
+        lock.acquire()
+        lock.release()
+
+
 class Ring:
     """The last rows of something that goes on, in memory that others may read.
 
@@ -90,12 +109,15 @@ class Ring:
         """The place in :attr:`fields` for the next row; nobody reads it until :meth:`commit`."""
         place = self.count % len(self._rows)
         self._numbers[place] = -1
+        fence()
         return place
 
     def commit(self) -> None:
         """Let others read the row begun."""
         count = self.count
+        fence()
         self._numbers[count % len(self._rows)] = count
+        fence()
         self._count[0] = count + 1
 
     def since(self, number: int = 0) -> Rows:
@@ -103,8 +125,11 @@ class Ring:
         count = self.count
         wanted = np.arange(max(number, count - len(self._rows), 0), count)
         places = wanted % len(self._rows)
+        fence()
         before = self._numbers[places]
+        fence()
         rows: Rows = self._rows[places]
+        fence()
         after = self._numbers[places]
         whole: Rows = rows[(before == wanted) & (after == wanted)]
         return whole
@@ -148,18 +173,22 @@ class SoundRing:
         """Add a block, both [samples], at most as long as the ring."""
         count, length = self.count, len(self._sound)
         self._counts[0] = count + len(heard)
+        fence()
         start = count % length
         first = min(len(heard), length - start)
         for column, sound in enumerate((heard, played)):
             self._sound[start : start + first, column] = sound[:first]
             self._sound[: len(sound) - first, column] = sound[first:]
+        fence()
         self._counts[1] = count + len(heard)
 
     def since(self, sample: int) -> tuple[int, Float32Array]:
         """The samples from ``sample`` on that are still kept, and the number of the first."""
         count, length = self.count, len(self._sound)
         start = max(sample, count - length, 0)
+        fence()
         sound = self._sound[np.arange(start, count) % length]
+        fence()
         overwritten = max(0, min(len(sound), int(self._counts[0]) - length - start))
         return start + overwritten, sound[overwritten:]
 

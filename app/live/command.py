@@ -145,7 +145,7 @@ def live(
     from resonance.app.live.recorder import check_new
     from resonance.app.live.session import LiveSession
     from resonance.app.live.settings import EngineSettings, check
-    from resonance.app.sessions import SpotterModel, preset_path
+    from resonance.app.sessions import SpotterModel
 
     spotter = SpotterModel() if spot else None
     custom = load_all(spotter) if spotter else []
@@ -170,7 +170,6 @@ def live(
         rest_unheard=True,
     )
     check(settings)
-    preset_path(preset)
     for recording in filter(None, (record, record_raw, record_both)):
         check_new(recording)
     actions = _actions(

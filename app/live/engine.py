@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 
 from resonance.app import pulse
-from resonance.app.devices import Device, Route, find_device, find_route, list_devices, refresh
+from resonance.app.devices import (
+    Device,
+    Route,
+    find_route,
+    find_stand_ins,
+    list_devices,
+    refresh,
+)
 from resonance.app.errors import DeviceError, StuckError, UserError
 from resonance.app.live.board import Board, shared_board
 from resonance.app.live.messages import Connection, Keyword, Message, State, StateChange, Warned
@@ -334,29 +341,17 @@ class Engine:
         except DeviceError:
             if not self._listened or not any(d.server_name and d.outputs for d in devices):
                 raise
-        gone = self._missing(devices)
-        input_name, output_name = (None if name in gone else name for name in self._asked)
-        route = find_route(devices, input_name, output_name)
+        own = {self._mic.sink, self._speaker.monitor}
+        fixed = (
+            # With direction out, the default microphone would be played into the room.
+            self._asked[0] in own or self.settings.direction == "out",
+            self._asked[1] in own,
+        )
+        route, gone = find_stand_ins(devices, self._asked, fixed)
         self._stands_in = True
         are = f"{' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} gone"
         self._warn("away", f"{are}; using {_between(route)} until it returns")
         return route
-
-    def _missing(self, devices: list[Device]) -> list[str]:
-        """Names asked for that no device has; virtual ones, and what they hear, have no stand-in.
-
-        With direction out, the default microphone would be played into the room.
-        """
-        gone = []
-        own = {self._mic.sink, self._speaker.monitor}
-        for name, kind in zip(self._asked, ("input", "output"), strict=True):
-            fixed = name in own or (kind == "input" and self.settings.direction == "out")
-            if name and not fixed:
-                try:
-                    find_device(devices, name, kind)
-                except DeviceError:
-                    gone.append(name)
-        return gone
 
     def _names(self) -> tuple[str | None, str | None]:
         """Of the devices asked for; virtual ones are made, or taken away when not asked for."""

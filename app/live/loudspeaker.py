@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 
 from resonance.app import pulse
-from resonance.app.devices import address, find_device, list_devices, sounddevice
+from resonance.app.devices import OPENING, address, find_device, list_devices, sounddevice
 from resonance.app.errors import DeviceError
 from resonance.app.sessions import Float32Array
 
@@ -47,7 +47,7 @@ class Loudspeaker:
 
     def _open(self, sd: Any, samplerate: int) -> None:
         device, sink = _output(self.name)
-        with pulse.chosen(None, sink):
+        with OPENING, pulse.chosen(None, sink):
             stream = sd.OutputStream(
                 samplerate, device=device, channels=1, dtype="float32", latency=BUFFER_S
             )

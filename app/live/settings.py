@@ -8,6 +8,7 @@ from typing import Any
 
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import WrongUsage
+from resonance.app.presets import preset_path
 from resonance.app.spotter import Sensitivity
 
 
@@ -57,6 +58,7 @@ def check(settings: EngineSettings) -> None:
 
         if not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]:
             raise WrongUsage(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
+    preset_path(settings.preset)
     if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
         raise WrongUsage(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from resonance.app import pulse
-from resonance.app.devices import Route, sounddevice
+from resonance.app.devices import OPENING, Route, sounddevice
 from resonance.app.errors import DeviceError, StuckError
 from resonance.app.live.bridge import ClockBridge
 from resonance.app.live.processor import Processor, fade
@@ -255,7 +255,7 @@ def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
     together = LoopStream if sys.platform == "linux" else CallbackStream
     kind = together if route.one_clock else BridgedStream
     try:
-        with pulse.chosen(*route.server):
+        with OPENING, pulse.chosen(*route.server):
             return kind(route, blocksize, processor)
     except (sd.PortAudioError, ValueError) as error:
         raise DeviceError(f"cannot open the audio devices: {error}") from error

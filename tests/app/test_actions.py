@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 
 import paho.mqtt.subscribe
@@ -29,6 +30,8 @@ from resonance.app.actions import (
     start_all,
 )
 from resonance.app.errors import UserError
+from resonance.app.live.messages import Keyword
+from resonance.app.live.session import LiveSession
 from resonance.app.spotter import KeywordEvent
 
 STOP = KeywordEvent(1.5, "stop", 0.9)
@@ -165,21 +168,39 @@ def test_osc_messages_arrive(told):
     assert (word, round(score, 3), time_s) == ("stop", 0.9, 1.5)
 
 
-@pytest.fixture
-def broker():
+@contextmanager
+def running_broker(folder, *, anonymous):
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     assert program, "mosquitto is missing: ./system-packages.sh test"
-    port = free_port()
-    server = subprocess.Popen([program, "-p", str(port)], stderr=subprocess.DEVNULL)
+    port, settings = free_port(), folder / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\n")
+    server = subprocess.Popen([program, "-c", settings], stderr=subprocess.DEVNULL)
 
     def answers():
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    wait_for(answers)
-    yield port
-    server.terminate()
-    server.wait(10)
+    try:
+        wait_for(answers)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with running_broker(tmp_path, anonymous=True) as port:
+        yield port
+
+
+def test_a_broker_that_refuses_a_password_is_told_as_that(tmp_path, told):
+    with running_broker(tmp_path, anonymous=False) as port:
+        worker = Worker(Mqtt(f"mqtt://me:wrong@127.0.0.1:{port}"), told.append)
+        worker.put(STOP)
+        wait_for(lambda: told)
+        worker.close()
+    assert "the broker refuses: " in told[0]
 
 
 def test_a_broker_passes_events_on(broker, told):
@@ -235,3 +256,23 @@ def test_options_become_actions(tmp_path):
             Command(wrong)
     with pytest.raises(UserError, match="no-such-folder"):
         JsonLines(tmp_path / "no-such-folder" / "e.jsonl")
+
+
+def test_replacing_actions_does_not_wait_for_one_that_hangs(tmp_path):
+    class Slow:
+        name = "slow"
+
+        def __call__(self, event):
+            time.sleep(1.5)
+
+        def close(self):
+            pass
+
+    session = LiveSession(tmp_path)
+    port = free_port()
+    session.start_actions([Slow, partial(WebSocket, "127.0.0.1", port, "t")])
+    session.receive(Keyword(STOP))
+    begin = time.monotonic()
+    session.start_actions([partial(WebSocket, "127.0.0.1", port, "t")])  # its port is free again
+    assert time.monotonic() - begin < 1.0
+    session.close()

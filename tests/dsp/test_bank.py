@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from resonance.dsp import oracle
 from resonance.dsp.bank import (
     OscillatorBank,
     broad_bank,
@@ -10,6 +9,7 @@ from resonance.dsp.bank import (
     narrow_bank,
     wing_bank,
 )
+from tests.dsp import oracle
 
 SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from resonance.dsp import oracle
 from resonance.dsp.bank import broad_bank, narrow_bank
 from resonance.dsp.contrast import neighbour_weights
 from resonance.dsp.kernels import advance, guard, listen, rewind
+from tests.dsp import oracle
 
 BANK = broad_bank(24).joined(narrow_bank(24))
 POLES = BANK.poles(16000)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from resonance.dsp import oracle
 from resonance.dsp.bank import broad_bank
 from resonance.models.bank import (
     hear,
@@ -15,6 +14,7 @@ from resonance.models.bank import (
     scan,
     scan_doubling,
 )
+from tests.dsp import oracle
 
 EDGES = torch.tensor([0, 13, 25, 38, 50, 61])
 
