@@ -20,6 +20,7 @@ from resonance.app import pulse
 from resonance.app.devices import (
     Device,
     Route,
+    find_device,
     find_route,
     find_stand_ins,
     list_devices,
