@@ -8,6 +8,8 @@ geometric series, ``Σ_n λ_j^n conj(λ_k)^n = 1 / (1 - λ_j conj(λ_k))``.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,6 +78,18 @@ def identity_and_span(
         those of the training samplerate. Default: all.
     """
     count = len(bank) if trained is None else trained
+    return _identity_and_span(
+        bank.f0_hz.tobytes(), bank.damping_ratio.tobytes(), carriers.tobytes(), samplerate, count
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _identity_and_span(
+    f0_hz: bytes, damping_ratio: bytes, carrying: bytes, samplerate: float, count: int
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """Solved once for all channels of a sound, and for all files of a rate."""
+    bank = OscillatorBank(np.frombuffer(f0_hz), np.frombuffer(damping_ratio))
+    carriers = np.frombuffer(carrying, dtype=np.bool_)
     poles, awake = bank.poles(samplerate), bank.awake(samplerate)
     reference = bank.poles(TRAINING_SAMPLERATE)[:count]
     prior = np.zeros(len(bank), dtype=np.complex128)
@@ -85,7 +99,10 @@ def identity_and_span(
     else:
         identity = identity_weights(poles, carriers & awake, prior)
     span = np.where(carriers, identity, unit_peak(poles)) * awake
-    return identity.astype(np.complex64), span.astype(np.complex64)
+    found = identity.astype(np.complex64), span.astype(np.complex64)
+    for array in found:
+        array.flags.writeable = False  # it is shared
+    return found
 
 
 def _normal_equations(poles: ComplexArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
