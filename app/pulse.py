@@ -6,16 +6,22 @@ behind it is chosen by two environment variables, read when a stream is opened.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import platformdirs
+
+from resonance.app import safe_write
 from resonance.app.errors import DeviceError
 
 #: What PortAudio calls the server.
@@ -88,7 +94,43 @@ def endpoints(kind: str) -> list[Endpoint]:
                 found, default = pulse.sink_list(), server.default_sink_name
     except DeviceError:
         return []
+    names = {raw.name for raw in found}
+    default = _foreign_default(kind, default, names)
     return [_endpoint(raw, default) for raw in found]
+
+
+def _foreign_default(kind: str, default: str, names: Collection[str]) -> str:
+    """The default device, or the last one that was not ours, while ours is the default.
+
+    People make our microphone the default for their other programs; what we listen to ourselves
+    stays. It is remembered in a file, for the next start.
+    """
+    if default and not default.startswith(OURS):
+        if _remembered().get(kind) != default:
+            _remembered()[kind] = default
+            with suppress(OSError):
+                safe_write.write_text(_memory(), json.dumps(_remembered()), overwrite=True)
+        return default
+    last = _remembered().get(kind)
+    return last if last in names else default
+
+
+def _memory() -> Path:
+    return platformdirs.user_state_path("resonance", False) / "default-devices.json"
+
+
+@functools.cache
+def _remembered() -> dict[str, str]:
+    """The last default devices that were not ours, by kind."""
+    try:
+        facts = json.loads(_memory().read_text(encoding="utf-8"))
+        return {kind: facts[kind] for kind in ("input", "output") if _is_name(facts.get(kind))}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) < 1000
 
 
 def _endpoint(raw: Any, default: str) -> Endpoint:

@@ -397,6 +397,8 @@ class Engine:
             known = sources or sinks
             self._lose("a device is gone" if known else "the sound server went away")
             return
+        if self._mic.exists and sources and self._mic.source not in sources:
+            self._mic.ensure()  # somebody took away what others record from
         why = self._other_route(devices)
         if why:
             self._close_stream()
