@@ -112,7 +112,7 @@ def _foreign_default(kind: str, default: str, names: Collection[str]) -> str:
                 safe_write.write_text(_memory(), json.dumps(_remembered()), overwrite=True)
         return default
     last = _remembered().get(kind)
-    return last if last in names else default
+    return last if last is not None and last in names else default
 
 
 def _memory() -> Path:
