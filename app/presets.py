@@ -19,6 +19,8 @@ class Preset:
     name: str
     title: str  #: what people call it
     summary: str  #: what it is good for, in a few words
+    task: str  #: "speech", or what else it learned to clean
+    lookahead_s: float  #: how much later it plays than it listens, s
     path: Path  #: of its step form
 
 
@@ -43,8 +45,24 @@ def presets(folder: Path = MODELS) -> tuple[Preset, ...]:
             continue
         card = _card(path)
         title, summary = card.get("title", name.capitalize()), card.get("summary", "")
-        found.append(Preset(name, str(title), str(summary), path.with_suffix(".onnx")))
+        task, lookahead_s = card.get("task", "speech"), card.get("lookahead_s", 0.0)
+        found.append(
+            Preset(
+                name,
+                str(title),
+                str(summary),
+                str(task),
+                float(lookahead_s) if isinstance(lookahead_s, int | float) else 0.0,
+                path.with_suffix(".onnx"),
+            )
+        )
     return tuple(found)
+
+
+def speech_presets() -> list[Preset]:
+    """Those that clean speech, the quickest first."""
+    speech = [preset for preset in presets() if preset.task == "speech"]
+    return sorted(speech, key=lambda preset: preset.lookahead_s)
 
 
 def _card(path: Path) -> dict[str, Any]:

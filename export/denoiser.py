@@ -215,6 +215,7 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
 @click.option("--preset", required=True, help="Name of the files: live, call, or your own.")
 @click.option("--title", help="What people call it; PRESET by default.")
 @click.option("--summary", default="", help="What it is good for, in a few words.")
+@click.option("--task", default="speech", help="What it cleans.")
 @click.option(
     "--bits",
     type=click.Choice(["32", "8", "4"]),
@@ -234,6 +235,7 @@ def main(
     preset: str,
     title: str | None,
     summary: str,
+    task: str,
     bits: str,
     scores: Path | None,
     step_only: bool,
@@ -263,6 +265,8 @@ def main(
             "preset": preset,
             "title": title or preset.capitalize(),
             "summary": summary,
+            "task": task,
+            "lookahead_s": model.config.lookahead_s,
             "parameters": sum(p.numel() for p in model.parameters()),
             "bits_per_weight": int(bits),
             "training_data": data,

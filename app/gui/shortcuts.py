@@ -20,7 +20,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("lower", "D", "lower picture: output, removed, phase"),
     ("less_limit", "[", "remove less"),
     ("more_limit", "]", "remove more"),
-    ("preset", "P", "preset live or studio"),
+    ("preset", "P", "the next preset"),
     ("all_views", "A", "all views at once"),
     ("tab_1", "1", "phase wheel"),
     ("tab_2", "2", "bank"),

@@ -27,6 +27,7 @@ from resonance.app.gui.kept import NATURAL_DB
 from resonance.app.gui.programs import Programs
 from resonance.app.gui.session import Session
 from resonance.app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
+from resonance.app.presets import speech_presets
 
 #: Right end of the slider for the limit, dB; beyond it there is none.
 MOST_DB = 40
@@ -188,10 +189,7 @@ class SoundPanel(Scrolled):
         self.column.addWidget(label("Cleaning", "heading"))
         self.preset = Choice(
             "Preset",
-            (
-                ("live", "Live", "No delay at all"),
-                ("studio", "Studio", "Cleans deeper, hears 20 ms ahead"),
-            ),
+            tuple((p.name, p.title, p.summary) for p in speech_presets()),
         )
         self.preset.chosen.connect(lambda name: self.session.keep(preset=name))
         self._preset_text = label("", "muted")
@@ -414,9 +412,7 @@ class SoundPanel(Scrolled):
         )
         self.preset.set_value(kept.preset)
         self._preset_text.setText(
-            "Cleans deeper, because it hears 20 ms ahead."
-            if kept.preset == "studio"
-            else "Without any delay of its own."
+            next((p.summary for p in speech_presets() if p.name == kept.preset), "")
         )
         self.strength.set_value(
             next((name for name, (_, db, _) in STRENGTHS.items() if db == kept.limit_db), "")

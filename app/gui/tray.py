@@ -10,6 +10,7 @@ from resonance.app.gui.bars import STATES
 from resonance.app.gui.desktop import icon
 from resonance.app.gui.session import Session
 from resonance.app.live.messages import State
+from resonance.app.presets import speech_presets
 
 
 class Tray(QObject):
@@ -51,11 +52,12 @@ class Tray(QObject):
         self.menu.addSeparator()
         group = QActionGroup(self.menu)
         self.presets: dict[str, QAction] = {}
-        for preset, text in (("live", "Live: no delay"), ("studio", "Studio: cleaner, 20 ms")):
-            made = self._action(text, lambda preset=preset: self.session.keep(preset=preset))
+        for preset in speech_presets():
+            text = f"{preset.title}: {preset.summary}"
+            made = self._action(text, lambda name=preset.name: self.session.keep(preset=name))
             made.setCheckable(True)
             group.addAction(made)
-            self.presets[preset] = made
+            self.presets[preset.name] = made
 
     def _toggle_bypass(self) -> None:
         self.session.set_bypass(not self.session.bypass)

@@ -64,6 +64,7 @@ from resonance.app.gui.welcome import HowItWorks, Welcome
 from resonance.app.gui.widgets import Choice, aside, button, card, fit_to_screen, row
 from resonance.app.live.generator import SWEEP, TONE
 from resonance.app.live.messages import State
+from resonance.app.presets import speech_presets
 from resonance.app.spotter import KeywordEvent
 from resonance.assets import DEMO
 
@@ -77,8 +78,6 @@ MUTED_DB, MUTED_S = -90.0, 4.0
 LEVELS_FROM, LOWEST = 580, 440
 #: Step of the keys that change the limit, dB.
 LIMIT_STEP_DB = 3
-#: What a preset is exchanged for.
-OTHER_PRESET = {"live": "studio", "studio": "live"}
 
 
 class Window(QMainWindow):
@@ -559,7 +558,9 @@ class Window(QMainWindow):
         self.resonogram.set_lower(after)
 
     def _next_preset(self) -> None:
-        preset = OTHER_PRESET.get(self.session.kept.preset, "live")
+        names = [preset.name for preset in speech_presets()]
+        now = self.session.kept.preset
+        preset = names[(names.index(now) + 1) % len(names)] if now in names else names[0]
         self.session.keep(preset=preset)
         self.status.say(f"Preset {preset}")
 

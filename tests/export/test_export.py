@@ -127,7 +127,7 @@ def test_the_sequence_form_is_no_step(exported):
         DenoiserModel(exported[0] / "denoiser-live-sequence.onnx")
 
 
-@pytest.mark.parametrize("preset", ["live", "studio"])
+@pytest.mark.parametrize("preset", ["live", "call", "studio"])
 def test_shipped_forms_give_the_same_gains_in_spite_of_8_bits(preset):
     step = MODELS / f"denoiser-{preset}.onnx"
     assert prove_same(step, step.with_name(f"{step.stem}-sequence.onnx")) <= 1e-5
