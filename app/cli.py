@@ -29,10 +29,7 @@ from rich.table import Table
 
 from resonance import __version__
 from resonance.app import config
-from resonance.app.commands.completion import completion
-from resonance.app.commands.enroll import enroll
-from resonance.app.commands.serve import serve
-from resonance.app.commands.service import service
+from resonance.app.commands import all_commands
 from resonance.app.errors import UserError
 from resonance.app.gui.command import gui
 from resonance.app.live.command import live
@@ -423,12 +420,8 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
             program.main(list(arguments), prog_name=f"resonance {name} {what}")
 
 
-main.add_command(enroll)
-main.add_command(live)
-main.add_command(serve)
-main.add_command(service)
-main.add_command(completion)
-main.add_command(gui)
+for command in (live, gui, *all_commands()):
+    main.add_command(command)
 _programs(
     "train",
     {"denoiser": "resonance.models.train_denoiser", "keywords": "resonance.models.train_keywords"},

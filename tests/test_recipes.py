@@ -1,0 +1,64 @@
+"""What CONTRIBUTING.md says about adding things is so: a toy of each, and nothing else touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from resonance.assets import MODELS
+
+ROOT = Path(__file__).parent.parent
+COMMAND = """
+import click
+
+
+@click.command()
+def toy() -> None:
+    '''Say hello.'''
+    click.echo("hello")
+"""
+
+
+def resonance(before, *arguments):
+    """The command line, in a process that has done something before."""
+    code = f"{before}\nfrom resonance.app.cli import main\nmain({list(map(str, arguments))})"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_a_command_is_one_file(tmp_path):
+    (tmp_path / "toy.py").write_text(COMMAND)
+    before = f"import resonance.app.commands as c; c.__path__.append({str(tmp_path)!r})"
+    assert resonance(before, "toy").stdout == "hello\n"
+    assert "Say hello." in resonance(before, "--help").stdout
+
+
+def test_a_preset_is_a_model_and_its_card(tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(MODELS, models)
+    for ending in (".onnx", ".json"):
+        shutil.copy(models / f"denoiser-live{ending}", models / f"denoiser-toy{ending}")
+    card = json.loads((models / "denoiser-toy.json").read_text())
+    (models / "denoiser-toy.json").write_text(json.dumps({**card, "summary": "only a toy"}))
+    source = tmp_path / "hiss.wav"
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    soundfile.write(source, noise, 16000)
+    before = f"import pathlib, resonance.assets as a; a.MODELS = pathlib.Path({str(models)!r})"
+    target = tmp_path / "out.wav"
+    done = resonance(before, "denoise", source, "-o", target, "--preset", "toy")
+    assert done.returncode == 0, done.stderr
+    assert np.std(soundfile.read(target)[0]) < 0.2 * np.std(noise)
+    assert "toy: only a toy" in " ".join(resonance(before, "denoise", "--help").stdout.split())
+
+
+def test_the_recipes_name_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    words = [word.strip("`.,;:()") for word in text.split() if word.startswith("`")]
+    paths = [word for word in words if word.endswith((".py", ".md")) and "/" in word]
+    assert paths
+    assert not [path for path in paths if "NAME" not in path and not (ROOT / path).exists()]
