@@ -349,7 +349,7 @@ class Mqtt:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        host, port, secure, user, password, topic = _broker(url)
+        host, port, secure, user, password, topic = broker(url)
         self.name, self._topic = f"MQTT {host}:{port}", topic
         self._refused = ""  # why the broker does not let us in
         self._client = Client(CallbackAPIVersion.VERSION2)
@@ -382,7 +382,7 @@ class Mqtt:
         self._client.loop_stop()
 
 
-def _broker(url: str) -> tuple[str, int, bool, str, str, str]:
+def broker(url: str) -> tuple[str, int, bool, str, str, str]:
     """Host, port, whether encrypted, user, password and topic of a broker.
 
     Raises

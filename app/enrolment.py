@@ -241,10 +241,13 @@ def _text(path: Path) -> str:
 def kept() -> list[tuple[CustomWord, Path]]:
     """Every custom word as it was saved, and its folder; UserError if one makes no sense."""
     paths = sorted(words_folder().glob(f"*/{WORD_FILE}"))
-    return [(_read(path), path.parent) for path in paths if not path.parent.name.startswith(".")]
+    return [
+        (read_word(path), path.parent) for path in paths if not path.parent.name.startswith(".")
+    ]
 
 
-def _read(path: Path) -> CustomWord:
+def read_word(path: Path) -> CustomWord:
+    """A custom word from its file; UserError if what is in it makes no sense."""
     try:
         facts = json.loads(_text(path))
         if not isinstance(facts, dict):

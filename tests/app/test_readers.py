@@ -1,0 +1,14 @@
+"""Damaged input ends in sense or in a sentence: some seconds of ``python -m bench.fuzz``."""
+
+import pytest
+
+from bench.fuzz import attack
+from resonance.app.readers import READERS
+
+
+@pytest.mark.parametrize("ending", READERS)
+def test_a_reader_survives_damaged_input(ending):
+    told = []
+    results = attack(ending, seed=7, count=100, tell=told.append)
+    assert told == []
+    assert set(results) <= {"understood", "refused"}
