@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROOMS := app assets dsp export models
+ROOMS := app assets dsp export lab models
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt
 
 .PHONY: run gui test lint types docs demo clean

@@ -410,14 +410,18 @@ def _programs(name: str, modules: dict[str, str], summary: str) -> None:
         )
         @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
         def forward(arguments: tuple[str, ...], what: str = what, module: str = module) -> None:
-            try:
-                program = importlib.import_module(module)
-            except ImportError as error:
-                raise UserError(
-                    f"resonance {name} needs {error.name}; "
-                    "in the source folder: pip install '.[train]'"
-                ) from error
-            program.main(list(arguments), prog_name=f"resonance {name} {what}")
+            _forward(f"{name} {what}", module, arguments, "train")
+
+
+def _forward(name: str, module: str, arguments: tuple[str, ...], extra: str) -> None:
+    """Run a program that is imported only now; ``extra`` installs what it needs."""
+    try:
+        program = importlib.import_module(module)
+        program.main(list(arguments), prog_name=f"resonance {name}")
+    except ImportError as error:
+        raise UserError(
+            f"resonance {name} needs {error.name}; in the source folder: pip install '.[{extra}]'"
+        ) from error
 
 
 for command in (live, gui, *all_commands()):
@@ -432,6 +436,15 @@ _programs(
     {"denoiser": "resonance.export.denoiser", "keywords": "resonance.export.keywords"},
     "Export a trained model (needs torch).",
 )
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: tuple[str, ...]) -> None:
+    """Published oscillator systems, and what became of their claims (needs torch)."""
+    _forward("lab", "resonance.lab.command", arguments, "lab")
 
 
 def _standard(

@@ -15,6 +15,7 @@ ALLOWED = {
     "assets": set(),
     "models": {"dsp"},
     "export": {"models", "dsp"},
+    "lab": {"models", "dsp"},
     "app": {"dsp", "assets"},
 }
 FORBIDDEN = {

@@ -1,0 +1,1 @@
+"""The laboratory: published oscillator systems, working, and commands that settle their claims."""
