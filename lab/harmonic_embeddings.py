@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
@@ -41,7 +42,7 @@ class Sizes:
     dropout: float
 
 
-QUICK = Sizes(32, 2, Schedule(batch=16, block=32, steps=200, rate=3e-3), 0.0)
+QUICK = Sizes(32, 2, Schedule(batch=16, block=32, steps=150, rate=3e-3), 0.0)
 FULL = Sizes(128, 4, Schedule(batch=64, block=256, steps=5000, rate=3e-4, windows=512), 0.1)
 
 
@@ -92,7 +93,7 @@ def run(run: Run) -> Report:
         (kind, tied): [
             run.measure(
                 f"{kind} {'tied' if tied else 'untied'} {s}",
-                lambda k=kind, t=tied, s=s: loss(k, t, s),
+                partial(loss, kind, tied, s),
             )
             for s in run.seeds(5)
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ class Sizes:
     schedule: Schedule
 
 
-QUICK = Sizes(Config(512, 24, 2, 4), Schedule(batch=16, block=32, steps=250, rate=RATE))
+QUICK = Sizes(Config(512, 24, 2, 4), Schedule(batch=16, block=32, steps=200, rate=RATE))
 FULL = Sizes(Config(), Schedule(batch=64, block=1024, steps=10000, rate=RATE, windows=512))
 
 
@@ -203,7 +204,7 @@ def run(run: Run) -> Report:
     content = text.pieces(run.text, sizes.config.vocabulary)
     found = {
         kind: [
-            run.measure(f"{kind} {s}", lambda k=kind, s=s: trained(run, sizes, content, k, s))
+            run.measure(f"{kind} {s}", partial(trained, run, sizes, content, kind, s))
             for s in run.seeds(3)
         ]
         for kind in KINDS
@@ -348,7 +349,8 @@ def _longer(found: dict[Any, list[dict[str, Any]]]) -> list[Row]:
     """Bits per byte beyond the trained length above those in its second half."""
 
     def rise(kind: str) -> list[float]:
-        return [float(np.mean(c[4:]) - np.mean(c[2:4])) for c in _column(found, kind, "course")]  # type: ignore[arg-type]
+        courses = [np.array(entry["course"]) for entry in found[kind]]
+        return [float(c[4:].mean() - c[2:4].mean()) for c in courses]
 
     own = paired(rise("oscillators"), [0.0] * len(found["oscillators"]))
     gain = paired(rise("positions"), rise("oscillators"))

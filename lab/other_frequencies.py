@@ -6,6 +6,7 @@ to it, all three are the same kind of signal as sound.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def fault_hz(amplitude: Signal) -> tuple[float, Signal, Signal]:
     shown, comb = hz[inside], np.zeros(int(inside.sum()))
     for k in (1, 2, 3):
         comb += np.log(np.interp(k * shown, hz, spectrum) + 1e-12)
-    return float(shown[np.argmax(comb)]), hz, spectrum
+    return float(shown[np.argmax(comb)]), hz, np.asarray(spectrum, np.float64)
 
 
 def heart(rng: np.random.Generator, seconds: float = 30.0) -> tuple[Signal, Signal]:
@@ -230,7 +231,7 @@ def _radio(run: Run, axes: Any) -> Row:
         return errors
 
     levels = (-20.0, -15.0, -10.0)
-    errors = {db: sum(run.measure(f"radio {db:g}", lambda db=db: wrong(db))) for db in levels}
+    errors = {db: sum(run.measure(f"radio {db:g}", partial(wrong, db))) for db in levels}
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2, 12)
     x = radio(rng, bits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Sizes:
     dropout: float
 
 
-QUICK = Sizes(48, 2, 4, 16, 1024, Schedule(batch=16, block=32, steps=250, rate=3e-3), 0.0)
+QUICK = Sizes(48, 2, 4, 16, 1024, Schedule(batch=16, block=32, steps=200, rate=3e-3), 0.0)
 FULL = Sizes(768, 12, 12, 32, 50257, Schedule(batch=32, block=256, steps=12500, rate=3e-4), 0.1)
 
 
@@ -150,7 +151,8 @@ def read_rhymes(path: Path) -> dict[str, str]:
 
 def phonetic(phases: Tensor, content: Text, rhymes: dict[str, str]) -> Tensor:
     """One phase for each rhyming part; tokens that are no words keep their own."""
-    phases, shared = phases.clone(), {}
+    phases = phases.clone()
+    shared: dict[str, Tensor] = {}
     for token in range(content.vocabulary):
         word = content.tokenizer.decode([token]).strip().lower()
         if word in rhymes:
@@ -172,7 +174,7 @@ def run(run: Run) -> Report:
         return text.learn(run, f"{kind} {seed}", seed, variant, content, sizes.schedule)
 
     losses = {
-        kind: [run.measure(f"{kind} {s}", lambda k=kind, s=s: loss(k, s)) for s in run.seeds(3)]
+        kind: [run.measure(f"{kind} {s}", partial(loss, kind, s)) for s in run.seeds(3)]
         for kind in kinds
     }
     rows = _rows(losses)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -231,7 +232,7 @@ def agreement(run: Run, sizes: Sizes) -> list[Row]:
 
     hard = {
         kind: [
-            run.measure(f"agreement {kind} {s}", lambda k=kind, s=s: judged(k, s))["hard"]
+            run.measure(f"agreement {kind} {s}", partial(judged, kind, s))["hard"]
             for s in run.seeds(5)
         ]
         for kind in ("2", "softmax")
@@ -298,9 +299,7 @@ def language(run: Run, sizes: Sizes, axes: Any) -> list[Row]:
     kinds = ("softmax", *map(str, WIKITEXT_GAPS))
     losses = {
         kind: [
-            run.measure(
-                f"language {kind} {s}", lambda k=kind, s=s: _language_loss(run, sizes, k, s)
-            )[0]
+            run.measure(f"language {kind} {s}", partial(_language_loss, run, sizes, kind, s))[0]
             for s in seeds
         ]
         for kind in kinds
@@ -439,7 +438,7 @@ def spotting(run: Run, sizes: Sizes) -> list[Row]:
 def pulls(run: Run, sizes: Sizes) -> NDArray[np.float64]:
     """‖h‖ of the two-dimensional language models' oscillators."""
     found = [
-        run.measure(f"language 2 {s}", lambda s=s: _language_loss(run, sizes, "2", s))[1]
+        run.measure(f"language 2 {s}", partial(_language_loss, run, sizes, "2", s))[1]
         for s in run.seeds(3)
     ]
     return np.concatenate([np.asarray(f) for f in found])

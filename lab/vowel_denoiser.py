@@ -7,6 +7,7 @@ hop; what they say weighs the same oscillators by amplitude and phase, and their
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,14 @@ class Sizes:
     steps: int
 
 
-QUICK, FULL = Sizes(4, 40), Sizes(16, 10000)
+QUICK, FULL = Sizes(4, 24), Sizes(16, 10000)
 
 
 class VowelDenoiser(nn.Module):
-    """Noisy sound in, clean sound out; causal but for the hop that a weight acts on."""
+    """Noisy sound in, clean sound out; weights found in one hop act on the next."""
+
+    identity_re: Tensor
+    identity_im: Tensor
 
     def __init__(self, oscillators: int = 128, layers: int = 4, heads: int = 16) -> None:
         super().__init__()
@@ -79,20 +83,19 @@ class VowelDenoiser(nn.Module):
         """[batch, samples] → the same shape."""
         hops = sound.shape[-1] // round(HOP_S * SAMPLERATE)
         edges = torch.from_numpy(hop_edges(hops, HOP_S, SAMPLERATE))
-        poles = [p.float() for p in poles_from(self.log_hz.exp(), self.damping_ratio, SAMPLERATE)]
-        peak = 1.0 - torch.sqrt(poles[0] ** 2 + poles[1] ** 2)
-        _, _, end_re, end_im = hear(sound, edges, *poles)
+        re, im = poles_from(self.log_hz.exp(), self.damping_ratio, SAMPLERATE)
+        peak = 1.0 - torch.sqrt(re**2 + im**2)
+        _, _, end_re, end_im = hear(sound, edges, re, im)
         x = 10.0 * torch.cat([end_im * peak, end_re * peak], -1)
         for layer in self.layers:
             x = layer(x)
         gain_re, gain_im = self.head(self.norm(x)).chunk(2, -1)
-        # Weights found at the end of a hop act on the next one; the first hop passes unchanged.
         gain_re, gain_im = (
             torch.nn.functional.pad(g, (0, 0, 2, 0))[:, :-1] for g in (gain_re, gain_im)
         )
         w_re = self.identity_re * (1 + gain_re) - self.identity_im * gain_im
         w_im = self.identity_im * (1 + gain_re) + self.identity_re * gain_im
-        return play(sound, edges, round(HOP_S * SAMPLERATE), *poles, w_re, w_im)
+        return play(sound, edges, round(HOP_S * SAMPLERATE), re, im, w_re, w_im)
 
 
 def snr_db(found: Tensor, clean: Tensor) -> Tensor:
@@ -161,7 +164,7 @@ def filter_imitation(fc_hz: float, q: float) -> float:
 def run(run: Run) -> Report:
     """The vowel task, and the imitation of a filter."""
     sizes = QUICK if run.quick else FULL
-    found = [run.measure(f"vowels {s}", lambda s=s: trained(run, sizes, s)) for s in run.seeds(3)]
+    found = [run.measure(f"vowels {s}", partial(trained, run, sizes, s)) for s in run.seeds(3)]
     clean, noisy = vowels(7, HELD_VOWELS)
     wiener = fixed_wiener(clean.numpy(), noisy.numpy())
     after = [entry["after"] for entry in found]

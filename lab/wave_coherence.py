@@ -12,7 +12,7 @@ import json
 import math
 import zipfile
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -277,11 +277,9 @@ def run(run: Run) -> Report:
     """Identities, words, vowels."""
     rows = [_apart(), _blind()]
     kinds = {"synonyms": pairs(SYNONYMS), "antonyms": pairs(ANTONYMS), "unrelated": unrelated(105)}
-    measured = {
-        kind: run.measure(kind, lambda p=p: _measures(*embedded(p))) for kind, p in kinds.items()
-    }
+    measured = {kind: run.measure(kind, partial(_words, p)) for kind, p in kinds.items()}
     sound = {
-        kind: run.measure(kind, lambda same=same: _measures(*vowel_pairs(150, same)))
+        kind: run.measure(kind, partial(_sounds, same))
         for kind, same in (("same vowel", True), ("other vowel", False))
     }
     arrays = {
@@ -294,6 +292,14 @@ def run(run: Run) -> Report:
         f"with {z:.2f} (0.5: chance)."
     )
     return Report(found, rows, NOTES, CAPTION, _figure(arrays))
+
+
+def _words(listed: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
+    return _measures(*embedded(listed))
+
+
+def _sounds(same: bool) -> dict[str, list[float]]:
+    return _measures(*vowel_pairs(150, same))
 
 
 def _measures(a: Vectors, b: Vectors) -> dict[str, list[float]]:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +178,11 @@ class Sizes:
 
 
 QUICK = Sizes(
-    kerr_feedforward.Sizes(48, 3, 6, Schedule(batch=16, block=32, steps=300, rate=3e-3), 0),
+    kerr_feedforward.Sizes(48, 3, 6, Schedule(batch=16, block=32, steps=200, rate=3e-3), 0),
     conversations=20,
     length=60,
     draws=20,
-    windows=64,
+    windows=32,
 )
 FULL = Sizes(kerr_feedforward.PUBLISHED, conversations=20, length=200, draws=50, windows=512)
 STRENGTHS = (0.001, 0.01, 0.05, 0.2)
@@ -193,7 +194,7 @@ def run(run: Run) -> Report:
     content = text.characters(run.text)
     model = _model(run, sizes, content)
     noise = {
-        str(a): run.measure(f"noise {a}", lambda a=a: _noise(model, content, sizes, a))
+        str(a): run.measure(f"noise {a}", partial(_noise, model, content, sizes, a))
         for a in STRENGTHS
     }
     drawn = run.measure("noise on drawn text", lambda: _noise_drawn(model, content, sizes))
