@@ -112,7 +112,7 @@ def errors() -> dict[str, list[float]]:
     """Mean squared error against the closed form, by the inputs' deviation, of each method."""
     rng = np.random.default_rng(0)
     shape = (500, 64)
-    noise = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    noise: Waves = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(complex)
     with np.errstate(all="ignore"):
         return {
             name: [

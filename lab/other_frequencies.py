@@ -68,7 +68,7 @@ def fault_hz(amplitude: Signal) -> tuple[float, Signal, Signal]:
     shown, comb = hz[inside], np.zeros(int(inside.sum()))
     for k in (1, 2, 3):
         comb += np.log(np.interp(k * shown, hz, spectrum) + 1e-12)
-    return float(shown[np.argmax(comb)]), hz, np.asarray(spectrum, np.float64)
+    return float(shown[np.argmax(comb)]), hz.astype(np.float64), spectrum.astype(np.float64)
 
 
 def heart(rng: np.random.Generator, seconds: float = 30.0) -> tuple[Signal, Signal]:

@@ -295,7 +295,7 @@ def _topics(model: Transformer, content: Text, sizes: Sizes) -> float:
         for seed in range(5):
             _talk(model, memory, ids, sizes.length, seed)
         left.append(np.concatenate([memory.state.real.ravel(), memory.state.imag.ravel()]))
-    return float(np.corrcoef(*left)[0, 1])
+    return float(np.corrcoef(np.stack(left).astype(float))[0, 1])
 
 
 def _file() -> Row:
