@@ -110,7 +110,7 @@ class Denoiser(nn.Module):
         self.register_buffer("carriers", torch.from_numpy(carriers), persistent=False)
         pairs = pair_of(carriers, first.awake(TRAINING_SAMPLERATE))
         self.register_buffer("pairs", torch.from_numpy(pairs), persistent=False)
-        self.register_buffer("identity", torch.from_numpy(identity), persistent=False)
+        self.register_buffer("identity", torch.tensor(identity), persistent=False)
         self.controller = Controller(
             config.controller,
             first,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import click
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from resonance.models import (
     train_denoiser,
     train_keywords,
 )
+from resonance.models.controller import ControllerConfig
 from resonance.models.training import Average, save_atomically, save_model, warm_hold_decay
 from resonance.models.vowels import vowel
 
@@ -69,7 +72,7 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
     config = train_denoiser.DenoiserConfig()
     folder = parts / "denoiser-vowels"
     stopped = train_denoiser.Run(
-        folder, config, 4, 1e-3, "cpu", 1500, None, train_denoiser.waveform_loss
+        folder, config, 4, 3e-3, None, "cpu", 0, None, train_denoiser.waveform_loss
     )
     mixer = train_denoiser.Mixer(
         *train_denoiser.stores(train_denoiser.find_recordings(tiny_data), "train", parts),
@@ -92,25 +95,30 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
 
 
 def test_another_configuration_is_not_resumed(tmp_path):
-    config = train_denoiser.DenoiserConfig(width=16, states=8, layers=1)
+    config = train_denoiser.DenoiserConfig(controller=ControllerConfig(layers=1))
     folder = tmp_path / "run"
-    train_denoiser.Run(folder, config, 4, 1e-3, "cpu", 0, None).save()
-    other = train_denoiser.DenoiserConfig(width=16, states=8, layers=1, lookahead_s=0.02)
+    train_denoiser.Run(folder, config, 4, 1e-3, None, "cpu", 0, None).save()
+    other = replace(config, lookahead_s=0.02)
     with pytest.raises(click.ClickException, match="was trained with"):
-        train_denoiser.Run(folder, other, 4, 1e-3, "cpu", 0, None)
+        train_denoiser.Run(folder, other, 4, 1e-3, None, "cpu", 0, None)
 
 
 def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
-    config = train_denoiser.DenoiserConfig(width=16, states=8, layers=1)
-    first = train_denoiser.Run(tmp_path / "a", config, 4, 1e-3, "cpu", 0, None)
+    config = train_denoiser.DenoiserConfig(controller=ControllerConfig(layers=1))
+    first = train_denoiser.Run(tmp_path / "a", config, 4, 1e-3, None, "cpu", 0, None)
     save_model(first.model, tmp_path / "best.pt")
-    ahead = train_denoiser.DenoiserConfig(width=16, states=8, layers=1, lookahead_s=0.02)
-    second = train_denoiser.Run(tmp_path / "b", ahead, 4, 1e-3, "cpu", 0, tmp_path / "best.pt")
-    assert torch.equal(first.model.inlet.weight, second.model.inlet.weight)
-    assert "from scratch: bands.bias, bands.weight" in capsys.readouterr().out
+    ahead = replace(config, lookahead_s=0.02)
+    second = train_denoiser.Run(
+        tmp_path / "b", ahead, 4, 1e-3, None, "cpu", 0, tmp_path / "best.pt"
+    )
+    assert torch.equal(first.model.controller.inlet.weight, second.model.controller.inlet.weight)
+    assert (
+        "from scratch: controller.say_broad.bias, controller.say_broad.weight"
+        in capsys.readouterr().out
+    )
     save_atomically({"weights": {"foreign": torch.zeros(2)}}, tmp_path / "other.pt")
     with pytest.raises(click.ClickException, match="no weights that fit"):
-        train_denoiser.Run(tmp_path / "c", ahead, 4, 1e-3, "cpu", 0, tmp_path / "other.pt")
+        train_denoiser.Run(tmp_path / "c", ahead, 4, 1e-3, None, "cpu", 0, tmp_path / "other.pt")
 
 
 def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
