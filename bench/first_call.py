@@ -104,13 +104,14 @@ def first_call() -> FirstCall:
             "RESONANCE_WORDS": str(Path(folder) / "words"),
         }
         begin = time.monotonic()
-        program = subprocess.Popen(
+        window = subprocess.Popen(
             [sys.executable, "-m", "bench.first_call", "--inside"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        program = running.enter_context(window)
         running.callback(program.kill)
         x, y = _read(program)["button"]
         shown_s = time.monotonic() - begin

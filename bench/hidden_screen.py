@@ -44,4 +44,8 @@ def screen(width: int = 1280, height: int = 800) -> Iterator[dict[str, str]]:
     finally:
         os.close(reading)
         server.terminate()
-        server.wait(10)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:  # an X server that is being reset may not hear of it
+            server.kill()
+            server.wait(10)

@@ -1,6 +1,9 @@
 """Devices for other programs, on a real sound server: their names, and hearing oneself."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -51,3 +54,27 @@ def test_people_hear_what_their_microphone_carries(server):
         monitor.close()
         mic.close()
     assert server.our_modules() == []
+
+
+def test_the_monitor_of_a_plain_null_sink_can_be_the_microphone(server):
+    """It stalls now and then, and must not be taken for a device that is gone."""
+    module = server.pactl(
+        "load-module",
+        "module-null-sink",
+        "sink_name=plain",
+        "sink_properties=device.description=Plain",
+    ).strip()
+    command = [sys.executable, "-m", "resonance.app.cli", "live", "--input", "Monitor of Plain"]
+    try:
+        done = subprocess.run(
+            [*command, "--seconds", "6", "--json", "--no-spot"],
+            env=server.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+    finally:
+        server.pactl("unload-module", module)
+    facts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [f["state"] for f in facts if "state" in f] == ["loading", "listening"]
