@@ -136,9 +136,14 @@ def test_settings_that_make_no_sense_are_a_sentence(tmp_path, monkeypatch, text)
 
 
 FACTS = {
-    "samplerate": 8000, "oscillators": 3, "words": [], "heads": 0, "tokens": 0, "d_osc": 0,
+    "samplerate": 8000,
+    "oscillators": 3,
+    "words": [],
+    "heads": 0,
+    "tokens": 0,
+    "d_osc": 0,
     "kept_s": 1.0,
-}  # fmt: skip
+}
 
 
 def test_a_board_is_private_and_takes_its_room_at_once(tmp_path):
@@ -175,12 +180,14 @@ def test_names_are_told_as_they_are(tmp_path):
 
 def test_lists_of_every_kind(sound, tmp_path):
     names = [str(sound)]
-    for number, content in enumerate((
-        "".join(f"{n}\0" for n in names).encode(),
-        b"\xef\xbb\xbf" + f"{names[0]}\r\n".encode(),
-        f"{names[0]}\r\n".encode("utf-16"),
-        f"{names[0]}\n".encode("utf-16-le"),
-    )):  # fmt: skip
+    for number, content in enumerate(
+        (
+            "".join(f"{n}\0" for n in names).encode(),
+            b"\xef\xbb\xbf" + f"{names[0]}\r\n".encode(),
+            f"{names[0]}\r\n".encode("utf-16"),
+            f"{names[0]}\n".encode("utf-16-le"),
+        )
+    ):
         (tmp_path / f"list{number}").write_bytes(content)
         arguments = ["--list", tmp_path / f"list{number}", "-o", tmp_path / "o", "--dry-run"]
         (line,) = run("batch", *arguments, "--json").stdout.splitlines()
