@@ -146,6 +146,13 @@ def _of_server(end: pulse.Endpoint, kind: str) -> Device:
 def find_route(devices: list[Device], input_name: str | None, output_name: str | None) -> Route:
     """From and to the devices of these names, or the defaults.
 
+    Parameters
+    ----------
+    devices
+        All there are.
+    input_name, output_name
+        As :func:`find_device` takes them.
+
     Raises
     ------
     DeviceError
@@ -208,8 +215,16 @@ def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
     """The device of this name for ``kind`` ("input" or "output"), or the default one.
 
     The sound server's default goes before PortAudio's, but our own virtual devices are never a
-    default: sound would go round in a circle. A name may be a part of the device's, or
-    ``NAME, HOST API``.
+    default: sound would go round in a circle.
+
+    Parameters
+    ----------
+    devices
+        All there are.
+    name
+        Of the device, or a part of it, or ``NAME, HOST API``; None: the default.
+    kind
+        "input" or "output".
 
     Raises
     ------

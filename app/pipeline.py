@@ -211,7 +211,27 @@ def make_stream(
     spotter: SpotterModel | None,
     kind: type[Bank],
 ) -> Bank:
-    """The bank of these models at work."""
+    """The bank of these models at work.
+
+    Parameters
+    ----------
+    samplerate
+        Of the sound, Hz.
+    denoiser, spotter
+        Whose bank: the denoiser's, or without one the spotter's.
+    kind
+        :class:`~resonance.dsp.stream.BankStream`, or what goes over stretches at once.
+
+    Returns
+    -------
+    BankStream
+        At rest.
+
+    Raises
+    ------
+    UserError
+        If there is no model.
+    """
     if denoiser:
         return kind(
             denoiser.bank,

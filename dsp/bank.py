@@ -139,7 +139,24 @@ def broad_bank(
 ) -> OscillatorBank:
     """Oscillators spaced and damped like the ear's filters: quick to follow an attack.
 
-    ``width`` scales the decay γ/2π in units of the ear's bandwidth (1.019: Patterson et al. 1987).
+    Parameters
+    ----------
+    count
+        Oscillators, evenly spaced on the ERB-rate scale (Glasberg & Moore 1990).
+    low_hz, high_hz
+        f0 of the first and the last one.
+    width
+        Decay γ/2π in units of the ear's bandwidth (1.019: Patterson et al. 1987).
+
+    Returns
+    -------
+    OscillatorBank
+        [count] oscillators, from low to high.
+
+    Raises
+    ------
+    ValueError
+        If a frequency is not above 0.
     """
     f0_hz = erb_to_hz(np.linspace(hz_to_erb(low_hz), hz_to_erb(high_hz), count))
     return OscillatorBank(f0_hz, np.clip(width * erb_bandwidth_hz(f0_hz) / f0_hz, 0.01, 0.6))
@@ -148,7 +165,27 @@ def broad_bank(
 def narrow_bank(
     count: int = 128, low_hz: float = 70.0, high_hz: float = 4500.0, width_hz: float = 30.0
 ) -> OscillatorBank:
-    """Evenly spaced oscillators ``width_hz`` wide at -3 dB: they resolve a voice's harmonics."""
+    """Evenly spaced oscillators ``width_hz`` wide at -3 dB: they resolve a voice's harmonics.
+
+    Parameters
+    ----------
+    count
+        Oscillators.
+    low_hz, high_hz
+        f0 of the first and the last one.
+    width_hz
+        Width of each resonance at -3 dB, twice its decay γ/2π.
+
+    Returns
+    -------
+    OscillatorBank
+        [count] oscillators, from low to high.
+
+    Raises
+    ------
+    ValueError
+        If a frequency or the width is not above 0, or one is wider than its f0 allows.
+    """
     f0_hz = np.linspace(low_hz, high_hz, count)
     return OscillatorBank(f0_hz, 0.5 * width_hz / f0_hz)
 

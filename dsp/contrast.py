@@ -24,6 +24,25 @@ def neighbour_weights(
 
     The difference is 0 for a constant force and has a highest gain of 1. Neighbours are two
     oscillators that are both carriers or both not, and both awake; elsewhere the weights are 0.
+
+    Parameters
+    ----------
+    bank
+        [oscillators].
+    carriers
+        Which of them carry the sound [oscillators].
+    samplerate
+        Hz.
+
+    Returns
+    -------
+    own, next
+        Complex [oscillators - 1] each.
+
+    Raises
+    ------
+    ValueError
+        If the samplerate is not above 0 Hz.
     """
     poles, awake = bank.poles(samplerate), bank.awake(samplerate)
     still = 1.0 - poles

@@ -28,7 +28,22 @@ LOG_SCALE = 4.0
 
 
 def log_power(power: Any, xp: ModuleType = np, floor: float = POWER_FLOOR) -> Any:
-    """Normalised log of the mean power [..., oscillators or bands], about -2 … 2."""
+    """Normalised log of the mean power [..., oscillators or bands], about -2 … 2.
+
+    Parameters
+    ----------
+    power
+        Mean power, array or tensor of any shape.
+    xp
+        numpy or torch.
+    floor
+        Added to the power, so that silence has a level.
+
+    Returns
+    -------
+    array or tensor
+        Of the same shape.
+    """
     return (xp.log(power + floor) - LOG_OFFSET) * (1.0 / LOG_SCALE)
 
 
@@ -75,7 +90,22 @@ def hop_features(
 def band_pooling(
     bank: OscillatorBank, bands: int = 40, low_hz: float = 80.0, high_hz: float = 7400.0
 ) -> FloatArray:
-    """Triangular ERB-spaced averages of oscillator powers [bands, oscillators]; rows sum to 1."""
+    """Triangular ERB-spaced averages of oscillator powers [bands, oscillators]; rows sum to 1.
+
+    Parameters
+    ----------
+    bank
+        Whose powers are pooled [oscillators].
+    bands
+        How many, at least 2, evenly spaced on the ERB-rate scale.
+    low_hz, high_hz
+        Centres of the first and the last band.
+
+    Returns
+    -------
+    float64 array
+        [bands, oscillators].
+    """
     centres = np.linspace(hz_to_erb(low_hz), hz_to_erb(high_hz), bands)
     step = centres[1] - centres[0]
     distance = np.abs(hz_to_erb(bank.f0_hz)[None, :] - centres[:, None]) / step
@@ -84,5 +114,20 @@ def band_pooling(
 
 
 def hop_edges(hops: int, hop_s: float, samplerate: float) -> NDArray[np.int64]:
-    """Sample index at which each hop ends, from 0 [hops + 1]; hops may differ by one sample."""
+    """Sample index at which each hop ends, from 0 [hops + 1]; hops may differ by one sample.
+
+    Parameters
+    ----------
+    hops
+        How many.
+    hop_s
+        Length of one, s.
+    samplerate
+        Hz.
+
+    Returns
+    -------
+    int64 array
+        [hops + 1], beginning with 0.
+    """
     return np.asarray(np.rint(np.arange(hops + 1) * (hop_s * samplerate)), dtype=np.int64)

@@ -40,7 +40,17 @@ def _compiled(signature: str) -> Callable[[Any], Any]:
 
 @numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
 def add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast):  # type: ignore[no-untyped-def]
-    """``contrast += |own z - next z of the next one|²``, one each for as many as have weights."""
+    """``contrast += |own z - next z of the next one|²``, one each for as many as have weights.
+
+    Parameters
+    ----------
+    z_re, z_im
+        States [oscillators].
+    own_re, own_im, next_re, next_im
+        Weights [differences] (see ``dsp/contrast.py``).
+    contrast
+        Sums so far [differences], changed in place.
+    """
     for k in range(own_re.shape[0]):
         re = own_re[k] * z_re[k] - own_im[k] * z_im[k]
         im = own_re[k] * z_im[k] + own_im[k] * z_re[k]
@@ -57,7 +67,22 @@ def listen(  # type: ignore[no-untyped-def]
 
     Per sample, for every oscillator: ``z = λ z + x`` and ``energy += |z|²``, and for the first
     of them, as many as there are weights: ``contrast += |own z - next z of the next one|²``.
-    ``z_re, z_im, energy [oscillators]`` and ``contrast`` are changed in place.
+
+    Parameters
+    ----------
+    block
+        Input [samples]; what is not finite counts as silence.
+    pole_re, pole_im
+        λ [oscillators].
+    z_re, z_im, energy
+        States and sums [oscillators], changed in place.
+    own_re, own_im, next_re, next_im, contrast
+        As in :func:`add_contrast`.
+
+    Returns
+    -------
+    int
+        Samples that were not finite.
     """
     bad = 0
     for n in range(block.shape[0]):
@@ -100,7 +125,25 @@ def advance(  # type: ignore[no-untyped-def]
     """:func:`listen`, and play the oscillators: ``out = Re Σ_k w_k z_k`` per sample [samples].
 
     The weights go in a straight line from ``old`` to ``old + step`` within ``ramp`` samples
-    and stay there; ``position`` is how many samples of this hop have been heard before.
+    and stay there.
+
+    Parameters
+    ----------
+    block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
+        As in :func:`listen`.
+    old_re, old_im, step_re, step_im
+        Weights at the beginning of the hop, and how far they go [oscillators].
+    position
+        Samples of this hop that came before the block.
+    ramp
+        Samples that the change of weights takes.
+    out
+        Output [samples].
+
+    Returns
+    -------
+    int
+        Samples that were not finite.
     """
     bad = 0
     for n in range(block.shape[0]):
@@ -132,7 +175,20 @@ def rewind(  # type: ignore[no-untyped-def]
     """Oscillators that run backwards in time through ``future [samples]``, from rest at its end.
 
     The first ``len(out)`` samples of the future are played into ``out``, with the weights of
-    :func:`advance`, less the sample itself, which the forward run plays. ``z`` is room to work in.
+    :func:`advance`, less the sample itself, which the forward run plays.
+
+    Parameters
+    ----------
+    future
+        Input that is known already [samples].
+    pole_re, pole_im
+        λ [oscillators].
+    z_re, z_im
+        Room to work in [oscillators].
+    old_re, old_im, step_re, step_im, ramp
+        As in :func:`advance`.
+    out
+        Output [samples], not longer than ``future``.
     """
     z_re[:] = np.float32(0.0)
     z_im[:] = np.float32(0.0)
@@ -166,7 +222,18 @@ def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
     Where the sound heard was itself beyond full scale, its own peak (falling by the factor
     ``hold`` each sample) is the ceiling. A sample above the ceiling is brought down to it, and
     the gain recovers by ``release`` of the way each sample; as long as nothing is above, every
-    sample passes unchanged. ``state`` is that peak and that gain, both 1 at rest.
+    sample passes unchanged.
+
+    Parameters
+    ----------
+    heard
+        Input [samples].
+    played
+        Output [samples], changed in place.
+    state
+        The input's peak and the gain [2], both 1 at rest; changed in place.
+    hold, release
+        Factor of the peak, and part of the gain's way back, each sample.
     """
     peak, gain = state[0], state[1]
     for n in range(played.shape[0]):

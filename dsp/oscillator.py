@@ -98,9 +98,21 @@ class MovingOscillator:
         self._unused = np.zeros(1, np.float32)
 
     def move(self, oscillator: Oscillator, drive: Float32Array, pluck: float = 0.0) -> Float32Array:
-        """Displacement x [samples] while ``drive [samples]`` pushes.
+        """Displacement x [samples] while ``drive`` pushes.
 
-        ``pluck`` is added to the displacement at the start, without a push: full scale is 1.
+        Parameters
+        ----------
+        oscillator
+            As it is from now on.
+        drive
+            The force [samples].
+        pluck
+            Added to the displacement at the start, without a push: full scale is 1.
+
+        Returns
+        -------
+        float32 array
+            [samples].
         """
         pole = np.exp(
             (-oscillator.decay_per_s + 2j * np.pi * oscillator.damped_hz) / self.samplerate

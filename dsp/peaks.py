@@ -11,7 +11,21 @@ def peaks(
 ) -> list[int]:
     """Places of the peaks in ``scores [steps]`` above ``least``, highest first.
 
-    They are more than ``apart`` steps from each other, and at most ``most``.
+    Parameters
+    ----------
+    scores
+        [steps].
+    apart
+        Peaks are more than this many steps from each other.
+    least
+        Lower ones are left out.
+    most
+        How many at most; None: all.
+
+    Returns
+    -------
+    list of int
+        Steps.
     """
     left, places = scores.astype(np.float64), list[int]()
     while len(left) and len(places) != most and left.max() > least:

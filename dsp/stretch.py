@@ -83,7 +83,14 @@ class BankStretch(BankStream):
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just heard into ``out [samples]``.
 
-        ``gains [hops, oscillators]`` are those found at the end of each hop that ended in it.
+        Parameters
+        ----------
+        sound
+            The stretch [samples].
+        gains
+            Complex [hops, oscillators], found at the end of each hop that ended in the stretch.
+        out
+            Where the output goes [samples].
         """
         weights, hop = self._weights(gains), 0
         for start, stop, ends_hop in self._parts(len(sound)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,28 @@ def test_the_architecture_page_names_every_module():
     modules = [f for room in ROOMS for f in tracked(f"{room}/**/*.py", f"{room}/*.py")]
     missing = [f for f in modules if not f.endswith("__init__.py") and f"`{f}`" not in page]
     assert not missing
+
+
+def public_functions(path):
+    """Those with three parameters or more, also of public classes; options of commands are none."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        for found in inside if not getattr(node, "name", "_").startswith("_") else []:
+            if isinstance(found, ast.FunctionDef) and not found.name.startswith("_"):
+                names = [a.arg for a in (*found.args.args, *found.args.kwonlyargs)]
+                if len([name for name in names if name != "self"]) >= 3:
+                    yield found
+
+
+def test_parameters_of_the_signal_mathematics_and_the_public_face_are_explained():
+    files = [*tracked("dsp/*.py"), "app/arrays.py", "app/pipeline.py", "app/devices.py"]
+    unexplained = [
+        f"{file}: {function.name}"
+        for file in files
+        for function in public_functions(ROOT / file)
+        if "Parameters\n" not in (ast.get_docstring(function) or "")
+    ]
+    assert not unexplained
 
 
 def test_a_skipped_test_fails_where_nothing_may_be_skipped(tmp_path):
