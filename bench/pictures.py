@@ -40,13 +40,13 @@ def spectrogram(axes: Axes, sound: Sound, title: str) -> None:
 
 
 def before_and_after(folder: Path, work: Path, target: Path) -> None:
-    """One row for each mixture: noisy, both presets, clean."""
+    """One row for each mixture: noisy, each preset, clean."""
     speech, noises = stores(find_recordings(folder), "dev", work)
-    systems = [ours("live"), ours("studio")]
+    systems = [ours(preset) for preset in ("live", "call", "studio")]
     figure, grid = plt.subplots(
         len(ITEMS),
-        4,
-        figsize=(15, 2.7 * len(ITEMS)),
+        2 + len(systems),
+        figsize=(19, 2.7 * len(ITEMS)),
         sharex=True,
         sharey=True,
         layout="constrained",
@@ -61,7 +61,7 @@ def before_and_after(folder: Path, work: Path, target: Path) -> None:
         sounds += [(system.name.replace("`", ""), system.start()(noisy)) for system in systems]
         for axes, (name, sound) in zip(row, sounds, strict=False):
             spectrogram(axes, sound, f"{name}, SI-SDR {sdr_db(sound, clean):.1f} dB")
-        spectrogram(row[3], clean, "clean")
+        spectrogram(row[-1], clean, "clean")
     for axes in grid[-1]:
         axes.set_xlabel("s")
     figure.savefig(target, dpi=80)
@@ -91,15 +91,15 @@ def learned_bank(target: Path) -> None:
 
 
 def learning_curves(runs: tuple[Path, ...], target: Path) -> None:
-    """Dev scores over the steps of training runs (their ``scores.jsonl``)."""
+    """Dev scores over the hours of mixtures that runs have heard (their ``scores.jsonl``)."""
     figure, grid = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     for run in runs:
         lines = (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()
         scores = [json.loads(line) for line in lines]
-        steps = [s["step"] for s in scores]
+        hours = [s["hours"] for s in scores]
         for axes, (name, title) in zip(grid, CURVES, strict=True):
-            axes.plot(steps, [s[name] for s in scores], marker=".", label=run.name)
-            axes.set(xlabel="step", title=title)
+            axes.plot(hours, [s[name] for s in scores], marker=".", label=run.name)
+            axes.set(xlabel="hours of mixtures", title=title)
             axes.grid(alpha=0.3)
     grid[0].legend()
     figure.savefig(target, dpi=80)

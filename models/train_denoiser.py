@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from resonance.models.data import AudioStore, Recording, chosen, find_recordings
+from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.losses import (
     denoising_loss,
@@ -231,7 +231,7 @@ class Run:
             self._begin_with(start_from)
         self.average = Average(self.model)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=0.01)
-        self.step, self.best = 0, np.inf
+        self.step, self.heard_s, self.best = 0, 0.0, np.inf
         if (folder / "last.pt").exists():
             self._resume()
 
@@ -256,6 +256,7 @@ class Run:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.average.weights = saved["average"]
         self.step, self.best = saved["step"], saved["best"]
+        self.heard_s = saved["heard_s"]
         click.echo(f"resuming {self.folder} at step {self.step}")
 
     def save(self) -> None:
@@ -266,6 +267,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.weights,
             "step": self.step,
+            "heard_s": self.heard_s,
             "best": self.best,
         }
         save_atomically(content, self.folder / "last.pt")
@@ -287,6 +289,7 @@ class Run:
         self.optimiser.step()
         self.average.update(self.model, self.step)
         self.step += 1
+        self.heard_s += noisy.numel() / SAMPLERATE
         gain = error_db(noisy, clean, noisy) - error_db(estimate, clean, noisy)
         return {"loss": f"{loss.item():.3f}", "gain_db": f"{gain.mean().item():.2f}"}
 
@@ -301,7 +304,9 @@ class Run:
             save_model(averaged, self.folder / "best.pt", step=self.step, scores=scores)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "scores.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **scores}) + "\n")
+            file.write(
+                json.dumps({"step": self.step, "hours": self.heard_s / 3600, **scores}) + "\n"
+            )
         figures = " ".join(f"{name}:{value:.3f}" for name, value in scores.items())
         return f"step {self.step} {figures}{' (best)' if kept else ''}"
 
