@@ -128,7 +128,7 @@ def test_wrong_usage_is_exit_code_2(hiss):
         (["--record-both", "x"], "cannot record to that"),
         (["--preset", "loud"], "choose one of"),
         (["--osc", "here"], "'here' is no address"),
-        (["--mqtt", "broker"], "is no broker"),
+        (["--mqtt", "broker"], "no address of a broker"),
         (["--false-accepts", "stopp=2"], "no keyword 'stopp'"),
         (["--virtual-mic", "--direction", "out"], "direction out"),
         (["--samplerate", "1"], "samplerate 1 Hz"),
