@@ -37,7 +37,7 @@ def collect() -> dict[str, Any]:
         "system": platform.platform(),
         "machine": platform.machine(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "models": [_card(path) for path in sorted(MODELS.glob("*.json"))],
+        "models": [_card(path.with_suffix(".json")) for path in sorted(MODELS.glob("*.onnx"))],
         "audio": _audio(),
         "sound_server": _server(),
         "realtime_priority": "granted" if may_be_realtime() else "not granted",
