@@ -15,7 +15,7 @@ import pytest
 import resonance
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("app", "assets", "dsp", "export", "models")
+ROOMS = ("app", "assets", "dsp", "export", "lab", "models")
 
 
 def test_wheel_holds_one_package(tmp_path):
