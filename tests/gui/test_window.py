@@ -92,6 +92,8 @@ def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     press(qtbot, window, Qt.Key.Key_BracketRight)
     assert session.kept.limit_db == NATURAL_DB
     press(qtbot, window, Qt.Key.Key_P)
+    assert session.kept.preset == "call" == window.sound.preset.value
+    press(qtbot, window, Qt.Key.Key_P)
     assert session.kept.preset == "studio" == window.sound.preset.value
     press(qtbot, window, Qt.Key.Key_M)
     assert session.kept.virtual_mic
