@@ -33,10 +33,31 @@ MOST_S = 20.0
 AT_ONCE = 1000
 #: What damage often looks like.
 BITS = (
-    b"\0", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x80", b"NaN", b"-1", b"1e999", b"null", b"[]",
-    b"{}", b'"x"', b"[" * 2000, b"\xff\xfe", b"\xef\xbb\xbf", b"\x1b[2J", b"../../x", b"data",
-    b"RIFF", b"OggS", b"fLaC", b"ID3", b"99999999999999999999", b"mqtt://[::1", "²".encode(),
-)  # fmt: skip
+    b"\0",
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\0",
+    b"\x80",
+    b"NaN",
+    b"-1",
+    b"1e999",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"x"',
+    b"[" * 2000,
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\x1b[2J",
+    b"../../x",
+    b"data",
+    b"RIFF",
+    b"OggS",
+    b"fLaC",
+    b"ID3",
+    b"99999999999999999999",
+    b"mqtt://[::1",
+    "²".encode(),
+)
 
 
 def examples(ending: str) -> list[bytes]:
@@ -44,14 +65,27 @@ def examples(ending: str) -> list[bytes]:
     if ending == "wav":
         return _sounds()
     if ending == "toml":
-        return [b'[live]\nlimit-db = 18\nrun = ["stop=true"]\ntoken = "t"\n[device."x"]\n'
-                b'preset = "studio"\n[window]\nwidth = 900\n']  # fmt: skip
+        return [
+            b'[live]\nlimit-db = 18\nrun = ["stop=true"]\ntoken = "t"\n[device."x"]\n'
+            b'preset = "studio"\n[window]\nwidth = 900\n'
+        ]
     if ending == "txt":
-        return [b"a.wav\nb.wav\n", b"a\0b\0", "{stem}{suffix}\n127.0.0.1:80\n".encode("utf-16"),
-                b"mqtt://user:word@host:1883/topic\n{folder}/{name}\n"]  # fmt: skip
+        return [
+            b"a.wav\nb.wav\n",
+            b"a\0b\0",
+            "{stem}{suffix}\n127.0.0.1:80\n".encode("utf-16"),
+            b"mqtt://user:word@host:1883/topic\n{folder}/{name}\n",
+        ]
     if ending == "word.json":
-        facts = {"word": "w", "direction": [0.1] * 100, "threshold": 0.5, "per_hour": 1.0,
-                 "model": "m", "agreement": [0.5], "recordings": ["1.flac"]}  # fmt: skip
+        facts = {
+            "word": "w",
+            "direction": [0.1] * 100,
+            "threshold": 0.5,
+            "per_hour": 1.0,
+            "model": "m",
+            "agreement": [0.5],
+            "recordings": ["1.flac"],
+        }
         return [json.dumps(facts).encode()]
     if ending == "facts.json":
         models = DenoiserModel.preset("live"), SpotterModel()
@@ -64,12 +98,22 @@ def examples(ending: str) -> list[bytes]:
 def _sounds() -> list[bytes]:
     rng, found = np.random.default_rng(0), []
     with tempfile.TemporaryDirectory() as folder:
-        for number, (form, subtype, channels) in enumerate((
-            ("WAV", "PCM_16", 1), ("WAVEX", "PCM_24", 2), ("RF64", "FLOAT", 1),
-            ("WAV", "IMA_ADPCM", 1), ("AIFF", "PCM_16", 2), ("CAF", "PCM_16", 1),
-            ("W64", "PCM_16", 1), ("AU", "PCM_16", 1), ("FLAC", "PCM_16", 2),
-            ("OGG", "VORBIS", 1), ("OGG", "OPUS", 1), ("MP3", "MPEG_LAYER_III", 1),
-        )):  # fmt: skip
+        for number, (form, subtype, channels) in enumerate(
+            (
+                ("WAV", "PCM_16", 1),
+                ("WAVEX", "PCM_24", 2),
+                ("RF64", "FLOAT", 1),
+                ("WAV", "IMA_ADPCM", 1),
+                ("AIFF", "PCM_16", 2),
+                ("CAF", "PCM_16", 1),
+                ("W64", "PCM_16", 1),
+                ("AU", "PCM_16", 1),
+                ("FLAC", "PCM_16", 2),
+                ("OGG", "VORBIS", 1),
+                ("OGG", "OPUS", 1),
+                ("MP3", "MPEG_LAYER_III", 1),
+            )
+        ):
             path = Path(folder) / str(number)
             sound = 0.1 * rng.standard_normal((4000, channels))
             soundfile.write(path, sound, 16000, subtype, format=form)

@@ -19,9 +19,13 @@ def words(tmp_path, monkeypatch):
 def good(spotter):
     places = Background(spotter).map.shape[1]
     return {
-        "word": "otter", "direction": [places**-0.5] * places, "threshold": 0.9, "per_hour": 1.0,
-        "model": spotter.sha256, "agreement": [0.8],
-    }  # fmt: skip
+        "word": "otter",
+        "direction": [places**-0.5] * places,
+        "threshold": 0.9,
+        "per_hour": 1.0,
+        "model": spotter.sha256,
+        "agreement": [0.8],
+    }
 
 
 def write_word(folder, facts):
@@ -32,12 +36,21 @@ def write_word(folder, facts):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("word", "../otter"), ("word", "go"), ("word", ["otter"]), ("word", "a\x1b[2J"),
-        ("direction", [1.0]), ("direction", "x"), ("direction", None), ("threshold", "high"),
-        ("threshold", -5), ("threshold", True), ("per_hour", float("nan")), ("agreement", 3),
+        ("word", "../otter"),
+        ("word", "go"),
+        ("word", ["otter"]),
+        ("word", "a\x1b[2J"),
+        ("direction", [1.0]),
+        ("direction", "x"),
+        ("direction", None),
+        ("threshold", "high"),
+        ("threshold", -5),
+        ("threshold", True),
+        ("per_hour", float("nan")),
+        ("agreement", 3),
         ("model", 7),
     ],
-)  # fmt: skip
+)
 def test_words_that_make_no_sense_are_refused(words, good, spotter, name, value):
     write_word(words, {**good, name: value})
     with pytest.raises(UserError, match="otter"):
