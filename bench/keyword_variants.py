@@ -25,15 +25,14 @@ from torch import nn
 from bench.report import DOCS, EXPERIMENTS, table, write_section
 from resonance.models.bc_resnet import BCResNet
 from resonance.models.data import Recording, find_recordings
-from resonance.models.keyword_copies import Copies
 from resonance.models.keyword_data import NOISY_DB, Corpus
+from resonance.models.keyword_mixing import BATCH
 from resonance.models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig
-from resonance.models.train_keywords import Run, scores
+from resonance.models.train_keywords import Material, Run, scores
 from resonance.models.training import seed_everything
 
-STEPS, EPOCHS, BATCH, LEARNING_RATE = 800, 8, 32, 2e-3
-#: Augmented copies of the clips, and synthetic readings of each word.
-COPIES, READINGS = 4, 60
+#: Steps, versions of the sounds they are spread over.
+STEPS, VERSIONS, LEARNING_RATE = 800, 4, 2e-3
 SCORES = ("all", "ten", "noisy_all", "noisy_ten")
 Result = dict[str, Any]
 
@@ -75,9 +74,10 @@ CONTROLS = (
     *_attentions(ON_OUR_FRAMES, PUBLISHED_SIZE, seeds=5),
 )
 EXPLORED = (
-    Variant("stem half as wide again", 2, {"channels": (24, 36, 48)}),
+    Variant("stem two thirds as wide", 2, {"channels": (16, 24, 32)}),
     Variant("exponent 1", 2, {"exponent": 1}),
     Variant("width 96", 2, {"width": 96}),
+    Variant("width 64", 2, {"width": 64}),
     Variant("resonant stem", 2, {"stem": "resonance"}),
     Variant("one layer", 2, {"layers": 1}),
     Variant("anchors free", 2, {"normalise_anchors": False}),
@@ -87,7 +87,7 @@ EXPLORED = (
     Variant("positions learned", 2, {"position": "learned"}),
     Variant("three layers", 2, {"layers": 3}),
     Variant("width 32", 2, {"width": 32}),
-    Variant("stem half as wide", 2, {"channels": (8, 12, 16)}),
+    Variant("stem a third as wide", 2, {"channels": (8, 12, 16)}),
 )
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 FEWER = tuple(
@@ -113,41 +113,32 @@ def some_speakers(recordings: Iterable[Recording], share: float) -> list[Recordi
 
 
 class Data:
-    """Copies to train on and clips to score by, made once each."""
+    """Sounds to train on and clips to score by, prepared once each."""
 
     def __init__(self, folder: Path, work: Path) -> None:
-        self.recordings, self.work = find_recordings(folder), work
+        self.folder, self.recordings, self.work = folder, find_recordings(folder), work
         corpus = Corpus(self.recordings, work)
         self.dev, self.noisy = corpus.dev(), corpus.dev(NOISY_DB)
-        self.copies = cache(self._copies)
+        self.material = cache(self._material)
 
-    def _copies(self, share: float) -> tuple[Copies, int]:
-        """Copies, and the core words' clips in them."""
+    def _material(self, share: float) -> tuple[Material, int]:
+        """What some of the speakers said, and how many of them said words."""
         corpus = Corpus(some_speakers(self.recordings, share), self.work)
         words = corpus.words.recordings
-        return Copies(corpus, self.work, COPIES, READINGS), len({r.speaker for r in words})
+        material = Material(corpus, [self.folder], self.work, VERSIONS)
+        return material, len({r.speaker for r in words})
 
 
 def trained(variant: Variant, seed: int, data: Data) -> Result:
     """Train a variant; what it reaches with its last averaged weights."""
     seed_everything(seed)
-    model, (copies, speakers) = variant.model(), data.copies(variant.speakers)
+    model, (material, speakers) = variant.model(), data.material(variant.speakers)
     begin = time.perf_counter()
     run = Run(
-        model,
-        data.dev,
-        data.work / "nothing-kept",
-        epochs=EPOCHS,
-        seed=seed,
-        batch=BATCH,
-        learning_rate=LEARNING_RATE * variant.rate,
-        device="cpu",
-        share=0.0,
-    )
-    for epoch in range(EPOCHS):
-        examples = copies[epoch]
-        run.share = (STEPS // EPOCHS * BATCH + 0.5) / len(examples.labels)
-        loss = run.train_epoch(examples)
+        model, material, {}, data.work / "nothing-kept", steps=STEPS, period=STEPS // VERSIONS,
+        seed=seed, learning_rate=LEARNING_RATE * variant.rate, mined_after=VERSIONS,
+    )  # fmt: skip
+    losses = [run.train_period()[0] for _ in range(VERSIONS)]
     model.load_state_dict(run.average.weights)
     return {
         "variant": variant.name,
@@ -156,7 +147,7 @@ def trained(variant: Variant, seed: int, data: Data) -> Result:
         **{f"noisy_{name}": value for name, value in scores(model, data.noisy).items()},
         "parameters": sum(p.numel() for p in model.parameters()),
         "speakers": speakers,
-        "loss": loss,
+        "loss": losses[-1],
         "seconds": time.perf_counter() - begin,
     }
 
@@ -205,8 +196,8 @@ HEADER = (
     "ten words, noise",
 )
 BUDGET = (
-    f"{STEPS} steps of {BATCH} clips, learning rate {LEARNING_RATE:g} (BC-ResNet-1: five times "
-    f"that) falling to 0, the same {COPIES} augmented copies of the clips, last averaged weights; "
+    f"{STEPS} steps of {sum(BATCH.values())} examples, learning rate {LEARNING_RATE:g} "
+    "(BC-ResNet-1: five times that) falling to 0, last averaged weights; "
     f"dev clips right, mean ± deviation over the seeds, percent, as recorded and in {NOISY_DB:g} "
     "dB noise (`python -m bench.keyword_variants --data DIR --work RUNS`)"
 )

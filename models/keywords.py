@@ -44,6 +44,8 @@ OTHERS = (
 CLASSES = (*CORE_WORDS, *OTHERS)
 #: Never trained on: words to learn from a few recordings, to measure that with.
 CUSTOM_WORDS = ("backward", "forward", "marvin", "seven", "visual", "zero")
+#: The same, and those of wake-word recordings.
+NEVER_TRAINED = frozenset((*CUSTOM_WORDS, "alexa", "computer", "jarvis", "snowboy", "smart_mirror"))
 #: Frames that go in at once; they make one token.
 STEP_FRAMES = 2
 #: Features and oscillators of a resonant stem: about the weights of the convolutional one.
@@ -60,9 +62,9 @@ class SpotterConfig:
     bands: int = 40
     frame_s: float = 0.016
     tokens: int = 31  #: attended to: of two frames each, one second
-    channels: tuple[int, int, int] | None = (16, 24, 32)  #: of the stem; None: linear
+    channels: tuple[int, int, int] | None = (24, 36, 48)  #: of the stem; None: linear
     stem: Literal["convolution", "resonance"] = "convolution"
-    width: int = 64
+    width: int = 80
     heads: int = 4
     layers: int = 2
     expansion: int = 2  #: of the feed-forward part

@@ -1,8 +1,10 @@
-"""Train the spotter: ``python -m resonance.models.train_keywords --data DIR --work DIR``."""
+"""Train the keyword spotter: ``python -m models.train_keywords --data DIR --work DIR``."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,35 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from resonance.dsp.peaks import peaks
 from resonance.models.data import find_recordings
-from resonance.models.keyword_copies import Copies, HardNegatives, SpokenVocabulary
-from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, distorted
-from resonance.models.keywords import CORE_WORDS, KeywordSpotter, SpotterConfig, label_scores, load
+from resonance.models.keyword_data import NOISY_DB, Corpus, Examples
+from resonance.models.keyword_frames import (
+    Clips,
+    ClipVersions,
+    NoiseVersions,
+    SpeechVersions,
+    Stream,
+    aligned_words,
+    told_apart,
+    vocabulary,
+    word_bounds,
+)
+from resonance.models.keyword_mixing import OTHER, SECOND, Batch, Composer, Words
+from resonance.models.keywords import (
+    CORE_WORDS,
+    SEGMENTS,
+    STEP_FRAMES,
+    KeywordSpotter,
+    SpotterConfig,
+    course,
+    label_scores,
+)
 from resonance.models.training import (
     Average,
     load_checkpoint,
@@ -29,8 +52,21 @@ from resonance.models.training import (
     warm_hold_decay,
 )
 
-#: Of the loss on the spoken vocabulary.
-VOCABULARY_WEIGHT = 0.3
+#: Of the loss on word types; cosines are multiplied and the true one lowered by (Wang et al.
+#: 2018, CosFace).
+TYPES_WEIGHT, SCALE, MARGIN = 0.25, 16.0, 0.1
+#: Features of the map that word types are told apart in.
+PLACES = 96
+SMOOTHING = 0.05
+#: Periods before mistakes are looked for: the first ones are too many.
+MINED_AFTER = 3
+#: Least probability of a core word that was not said for a mistake to be trained on, and
+#: evaluations between two; part of the recordings that are looked through, and every so many steps.
+MISTAKEN_ABOVE, MISTAKEN_APART, MINED_SHARE, MINED_EVERY = 0.2, 8, 0.3, 2
+
+#: Frames in speech and in noise.
+Mistakes = tuple[NDArray[np.int64], NDArray[np.int64]]
+NO_MISTAKES: Mistakes = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 def scores(model: nn.Module, examples: Examples) -> dict[str, float]:
@@ -47,141 +83,203 @@ def scores(model: nn.Module, examples: Examples) -> dict[str, float]:
     }
 
 
+class WordTypes(nn.Module):
+    """Tells thousands of word types apart by the course of a second; used in training only."""
+
+    def __init__(self, width: int, types: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(SEGMENTS * width, PLACES)
+        self.types = nn.Parameter(0.1 * torch.randn(types, PLACES))
+
+    def forward(self, embedding: Tensor, types: Tensor) -> Tensor:
+        """Loss of embeddings [examples, SEGMENTS · width] whose types are known."""
+        cosines = F.normalize(self.place(embedding), dim=-1) @ F.normalize(self.types, dim=-1).T
+        right = F.one_hot(types, len(self.types)) * MARGIN
+        return F.cross_entropy(SCALE * (cosines - right), types)
+
+
+class Material:
+    """Versions of clips, speech and noise, and the words in them."""
+
+    def __init__(self, corpus: Corpus, folders: Sequence[Path], cache: Path, count: int) -> None:
+        said, spoken = aligned_words(corpus, folders), vocabulary(corpus)
+        self.clips = ClipVersions(corpus, spoken, cache, count)
+        self.speech = SpeechVersions(corpus, cache, max(1, count // 2))
+        self.noise = NoiseVersions(corpus, cache, 2)
+        types = sorted({*told_apart(corpus, said), *self.clips.words})
+        numbers = {word: number for number, word in enumerate(types)}
+        self.words = Words(
+            self.clips.words, self.clips.synthetic, said, numbers, corpus.levels.frame_s
+        )
+
+    def streams(self, number: int) -> tuple[Stream, Stream]:
+        """Version ``number`` of speech and noise."""
+        return Stream(**self.speech[number]), Stream(**self.noise[number])
+
+    def composer(self, number: int, hard: Mistakes) -> Composer:
+        """Draws from version ``number``."""
+        frames = self.clips[number]["frames"]
+        clips = Clips(frames, word_bounds(frames))
+        return Composer(self.words, clips, *self.streams(number), hard)
+
+
+def mistakes(
+    model: KeywordSpotter, stream: Stream, said: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Frames of some of a stream's recordings where a core word seems to end that was not said.
+
+    ``said`` are first and last frames of the core words that were [words, 2].
+    """
+    found, recordings = [], len(stream.starts) - 1
+    for number in rng.choice(recordings, round(MINED_SHARE * recordings), replace=False):
+        first, last = stream.starts[int(number) : int(number) + 2].tolist()
+        frames = stream.frames[first : last - (last - first) % STEP_FRAMES].float()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            tokens = model.seconds(frames[None])[::MINED_EVERY]
+            probabilities = label_scores(model.attend(tokens)[0].float()).softmax(-1).numpy()
+        for word in range(len(CORE_WORDS)):
+            places = peaks(probabilities[:, word], MISTAKEN_APART, MISTAKEN_ABOVE)
+            found += [first + (place * MINED_EVERY + 1) * STEP_FRAMES for place in places]
+    ends = np.array(found, np.int64)
+    near = (ends[:, None] > said[:, 0] - 5) & (ends[:, None] < said[:, 1] + SECOND + 10)
+    return ends[~near.any(1)]
+
+
 class Run:
     """A training in progress, resumed from ``folder``; ``best`` is the best dev score so far."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        dev: Examples,
-        folder: Path,
-        *,
-        epochs: int,
-        seed: int,
-        batch: int,
-        learning_rate: float,
-        device: str,
-        share: float,
-        vocabulary: SpokenVocabulary | None = None,
-    ) -> None:
-        self.model, self.dev, self.folder = model.to(device), dev, folder
-        self.epochs, self.seed, self.batch, self.device = epochs, seed, batch, device
-        self.learning_rate, self.share = learning_rate, share
-        self.average = Average(model, decay=0.998)
-        self.vocabulary = vocabulary
-        self.head = nn.Linear(*_head_shape(model, vocabulary)).to(device)
-        learned = [*model.parameters(), *self.head.parameters()]
+        self, model: nn.Module, material: Material, dev: dict[str, Examples], folder: Path,
+        *, steps: int, period: int, seed: int, learning_rate: float, mined_after: int = MINED_AFTER,
+    ) -> None:  # fmt: skip
+        self.model, self.material, self.dev, self.folder = model, material, dev, folder
+        self.steps, self.period, self.seed = steps, period, seed
+        self.learning_rate, self.mined_after = learning_rate, mined_after
+        self.average = Average(model, decay=0.999)
+        width = model.config.width if isinstance(model, KeywordSpotter) else 1
+        self.types = WordTypes(width, len(material.words.types))
+        learned = [*model.parameters(), *self.types.parameters()]
         self.optimiser = torch.optim.AdamW(learned, weight_decay=0.02)
-        self.epoch, self.best = 0, {"all": 0.0, "ten": 0.0}
+        self.step, self.best = 0, 0.0
         if (folder / "last.pt").exists():
             self._resume()
 
     def _resume(self) -> None:
         saved = load_checkpoint(self.folder / "last.pt")
         self.model.load_state_dict(saved["model"])
-        self.head.load_state_dict(saved["head"])
+        self.types.load_state_dict(saved["types"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.average.weights, self.best = saved["average"], saved["best"]
-        self.epoch = saved["epoch"]
+        self.step = saved["step"]
         restore_randomness(saved["randomness"])
 
-    def train_epoch(self, examples: Examples) -> float:
-        """Once through one copy; returns the mean loss."""
-        rng = np.random.default_rng((self.seed, self.epoch))
-        order = torch.from_numpy(rng.permutation(len(examples.labels)))
-        steps = int(self.share * len(order)) // self.batch
-        losses = []
-        spoken = self.vocabulary[self.epoch] if self.vocabulary else None
-        for i in range(steps):
-            step = self.epoch * steps + i
-            rate = warm_hold_decay(step, self.epochs * steps, decay=0.6)
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.learning_rate * rate
-            chosen = order[i * self.batch : (i + 1) * self.batch]
-            frames = distorted(rng, examples.frames[chosen].float()).to(self.device)
-            labels = examples.labels[chosen].to(self.device)
-            loss = F.cross_entropy(self.model(frames), labels, label_smoothing=0.05)
-            if spoken:
-                loss = loss + VOCABULARY_WEIGHT * self._vocabulary_loss(rng, spoken)
-            self.optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimiser.step()
-            self.average.update(self.model, step)
-            losses.append(loss.item())
-        self.epoch += 1
-        return float(np.mean(losses))
+    def train(self) -> None:
+        """To the end, or until stopped; checked after every period."""
+        while self.step < self.steps:
+            begin = time.perf_counter()
+            loss, types_loss = self.train_period()
+            line = {
+                "step": self.step, "loss": loss, "types_loss": types_loss, **self.check(),
+                "seconds": time.perf_counter() - begin,
+            }  # fmt: skip
+            with (self.folder / "scores.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            click.echo(json.dumps(line))
 
-    def _vocabulary_loss(self, rng: np.random.Generator, spoken: Examples) -> Tensor:
-        """How badly the pooled tokens tell words of the spoken vocabulary apart."""
-        chosen = rng.integers(len(spoken.labels), size=self.batch // 2)
-        frames = distorted(rng, spoken.frames[chosen].float()).to(self.device)
-        assert isinstance(self.model, KeywordSpotter)
-        heard, _ = self.model.listen(frames, self.model.first_state(len(frames)))
-        return F.cross_entropy(self.head(heard.pooled), spoken.labels[chosen].to(self.device))
+    def train_period(self) -> tuple[float, float]:
+        """To the end of a period; returns the mean losses."""
+        period = self.step // self.period
+        composer, losses = self.material.composer(period, self._mistakes(period)), []
+        for _ in tqdm(range(self.period), desc=f"period {period}", mininterval=60):
+            rng = np.random.default_rng((self.seed, self.step))
+            losses.append(self._learn(composer.batch(rng)))
+            self.step += 1
+        loss, types_loss = np.mean(losses, axis=0)
+        return float(loss), float(types_loss)
+
+    def _mistakes(self, period: int) -> Mistakes:
+        """Mistakes of the averaged weights in this period's streams, kept for resuming."""
+        if period < self.mined_after:
+            return NO_MISTAKES
+        path = self.folder / f"hard-{period}.npz"
+        if not path.exists():
+            assert isinstance(self.model, KeywordSpotter)
+            kept = self._swap(self.average.weights)
+            speech, noise = self.material.streams(period)
+            said = self.material.composer(period, NO_MISTAKES).said
+            self.model.eval()
+            rng = np.random.default_rng((self.seed, 7, period))
+            np.savez(path, speech=mistakes(self.model, speech, said, rng),
+                     noise=mistakes(self.model, noise, said[:0], rng))  # fmt: skip
+            self.model.train()
+            self._swap(kept)
+        with np.load(path) as content:
+            return content["speech"], content["noise"]
+
+    def _swap(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Load weights, return those before."""
+        kept = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.model.load_state_dict(weights)
+        return kept
+
+    def _learn(self, batch: Batch) -> tuple[float, float]:
+        """One step; returns the losses of labels and of word types."""
+        rate = self.learning_rate * warm_hold_decay(self.step, self.steps, decay=0.7)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        labels, types = self._losses(batch)
+        self.optimiser.zero_grad()
+        (labels + TYPES_WEIGHT * types).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update(self.model, self.step)
+        return labels.item(), types.item()
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of labels and of word types; controls that are no spotters learn labels only."""
+        if not isinstance(self.model, KeywordSpotter):
+            return label_loss(self.model(batch.frames), batch.labels), torch.zeros(())
+        first_past = self.model.inlet.first_past(len(batch.frames))
+        with torch.autocast("cpu", torch.bfloat16):  # half the time; attention needs more digits
+            tokens, _ = self.model.inlet(batch.frames, first_past)
+        tokens = tokens[:, -self.model.config.tokens :].float()
+        known = batch.types >= 0
+        types = self.types(course(tokens)[known], batch.types[known])
+        return label_loss(self.model.attend(tokens)[0], batch.labels), types
 
     def check(self) -> dict[str, float]:
         """Score the averaged weights, write them if they are the best so far, and the state."""
-        kept = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self.model.load_state_dict(self.average.weights)
-        now = scores(self.model, self.dev)
-        if now["all"] + now["ten"] >= self.best["all"] + self.best["ten"]:
-            self.best = now
-            if isinstance(self.model, KeywordSpotter):
-                save_model(self.model.eval(), self.folder / "best.pt", scores=now)
-            save_atomically({"weights": self.model.state_dict()}, self.folder / "best-weights.pt")
+        kept = self._swap(self.average.weights)
+        now = {f"{name}{score}": value for name, examples in self.dev.items()
+               for score, value in scores(self.model, examples).items()}  # fmt: skip
+        if sum(now.values()) >= self.best and isinstance(self.model, KeywordSpotter):
+            self.best = sum(now.values())
+            save_model(self.model.eval(), self.folder / "best.pt", scores=now)
+            save_atomically({"place": self.types.place.state_dict()}, self.folder / "place.pt")
         self.model.load_state_dict(kept)
         self.model.train()
         save_atomically(
             {
-                "model": kept,
-                "head": self.head.state_dict(),
-                "epoch": self.epoch,
-                "optimiser": self.optimiser.state_dict(),
-                "best": self.best,
-                "average": self.average.weights,
-                "randomness": randomness(),
+                "model": kept, "types": self.types.state_dict(), "step": self.step,
+                "optimiser": self.optimiser.state_dict(), "best": self.best,
+                "average": self.average.weights, "randomness": randomness(),
             },
             self.folder / "last.pt",
-        )
-        with (self.folder / "scores.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": self.epoch, **now}) + "\n")
+        )  # fmt: skip
         return now
 
 
-def _head_shape(model: nn.Module, vocabulary: SpokenVocabulary | None) -> tuple[int, int]:
-    """Of the map from the embedding to the spoken vocabulary; empty without one."""
-    if vocabulary is None or not isinstance(model, KeywordSpotter):
-        return 1, 1
-    return model.config.width, len(vocabulary.words)
-
-
-def train(
-    model: nn.Module,
-    copies: Copies,
-    dev: Examples,
-    folder: Path,
-    *,
-    seed: int,
-    negatives: HardNegatives | None = None,
-    **options: Any,
-) -> tuple[nn.Module, dict[str, float]]:
-    """Train one model; returns it with the best weights by dev score, and that score."""
-    run = Run(model, dev, folder, seed=seed, **options)
-    progress = tqdm(range(run.epoch, run.epochs), initial=run.epoch, total=run.epochs, unit="epoch")
-    for epoch in progress:
-        examples = copies[epoch]
-        if negatives:
-            examples = examples.joined(negatives[epoch])
-        loss = run.train_epoch(examples)
-        now = run.check()
-        progress.set_postfix(
-            {"loss": f"{loss:.3f}"}
-            | {k: f"{v:.2f}" for k, v in now.items()}
-            | {"best": f"{run.best['all']:.2f} {run.best['ten']:.2f}"}
-        )
-    model.load_state_dict(load_checkpoint(folder / "best-weights.pt")["weights"])
-    return model, run.best
+def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy; OTHER may be any class but core words and silence, IGNORED does not count."""
+    known = labels >= 0
+    named = F.cross_entropy(
+        scores[known], labels[known], label_smoothing=SMOOTHING, reduction="sum"
+    )
+    grouped = label_scores(scores[labels == OTHER]).log_softmax(-1)
+    target = torch.full_like(labels[labels == OTHER], len(CORE_WORDS))
+    return (
+        named + F.cross_entropy(grouped, target, label_smoothing=SMOOTHING, reduction="sum")
+    ) / len(labels)
 
 
 def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
@@ -203,91 +301,50 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    "folders",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="Folder of recordings; may be given several times.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder for checkpoints and prepared frames.",
-)
-@click.option("--epochs", default=60)
-@click.option("--copies", "count", default=20, help="Augmented copies of the training clips.")
-@click.option("--synthetic", default=60, help="Synthetic readings of each word (training only).")
-@click.option("--share", default=1.0, help="Part of a copy that an epoch takes.")
-@click.option("--batch", default=128)
-@click.option("--learning-rate", default=3e-3)
+@click.option("--data", "folders", type=click.Path(path_type=Path), multiple=True, required=True,
+              help="Folder of recordings; may be given several times.")  # fmt: skip
+@click.option("--work", type=click.Path(path_type=Path), required=True,
+              help="Folder for checkpoints and prepared frames.")  # fmt: skip
+@click.option("--steps", default=12000)
+@click.option("--period", default=500, help="Steps on one version of the sounds.")
+@click.option("--versions", "count", default=12, help="Of the training clips.")
+@click.option("--learning-rate", default=2.5e-3)
 @click.option("--seed", default=0)
-@click.option("--device", default="cpu")
-@click.option("--threads", default=2)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Another size than the shipped model's, such as width=96.",
-)
-@click.option(
-    "--start-from",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Begin with the weights of another run's best.pt.",
-)
-@click.option(
-    "--mistakes-of",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Also train on what this best.pt takes for keywords in speech.",
-)
+@click.option("--threads", default=1)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Another size than the shipped model's, such as width=96.")  # fmt: skip
+@click.option("--start-from", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Begin with the weights of another run's best.pt.")  # fmt: skip
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
+@click.option("--prepare", is_flag=True, help="Only make the versions, ahead of a training.")
 def main(
-    folders: tuple[Path, ...],
-    work: Path,
-    epochs: int,
-    count: int,
-    synthetic: int,
-    share: float,
-    batch: int,
+    folders: tuple[Path, ...], work: Path, steps: int, period: int, count: int,
     learning_rate: float,
-    seed: int,
-    device: str,
-    threads: int,
-    settings: tuple[str, ...],
-    start_from: Path | None,
-    mistakes_of: Path | None,
-    name: str,
-) -> None:
+    seed: int, threads: int, settings: tuple[str, ...], start_from: Path | None, name: str,
+    prepare: bool,
+) -> None:  # fmt: skip
     """Train a spotter; call again to resume."""
     torch.set_num_threads(threads)
-    recordings = [r for folder in folders for r in find_recordings(folder)]
     config = changed(SpotterConfig(), settings)
-    corpus = Corpus(recordings, work, bands=config.bands, frame_s=config.frame_s)
-    copies, dev, noisy = Copies(corpus, work, count, synthetic), corpus.dev(), corpus.dev(NOISY_DB)
+    cache = work / "cache"
+    recordings = [r for folder in folders for r in find_recordings(folder)]
+    corpus = Corpus(recordings, cache, bands=config.bands, frame_s=config.frame_s)
+    material = Material(corpus, folders, cache, count)
+    if prepare:
+        for number in range(count):
+            material.composer(number, NO_MISTAKES)
+        return
     seed_everything(seed)
     spotter = KeywordSpotter(config)
     if start_from:
         spotter.load_state_dict(load_checkpoint(start_from)["weights"])
-    vocabulary = SpokenVocabulary(corpus, work)
-    negatives = HardNegatives(corpus, work, load(mistakes_of)[0]) if mistakes_of else None
-    model, best = train(
-        spotter,
-        copies,
-        dev,
-        work / name,
-        seed=seed,
-        negatives=negatives,
-        vocabulary=vocabulary if vocabulary.words else None,
-        epochs=epochs,
-        batch=batch,
+    dev = {"": corpus.dev(), "noisy_": corpus.dev(NOISY_DB)}
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    Run(
+        spotter, material, dev, folder, steps=steps, period=period, seed=seed,
         learning_rate=learning_rate,
-        device=device,
-        share=share,
-    )
-    click.echo(f"dev {best}, in {NOISY_DB:g} dB noise {scores(model, noisy)}")
+    ).train()  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from resonance.models import (
     data,
-    keyword_copies,
     keyword_data,
+    keyword_frames,
     keywords,
     train_denoiser,
     train_keywords,
@@ -32,13 +32,17 @@ def tiny_data(tmp_path_factory):
             ("noise", "hiss"),
             ("keyword", "yes"),
             ("keyword", "no"),
+            ("keyword", "bed"),
             ("silence", "_silence_"),
         ):
             name = f"{split}-{kind}-{label}.wav"
             voiced = kind in ("speech", "keyword")
-            sound = vowel(rng, 16000) if voiced else 0.05 * rng.standard_normal(16000)
+            length = 64000 if kind in ("speech", "noise") else 16000
+            sound = vowel(rng, length) if voiced else 0.05 * rng.standard_normal(length)
             soundfile.write(folder / name, sound, 16000)
             rows.append(f"{name},{kind},{split},s-{split},{label},1.0,vowels only")
+    spoken = ["train-speech-.wav,0.5,1.1,vowels", "train-speech-.wav,2.5,3.1,only"]
+    (folder / "words.csv").write_text("\n".join(["path,start_s,end_s,word", *spoken]) + "\n")
     (folder / "index.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -121,84 +125,52 @@ def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
         train_denoiser.Run(tmp_path / "c", ahead, 4, 1e-3, None, "cpu", 0, tmp_path / "other.pt")
 
 
-def test_keyword_training_runs_and_resumes(tiny_data, tmp_path, monkeypatch):
+@pytest.fixture
+def quiet_voices(monkeypatch):
+    """Vowels instead of synthetic voices, which take minutes."""
     monkeypatch.setattr(
-        keyword_copies,
+        keyword_frames,
         "spoken_words",
         lambda words, each, seed: [
-            (word, vowel(np.random.default_rng(seed), 9000)) for word in words for _ in range(each)
+            (word, vowel(np.random.default_rng(seed), 9000)) for word in words
         ],
     )
-    monkeypatch.setattr(keyword_data, "speak_by_anyone", lambda rng, text: vowel(rng, 20000))
-    common = (
-        "--data",
-        tiny_data,
-        "--work",
-        tmp_path,
-        "--copies",
-        1,
-        "--threads",
-        1,
-        "--synthetic",
-        3,
-        "--share",
-        0.1,
+    monkeypatch.setattr(keyword_frames, "READINGS", dict.fromkeys(keyword_frames.READINGS, 1))
+
+
+SMALL = ("--set", "width=16", "--set", "heads=2", "--set", "layers=1", "--set", "channels=[2,3,4]")
+
+
+def test_keyword_training_resumes_exactly(tiny_data, tmp_path, quiet_voices):
+    common = ("--data", tiny_data, "--versions", 2, "--period", 2, *SMALL)
+    run(train_keywords.main, *common, "--work", tmp_path / "a", "--steps", 8)
+    (tmp_path / "b/keywords").mkdir(parents=True)
+    stopped = train_keywords.Run.check
+
+    def stop_half_way(self):
+        now = stopped(self)
+        if self.step == 4:
+            raise click.ClickException("stopped")
+        return now
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_keywords.Run, "check", stop_half_way)
+        arguments = [*common, "--work", tmp_path / "b", "--steps", 8]
+        CliRunner().invoke(train_keywords.main, [str(a) for a in arguments])
+    run(train_keywords.main, *common, "--work", tmp_path / "b", "--steps", 8)
+    whole, parts = (
+        torch.load(tmp_path / name / "keywords/last.pt", weights_only=True) for name in "ab"
     )
-    first = run(train_keywords.main, *common, "--epochs", 1)
-    assert "'ten'" in first
-    run(train_keywords.main, *common, "--epochs", 2)
-    assert torch.load(tmp_path / "keywords/last.pt", weights_only=True)["epoch"] == 2
-    begun = ("--start-from", tmp_path / "keywords/best.pt", "--name", "again", "--epochs", 1)
-    run(train_keywords.main, *common, *begun)
-    small = ("--set", "width=16", "--set", "channels=[2,3,4]", "--epochs", 1, "--name", "small")
-    run(train_keywords.main, *common, *small)
-    assert keywords.load(tmp_path / "small/best.pt")[0].config.channels == (2, 3, 4)
-    result = CliRunner().invoke(
-        train_keywords.main, [str(a) for a in (*common, "--set", "wide=16", "--epochs", 1)]
-    )
+    assert whole["step"] == parts["step"] == 8
+    for part in ("model", "average", "types"):
+        for name, value in whole[part].items():
+            assert torch.equal(value, parts[part][name]), (part, name)
+    assert keywords.load(tmp_path / "a/keywords/best.pt")[0].config.channels == (2, 3, 4)
+    begun = ("--start-from", tmp_path / "a/keywords/best.pt", "--name", "again", "--steps", 2)
+    run(train_keywords.main, *common, "--work", tmp_path / "a", *begun)
+    wrong = [*common, "--work", tmp_path, "--set", "wide=16"]
+    result = CliRunner().invoke(train_keywords.main, [str(a) for a in wrong])
     assert "--set wide: no such size" in result.output
-
-
-def test_keyword_training_resumes_exactly(tmp_path):
-    torch.manual_seed(0)
-    config = keywords.SpotterConfig(width=16, heads=2, layers=1, channels=(2, 3, 4))
-    examples = keyword_data.Examples(torch.randn(64, 64, 40), torch.randint(0, 12, (64,)))
-    options = {
-        "epochs": 3,
-        "seed": 1,
-        "batch": 16,
-        "learning_rate": 1e-3,
-        "device": "cpu",
-        "share": 1.0,
-    }
-
-    def some(folder, epochs):
-        torch.manual_seed(1)
-        model = keywords.KeywordSpotter(config)
-        run = train_keywords.Run(model, examples, folder, **options)
-        while run.epoch < epochs:
-            run.train_epoch(examples)
-            run.check()
-        return torch.load(folder / "last.pt", weights_only=True)
-
-    whole = some(tmp_path / "whole", 3)
-    some(tmp_path / "parts", 1)
-    parts = some(tmp_path / "parts", 3)
-    for name, value in whole["model"].items():
-        assert torch.equal(value, parts["model"][name]), name
-
-
-def test_words_that_count_are_never_taken_for_unknown_speech(tiny_data, tmp_path):
-    store = keyword_data.AudioStore(
-        [
-            data.Recording(tiny_data / "train-speech-.wav", "speech", "train", "s", "", text)
-            for text in ("nothing to see", "please stop", "Marvin went home")
-        ],
-        tmp_path,
-    )
-    assert keyword_data.places_of_words(store, 0) == []
-    assert keyword_data.places_of_words(store, 1) == [pytest.approx(9 / 11)]
-    assert keyword_data.places_of_words(store, 2) == [pytest.approx(3 / 16)]
 
 
 def test_readers_are_held_out_by_name():
