@@ -33,7 +33,7 @@ JUST_ENDED = 3, 18
 #: Examples of each kind in a batch.
 BATCH = {
     "core": 26, "synthetic": 4, "recorded": 8, "partial": 4, "vocabulary": 3, "alike": 3,
-    "running": 10, "hard": 4, "noise": 2,
+    "running": 10, "hard": 6, "noise": 4,
 }  # fmt: skip
 #: Band levels of a telephone: these bands and no others.
 TELEPHONE = slice(5, 29)

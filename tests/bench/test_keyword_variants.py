@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from bench import keyword_variants
 from bench.keyword_variants import CONTROLS, EXPLORED, SHIPPED, Variant
 from resonance.models.data import Recording
 from resonance.models.keyword_data import Examples
+from resonance.models.keyword_mixing import Batch
 
 
 def test_smaller_shares_of_speakers_are_parts_of_larger_ones():
@@ -37,22 +39,29 @@ def test_every_variant_differs_from_the_shipped_shape():
         assert sum(shape[key] != shipped[key] for key in shape) == 1, name
 
 
+class TinyMaterial:
+    """Random examples instead of sounds."""
+
+    words = SimpleNamespace(types={"a": 0, "b": 1})
+
+    def composer(self, number, hard):
+        frames, labels = torch.randn(8, 82, 40), torch.randint(0, 31, (8,))
+        batch = Batch(frames, labels, torch.randint(0, 2, (8,)))
+        return SimpleNamespace(batch=lambda rng: batch)
+
+
 class TinyData:
     """A few random clips."""
 
     dev = noisy = Examples(torch.randn(12, 94, 40), torch.arange(12))
-
-    def copies(self, share):
-        return [Examples(torch.randn(64, 94, 40), torch.randint(0, 31, (64,)))] * 8, round(
-            8 * share
-        )
-
     work = Path("nowhere")
+
+    def material(self, share):
+        return TinyMaterial(), round(8 * share)
 
 
 def test_what_is_finished_is_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(keyword_variants, "STEPS", 8)
-    monkeypatch.setattr(keyword_variants, "BATCH", 4)
     path = tmp_path / "variants.jsonl"
     small = {"width": 8, "channels": (2, 2, 2), "heads": 2, "layers": 1}
     variants = [Variant("a", 2, small), Variant("b", 1, small, speakers=0.5)]
