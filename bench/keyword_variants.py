@@ -135,9 +135,16 @@ def trained(variant: Variant, seed: int, data: Data) -> Result:
     model, (material, speakers) = variant.model(), data.material(variant.speakers)
     begin = time.perf_counter()
     run = Run(
-        model, material, {}, data.work / "nothing-kept", steps=STEPS, period=STEPS // VERSIONS,
-        seed=seed, learning_rate=LEARNING_RATE * variant.rate, mined_after=VERSIONS,
-    )  # fmt: skip
+        model,
+        material,
+        {},
+        data.work / "nothing-kept",
+        steps=STEPS,
+        period=STEPS // VERSIONS,
+        seed=seed,
+        learning_rate=LEARNING_RATE * variant.rate,
+        mined_after=VERSIONS,
+    )
     losses = [run.train_period()[0] for _ in range(VERSIONS)]
     model.load_state_dict(run.average.weights)
     return {

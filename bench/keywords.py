@@ -45,8 +45,10 @@ EMBEDDED = {"clean": None, "noisy": NOISY_DB, "noisier": 5.0}
 LEVELS_DBFS = (-20.0, -50.0)
 #: What thresholds are set on, besides readers as recorded: at another speed, in noise.
 CIRCUMSTANCES: tuple[tuple[float, float | None], ...] = (
-    (1.0, NOISY_DB), (1.12, None), (0.9, 5.0),
-)  # fmt: skip
+    (1.0, NOISY_DB),
+    (1.12, None),
+    (0.9, 5.0),
+)
 
 
 def answers(listener: Listener, examples: Examples) -> FloatArray:
@@ -220,9 +222,11 @@ def draw_learning(runs: Sequence[Path], target: Path) -> None:
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     lines = [json.loads(line) for run in runs for line in (run / "scores.jsonl").open()]
     for name, label in (
-        ("all", "12 labels"), ("ten", "ten words"), ("noisy_all", "12 labels, 10 dB noise"),
+        ("all", "12 labels"),
+        ("ten", "ten words"),
+        ("noisy_all", "12 labels, 10 dB noise"),
         ("noisy_ten", "ten words, 10 dB noise"),
-    ):  # fmt: skip
+    ):
         axes.plot([line["step"] for line in lines], [line[name] for line in lines], label=label)
     axes.set_xlabel("steps of 64 examples")
     axes.set_ylabel("dev clips right / %")

@@ -78,8 +78,10 @@ class Versions(ABC):
 
     def levels(self, sounds: list[Sound]) -> Tensor:
         """Frames [sounds, frames, bands] of sounds of one length."""
-        parts = [self.corpus.levels(torch.from_numpy(np.stack(sounds[i : i + 128])))
-                 for i in range(0, len(sounds), 128)]  # fmt: skip
+        parts = [
+            self.corpus.levels(torch.from_numpy(np.stack(sounds[i : i + 128])))
+            for i in range(0, len(sounds), 128)
+        ]
         return torch.cat(parts).half()
 
 
@@ -91,12 +93,14 @@ class ClipVersions(Versions):
 
     def __init__(self, corpus: Corpus, vocabulary: list[str], cache: Path, count: int) -> None:
         store = corpus.words
-        self.recorded = [i for i, r in enumerate(store.recordings)
-                         if r.label not in NEVER_TRAINED]  # fmt: skip
+        self.recorded = [i for i, r in enumerate(store.recordings) if r.label not in NEVER_TRAINED]
         others = [c for c in CLASSES if not c.startswith("_") and c not in CORE_WORDS]
-        self.plan = [(CORE_WORDS, READINGS["core"]), (tuple(others), READINGS["other"]),
-                     (tuple(vocabulary), READINGS["vocabulary"]),
-                     (CONFUSABLE, READINGS["confusable"])]  # fmt: skip
+        self.plan = [
+            (CORE_WORDS, READINGS["core"]),
+            (tuple(others), READINGS["other"]),
+            (tuple(vocabulary), READINGS["vocabulary"]),
+            (CONFUSABLE, READINGS["confusable"]),
+        ]
         self.words = [store.recordings[i].label for i in self.recorded]
         self.synthetic = len(self.words)
         self.words += [w for words, each in self.plan for w in words for _ in range(each)]
@@ -170,8 +174,11 @@ def joined(parts: list[Tensor], speeds: list[float]) -> dict[str, Tensor]:
     """Recordings [frames, bands] end to end."""
     starts = np.cumsum([0, *(len(part) for part in parts)])
     parts = parts or [torch.zeros(0, 1, dtype=torch.half)]
-    return {"frames": torch.cat(parts), "starts": torch.from_numpy(starts),
-            "speeds": torch.tensor(speeds)}  # fmt: skip
+    return {
+        "frames": torch.cat(parts),
+        "starts": torch.from_numpy(starts),
+        "speeds": torch.tensor(speeds),
+    }
 
 
 def leveled(sound: Sound) -> Sound:
@@ -265,9 +272,10 @@ def told_apart(corpus: Corpus, said: SpokenWords) -> list[str]:
     for number, word in zip(said.recording, said.word, strict=True):
         readers[word].add(corpus.speech.recordings[corpus.running[int(number)]].speaker)
     return sorted(
-        word for word, people in readers.items()
+        word
+        for word, people in readers.items()
         if len(people) >= READERS and len(word) >= LETTERS and word not in NEVER_TRAINED
-    )  # fmt: skip
+    )
 
 
 def vocabulary(corpus: Corpus) -> list[str]:

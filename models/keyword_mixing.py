@@ -32,9 +32,16 @@ OTHER, IGNORED = -1, -2
 JUST_ENDED = 3, 18
 #: Examples of each kind in a batch.
 BATCH = {
-    "core": 26, "synthetic": 4, "recorded": 8, "partial": 4, "vocabulary": 3, "alike": 3,
-    "running": 10, "hard": 6, "noise": 4,
-}  # fmt: skip
+    "core": 26,
+    "synthetic": 4,
+    "recorded": 8,
+    "partial": 4,
+    "vocabulary": 3,
+    "alike": 3,
+    "running": 10,
+    "hard": 6,
+    "noise": 4,
+}
 #: Band levels of a telephone: these bands and no others.
 TELEPHONE = slice(5, 29)
 
@@ -69,9 +76,13 @@ class Composer:
     """
 
     def __init__(
-        self, words: Words, clips: Clips, speech: Stream, noise: Stream,
+        self,
+        words: Words,
+        clips: Clips,
+        speech: Stream,
+        noise: Stream,
         hard: tuple[IntArray, IntArray],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.words, self.clips, self.speech, self.noise = words, clips, speech, noise
         self.hard = hard
         names = np.array(words.clips)
@@ -105,8 +116,9 @@ class Composer:
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """One batch."""
-        made = [getattr(self, f"_{kind}")(rng) for kind, count in BATCH.items()
-                for _ in range(count)]  # fmt: skip
+        made = [
+            getattr(self, f"_{kind}")(rng) for kind, count in BATCH.items() for _ in range(count)
+        ]
         power, labels, types = zip(*made, strict=True)
         frames = log_power(torch.from_numpy(np.stack(power)), torch)  # type: ignore[arg-type]
         return Batch(distorted(rng, frames), torch.tensor(labels), torch.tensor(types))

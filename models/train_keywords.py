@@ -151,9 +151,18 @@ class Run:
     """A training in progress, resumed from ``folder``; ``best`` is the best dev score so far."""
 
     def __init__(
-        self, model: nn.Module, material: Material, dev: dict[str, Examples], folder: Path,
-        *, steps: int, period: int, seed: int, learning_rate: float, mined_after: int = MINED_AFTER,
-    ) -> None:  # fmt: skip
+        self,
+        model: nn.Module,
+        material: Material,
+        dev: dict[str, Examples],
+        folder: Path,
+        *,
+        steps: int,
+        period: int,
+        seed: int,
+        learning_rate: float,
+        mined_after: int = MINED_AFTER,
+    ) -> None:
         self.model, self.material, self.dev, self.folder = model, material, dev, folder
         self.steps, self.period, self.seed = steps, period, seed
         self.learning_rate, self.mined_after = learning_rate, mined_after
@@ -181,9 +190,12 @@ class Run:
             begin = time.perf_counter()
             loss, types_loss = self.train_period()
             line = {
-                "step": self.step, "loss": loss, "types_loss": types_loss, **self.check(),
+                "step": self.step,
+                "loss": loss,
+                "types_loss": types_loss,
+                **self.check(),
                 "seconds": time.perf_counter() - begin,
-            }  # fmt: skip
+            }
             with (self.folder / "scores.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             click.echo(json.dumps(line))
@@ -211,8 +223,11 @@ class Run:
             said = self.material.composer(period, NO_MISTAKES).said
             self.model.eval()
             rng = np.random.default_rng((self.seed, 7, period))
-            np.savez(path, speech=mistakes(self.model, speech, said, rng),
-                     noise=mistakes(self.model, noise, said[:0], rng))  # fmt: skip
+            np.savez(
+                path,
+                speech=mistakes(self.model, speech, said, rng),
+                noise=mistakes(self.model, noise, said[:0], rng),
+            )
             self.model.train()
             self._swap(kept)
         with np.load(path) as content:
@@ -254,8 +269,11 @@ class Run:
     def check(self) -> dict[str, float]:
         """Score the averaged weights, write them if they are the best so far, and the state."""
         kept = self._swap(self.average.weights)
-        now = {f"{name}{score}": value for name, examples in self.dev.items()
-               for score, value in scores(self.model, examples).items()}  # fmt: skip
+        now = {
+            f"{name}{score}": value
+            for name, examples in self.dev.items()
+            for score, value in scores(self.model, examples).items()
+        }
         if sum(now.values()) >= self.best and isinstance(self.model, KeywordSpotter):
             self.best = sum(now.values())
             save_model(self.model.eval(), self.folder / "best.pt", scores=now)
@@ -264,12 +282,16 @@ class Run:
         self.model.train()
         save_atomically(
             {
-                "model": kept, "types": self.types.state_dict(), "step": self.step,
-                "optimiser": self.optimiser.state_dict(), "best": self.best,
-                "average": self.average.weights, "randomness": randomness(),
+                "model": kept,
+                "types": self.types.state_dict(),
+                "step": self.step,
+                "optimiser": self.optimiser.state_dict(),
+                "best": self.best,
+                "average": self.average.weights,
+                "randomness": randomness(),
             },
             self.folder / "last.pt",
-        )  # fmt: skip
+        )
         return now
 
 
@@ -305,28 +327,54 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", "folders", type=click.Path(path_type=Path), multiple=True, required=True,
-              help="Folder of recordings; may be given several times.")  # fmt: skip
-@click.option("--work", type=click.Path(path_type=Path), required=True,
-              help="Folder for checkpoints and prepared frames.")  # fmt: skip
+@click.option(
+    "--data",
+    "folders",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Folder of recordings; may be given several times.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for checkpoints and prepared frames.",
+)
 @click.option("--steps", default=12000)
 @click.option("--period", default=500, help="Steps on one version of the sounds.")
 @click.option("--versions", "count", default=12, help="Of the training clips.")
 @click.option("--learning-rate", default=2.5e-3)
 @click.option("--seed", default=0)
 @click.option("--threads", default=1)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
-              help="Another size than the shipped model's, such as width=96.")  # fmt: skip
-@click.option("--start-from", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Begin with the weights of another run's best.pt.")  # fmt: skip
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another size than the shipped model's, such as width=96.",
+)
+@click.option(
+    "--start-from",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Begin with the weights of another run's best.pt.",
+)
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
 @click.option("--prepare", is_flag=True, help="Only make the versions, ahead of a training.")
 def main(
-    folders: tuple[Path, ...], work: Path, steps: int, period: int, count: int,
+    folders: tuple[Path, ...],
+    work: Path,
+    steps: int,
+    period: int,
+    count: int,
     learning_rate: float,
-    seed: int, threads: int, settings: tuple[str, ...], start_from: Path | None, name: str,
+    seed: int,
+    threads: int,
+    settings: tuple[str, ...],
+    start_from: Path | None,
+    name: str,
     prepare: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Train a spotter; call again to resume."""
     torch.set_num_threads(threads)
     config = changed(SpotterConfig(), settings)
@@ -346,9 +394,15 @@ def main(
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     Run(
-        spotter, material, dev, folder, steps=steps, period=period, seed=seed,
+        spotter,
+        material,
+        dev,
+        folder,
+        steps=steps,
+        period=period,
+        seed=seed,
         learning_rate=learning_rate,
-    ).train()  # fmt: skip
+    ).train()
 
 
 if __name__ == "__main__":
