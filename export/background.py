@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.keyword_data import Corpus, held_out
 from resonance.models.keywords import STEP_FRAMES, KeywordSpotter, course, load
-from resonance.models.training import load_checkpoint
 
 #: Directions that are kept, and how far each is whitened: 0 not at all, 1 fully.
 DIRECTIONS, WHITENING = 96, 0.7
@@ -57,13 +56,6 @@ def whitening(found: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32]
     return mean.astype(np.float32), mapped.astype(np.float32)
 
 
-def learned_map(path: Path) -> tuple[NDArray[np.float32], ...]:
-    """What training told word types apart by, as a mean [features] and a map [features, places]."""
-    saved = load_checkpoint(path)["place"]
-    weight, bias = saved["weight"].numpy(), saved["bias"].numpy()
-    return (-np.linalg.pinv(weight) @ bias).astype(np.float32), weight.T.copy()
-
-
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option(
@@ -85,27 +77,19 @@ def learned_map(path: Path) -> tuple[NDArray[np.float32], ...]:
     required=True,
     help="keywords.onnx exported from it; written beside it.",
 )
-@click.option(
-    "--place",
-    "learned",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="place.pt of the same run: tell words apart as training did, not by whitening.",
-)
 @click.option("--hours", default=1.0, help="How much speech.")
-def main(
-    data: Path, work: Path, checkpoint: Path, path: Path, learned: Path | None, hours: float
-) -> None:
+def main(data: Path, work: Path, checkpoint: Path, path: Path, hours: float) -> None:
     """Write keywords-background.npz beside the spotter it belongs to."""
     torch.set_num_threads(1)
     (model, _), corpus = load(checkpoint), Corpus(find_recordings(data), work)
     sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in unheard(corpus, hours))
     found = [embeddings(model, corpus.levels(sound)) for sound in sounds]
-    mean, mapped = learned_map(learned) if learned else whitening(found)
+    mean, mapped = whitening(found)
     kept, step_s = [], STEP_FRAMES * model.config.frame_s
     for each in found:
         places = (each - mean) @ mapped
         places /= np.linalg.norm(places, axis=1, keepdims=True)
-        sums = np.cumsum(np.concatenate([np.zeros((1, mapped.shape[1])), places]), axis=0)
+        sums = np.cumsum(np.concatenate([np.zeros((1, DIRECTIONS)), places]), axis=0)
         averages = (sums[AVERAGED:] - sums[:-AVERAGED]) / AVERAGED
         kept.append(averages[::EVERY])
     examples = np.concatenate(kept)

@@ -277,7 +277,6 @@ class Run:
         if sum(now.values()) >= self.best and isinstance(self.model, KeywordSpotter):
             self.best = sum(now.values())
             save_model(self.model.eval(), self.folder / "best.pt", scores=now)
-            save_atomically({"place": self.types.place.state_dict()}, self.folder / "place.pt")
         self.model.load_state_dict(kept)
         self.model.train()
         save_atomically(
