@@ -26,6 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from resonance import __version__
 from resonance.app import config
@@ -360,7 +361,12 @@ def devices(as_json: bool) -> None:
         marks = (("in", d.default_input), ("out", d.default_output), ("loopback", d.loopback))
         default = " ".join(mark for mark, on in marks if on)
         table.add_row(
-            shown(d.name), d.host_api, str(d.inputs), str(d.outputs), f"{d.samplerate:g}", default
+            Text(shown(d.name)),
+            d.host_api,
+            str(d.inputs),
+            str(d.outputs),
+            f"{d.samplerate:g}",
+            default,
         )
     out.print(table)
 
