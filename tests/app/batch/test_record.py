@@ -1,5 +1,6 @@
 """What the record of a batch is good for: nothing done twice, nothing of others replaced."""
 
+import json
 import os
 
 import pytest
@@ -163,7 +164,9 @@ def test_another_custom_word_makes_another_result(tmp_path, monkeypatch):
     spotting = Settings("live", spot=True)
     before, silent = spotting.key(), LIVE.key()
     (tmp_path / "marvin").mkdir()
-    (tmp_path / "marvin" / "word.json").write_text("{}")
+    facts = {"word": "marvin", "direction": [0.6, 0.8], "threshold": 0.5, "per_hour": 1.0}
+    word = json.dumps({**facts, "model": "", "agreement": [1.0, 1.0, 1.0]})
+    (tmp_path / "marvin" / "word.json").write_text(word)
     assert spotting.key() != before
     assert LIVE.key() == silent
     outcome = clean_file_alike(Job("a.wav", "b.wav"), spotting, before)
