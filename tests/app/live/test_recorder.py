@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from resonance.app.errors import AudioFileError
+from resonance.app.errors import AudioFileError, WrongUsage
 from resonance.app.live.board import Board
 from resonance.app.live.recorder import Recorder, save_last
 from resonance.app.soundfiles.reader import open_sound
@@ -77,7 +77,7 @@ def test_no_file_is_replaced(board, tmp_path):
     (tmp_path / "a.wav").write_bytes(b"dear")
     with pytest.raises(AudioFileError, match="never replace"):
         Recorder(engine, tmp_path / "a.wav", "raw", print)
-    with pytest.raises(AudioFileError, match="use one of"):
+    with pytest.raises(WrongUsage, match="use one of"):
         Recorder(engine, tmp_path / "a.txt", "raw", print)
     with pytest.raises(AudioFileError, match="cannot record"):
         Recorder(engine, tmp_path / "a.wav" / "b.wav", "raw", print)

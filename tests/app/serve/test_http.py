@@ -226,7 +226,7 @@ def test_health_and_description_are_open(server):
         ("channels=9", "9 channels"),
         ("channels=0", "0 channels"),
         ("encoding=mp3", "encoding 'mp3'"),
-        ("preset=loud", "choose one of: live, studio"),
+        ("preset=loud", "choose one of: call, live, studio"),
         ("preset=../../live", "choose one of"),
         ("limit_db=nan", "limit_db=nan"),
     ],
