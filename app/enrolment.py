@@ -73,20 +73,22 @@ def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Flo
     assert spotter is not None
     around = np.zeros((round(AROUND_S * samplerate), channels), np.float32)
     padded = np.concatenate([around, sound, around])
-    found, levels, voice_s = [], [], 0.0
+    found, levels, voices, loudness = [], [], [], []
     hop = round(model.hop_s * samplerate)
     cleaned = np.empty_like(padded)
     for start in range(0, len(padded), hop):
         steps, part = spotter.steps, slice(start, start + hop)
         pipeline.process(padded[part], cleaned[part])
-        voice_s += model.hop_s * (pipeline.voice > 0.5)
+        voices.append(pipeline.voice > 0.5)
+        loudness.append(float(np.sqrt(np.mean(padded[part] ** 2))))
         if spotter.steps > steps:
             found.append(spotter.state.embedding.copy())
             levels.append(spotter.level)
     first = round(AROUND_S / model.step_s)
     own = np.array(levels[first : first + round(seconds / model.step_s)])
     if check:
-        _check_word(path, own, voice_s)
+        loud = np.array(loudness) > 0.1 * max(loudness)
+        _check_word(path, own, model.hop_s * np.count_nonzero(loud & np.array(voices)))
     return np.array(found), first + last_loud(own)
 
 

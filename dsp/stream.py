@@ -50,8 +50,8 @@ class BankStream:
     lookahead_s
         How much later than it listens the bank plays, s: a second set of states is driven by the
         sound of that long ago, and a third runs backwards in time through what is known of its
-        future, so that the two together turn no phases. At least one hop. 0: the states that
-        listen also play, and nothing is late.
+        future, so that the two together turn no phases. At least ``hop_s / rewinds``. 0: the
+        states that listen also play, and nothing is late.
     rewinds
         How many times per hop the states that run backwards start anew, with what has become
         known since.
@@ -59,7 +59,7 @@ class BankStream:
     Raises
     ------
     ValueError
-        If the look-ahead is shorter than a hop.
+        If the look-ahead is shorter than ``hop_s / rewinds``.
     """
 
     def __init__(
@@ -79,8 +79,11 @@ class BankStream:
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
         self._ramp = max(1, round(ramp_s * samplerate))
-        if 0 < self.latency_samples < math.ceil(self._hop):
-            raise ValueError(f"a look-ahead of {lookahead_s} s is shorter than a hop, {hop_s} s")
+        if 0 < self.latency_samples < math.ceil(self._hop / self._rewinds):
+            raise ValueError(
+                f"a look-ahead of {lookahead_s} s is shorter than a part of a hop, "
+                f"{hop_s / self._rewinds} s"
+            )
         self._plays = carriers is not None
         full = bank
         if carriers is not None:

@@ -98,7 +98,7 @@ def test_spot_hears_nothing_in_noise(hiss):
 
 def test_an_unknown_preset_is_refused_with_those_there_are(hiss, tmp_path):
     result = run("denoise", hiss, "-o", tmp_path / "x.wav", "--preset", "loud", code=2)
-    assert "choose one of: live, studio, vowels" in result.stderr
+    assert "choose one of: call, live, studio, vowels" in result.stderr
 
 
 def test_a_rate_out_of_range_does_not_stop_the_others(hiss, tmp_path):

@@ -94,5 +94,22 @@ def test_with_lookahead_a_resonance_turns_no_phase():
 
 
 def test_a_lookahead_shorter_than_a_hop_is_refused():
-    with pytest.raises(ValueError, match="shorter than a hop"):
+    with pytest.raises(ValueError, match="shorter than a part of a hop"):
         BankStream(BANK, 16000, 0.008, carriers=CARRIERS, lookahead_s=0.004)
+
+
+@pytest.mark.parametrize("samplerate", [8000, 11025, 16000, 22050, 44100, 48000])
+def test_a_lookahead_of_one_hop_works_at_every_samplerate_if_a_hop_has_parts(samplerate):
+    """A hop of 8 ms may last 176 or 177 samples; the look-ahead is 176 of them."""
+    sound = np.random.default_rng(0).standard_normal(samplerate // 2).astype(np.float32)
+    bank = BankStream(BANK, samplerate, 0.008, carriers=CARRIERS, lookahead_s=0.008, rewinds=2)
+    out, start = np.empty_like(sound), 0
+    while start < len(sound):
+        stop = min(len(sound), start + bank.samples_left)
+        bank.advance(sound[start:stop], out[start:stop])
+        if not bank.samples_left:
+            bank.next_hop()
+        start = stop
+    late = bank.latency_samples
+    error = out[late:] - sound[:-late]
+    assert 10 * np.log10(np.sum(error**2) / np.sum(sound**2)) < -40
