@@ -544,7 +544,7 @@ def _latency(result: Any) -> str:
     if not result.latency_samples:
         return "latency added: 0 samples"
     ahead_ms = 1000 * result.latency_samples / result.samplerate
-    return f"heard {ahead_ms:g} ms ahead, output aligned"
+    return f"heard {ahead_ms:.3g} ms ahead, output aligned"
 
 
 def _each(
