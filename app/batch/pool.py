@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from resonance.app.batch.settings import Job, Settings
-from resonance.app.batch.worker import Outcome, clean_file, warm_up
+from resonance.app.batch.worker import Outcome, clean_file, retry, warm_up
 
 #: A file at which this many workers died is given up.
 TRIES = 2
@@ -95,7 +95,7 @@ def clean_all(
                         progress(worker.job, answer)
                     continue
                 if answer is None:
-                    answer = _died(worker, again, tries)
+                    answer = _died(worker, settings, again, tries)
                     workers[workers.index(worker)] = worker = _Worker(context, settings)
                 worker.job = None
                 if answer is not None:
@@ -119,7 +119,9 @@ def _answer(worker: _Worker) -> Outcome | float | None:
     return answer
 
 
-def _died(worker: _Worker, again: list[Job], tries: dict[Job, int]) -> Outcome | None:
+def _died(
+    worker: _Worker, settings: Settings, again: list[Job], tries: dict[Job, int]
+) -> Outcome | None:
     """Put the file of a dead worker back, or give it up."""
     worker.process.join(PATIENCE_S)
     job, code = worker.job, worker.process.exitcode
@@ -128,7 +130,7 @@ def _died(worker: _Worker, again: list[Job], tries: dict[Job, int]) -> Outcome |
         return None
     tries[job] = tries.get(job, 0) + 1
     if tries[job] < TRIES:
-        again.append(job)
+        again.append(retry(job, settings))
         return None
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     return Outcome(

@@ -10,15 +10,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from resonance.app.batch.pool import TRIES
 from resonance.app.batch.settings import Job, Settings
-from resonance.app.batch.worker import Outcome, clean_file
+from resonance.app.batch.worker import Outcome, clean_file, retry
 from resonance.app.errors import UserError
 
 #: Files under way for each processor: one at work, one that waits for it.
 AHEAD = 2
-#: How often Ray itself starts a file again on another machine.
-RETRIES = 3
+#: A file that was lost so often, with its worker or its machine, is given up.
+TRIES = 4
 
 
 def _ray() -> Any:
@@ -93,7 +92,8 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
     """
     ray = _ray()
     # Each task is one processor's; its process stays and keeps the models for the next one.
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(clean_file_alike)
+    # Ray itself retries nothing: it would not know that the retry may replace what was written.
+    task = ray.remote(num_cpus=1, max_retries=0)(clean_file_alike)
     shared, key = ray.put(settings), settings.key()
     waiting = iter(jobs)
     running: dict[Any, Job] = {}
@@ -114,6 +114,7 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
             except ray.exceptions.RayError as error:
                 tries[job] = tries.get(job, 0) + 1
                 if tries[job] < TRIES:
+                    job = retry(job, settings)
                     running[task.remote(job, shared, key)] = job
                     continue
                 reason = str(error).strip().splitlines()[0]
@@ -121,5 +122,5 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
                     job.source,
                     job.target,
                     size=job.size,
-                    error=f"{job.source}: given up after its workers were lost: {reason}",
+                    error=f"{job.source}: given up after {TRIES} workers were lost: {reason}",
                 )

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from resonance.app.batch import pool, ray_runner, report, storage
-from resonance.app.batch.keyword_files import paths_beside
 from resonance.app.batch.manifest import Manifest
 from resonance.app.batch.settings import Job, Settings
-from resonance.app.batch.worker import Outcome
+from resonance.app.batch.worker import Outcome, outputs
 from resonance.app.errors import UserError
 from resonance.app.safe_write import remove_parts
 
@@ -112,10 +111,10 @@ class Batch:
 
         Outputs of this record may be made anew; nothing else is replaced.
         """
-        outputs = {job: self._outputs(job) for job in self.left}
-        there = storage.existing(path for paths in outputs.values() for path in paths)
+        made = {job: outputs(job, self.settings) for job in self.left}
+        there = storage.existing(path for paths in made.values() for path in paths)
         jobs, foreign = [], []
-        for job, paths in outputs.items():
+        for job, paths in made.items():
             found = [path for path in paths if path in there]
             ours = manifest.made(job) if found else set()
             foreign += [(job, path) for path in found if path not in ours]
@@ -131,9 +130,6 @@ class Batch:
         if page and not self.overwrite:
             self._check_report(page)
         return jobs
-
-    def _outputs(self, job: Job) -> list[str]:
-        return [job.target, *(paths_beside(job.target) if self.settings.spot else ())]
 
     def _check_report(self, page: str) -> None:
         for path in (page, _facts_of(page)):

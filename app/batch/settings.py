@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from resonance import __version__
@@ -69,8 +69,8 @@ class Job:
     source: str
     target: str
     size: int = 0  #: bytes, as listed
-    #: Outputs of earlier runs that may be replaced.
-    replaces: tuple[str, ...] = ()
+    #: Outputs of earlier runs and tries that may be replaced.
+    replaces: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -139,6 +140,19 @@ def spotter() -> tuple[SpotterModel, list[CustomWord]]:
 def warm_up(settings: Settings) -> None:
     """Load what every file will need."""
     make_pipeline(settings, 16000, 1)
+
+
+def outputs(job: Job, settings: Settings) -> list[str]:
+    """All that is written for a file."""
+    return [job.target, *(paths_beside(job.target) if settings.spot else ())]
+
+
+def retry(job: Job, settings: Settings) -> Job:
+    """A file at which a worker died, once more: what that one wrote may be replaced.
+
+    It may have died between naming its output and saying so.
+    """
+    return dataclasses.replace(job, replaces=tuple(outputs(job, settings)))
 
 
 def make_pipeline(settings: Settings, samplerate: int, channels: int) -> StretchPipeline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, cast
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -31,6 +31,8 @@ from resonance.app.spotter import KeywordEvent
 HEADER_BYTES, PAYLOAD_BYTES = 1 << 16, 1 << 20
 #: Encodings by the bytes of a sample.
 _ENCODINGS = {1: "u8", 2: "s16le", 4: "s32le"}
+#: How long a refused client may take to read why, s; what it still sends is thrown away.
+_FAREWELL_S = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -83,6 +85,14 @@ class Client(AsyncEventHandler):
         except Exception as error:  # whatever a client sends costs it no more than its connection
             _log.info("%s left: %r", self._client, error)
 
+    async def _see_out(self) -> None:
+        """Let a client that is still sending read the error: closing now would reset it."""
+        with suppress(OSError, TimeoutError):
+            self.writer.write_eof()
+            async with asyncio.timeout(_FAREWELL_S):
+                while await self.reader.read(HEADER_BYTES):
+                    pass
+
     async def disconnect(self) -> None:
         """Free what the client had."""
         self._held.close()
@@ -92,6 +102,7 @@ class Client(AsyncEventHandler):
         try:
             await self._answer(event)
         except UserError as error:
+            await self.disconnect()
             await self._complain(error)
             return False
         return True
@@ -99,6 +110,7 @@ class Client(AsyncEventHandler):
     async def _complain(self, error: UserError) -> None:
         code = "busy" if isinstance(error, BusyError) else "refused"
         await self.write_event(Error(str(error), code).event())
+        await self._see_out()
 
     async def _answer(self, event: Event) -> None:
         if Describe.is_type(event.type):
@@ -167,6 +179,10 @@ class _BoundedReader:
     async def readline(self) -> bytes:
         async with asyncio.timeout(self._idle_s):
             return await self._reader.readline()
+
+    async def read(self, most: int) -> bytes:
+        async with asyncio.timeout(self._idle_s):
+            return await self._reader.read(most)
 
     async def readexactly(self, count: int) -> bytes:
         if count > PAYLOAD_BYTES:

@@ -43,7 +43,7 @@ def workers_at_work():
     ]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_a_cluster_loses_a_worker_and_a_node_and_nothing_else(cluster, tmp_path):
     for number in range(12):
         write_noise(tmp_path / "in" / f"{number % 3}" / f"{number:02}.wav", 20)

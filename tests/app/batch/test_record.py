@@ -12,7 +12,7 @@ from resonance.app.batch.plan import plan
 from resonance.app.batch.ray_runner import clean_file_alike
 from resonance.app.batch.run import Batch
 from resonance.app.batch.settings import Job, Settings
-from resonance.app.batch.worker import Outcome, clean_file
+from resonance.app.batch.worker import Outcome, clean_file, retry
 from resonance.app.errors import UserError
 from resonance.app.safe_write import Part, remove_parts
 from tests.app.batch.conftest import batch, contents, lines, write_noise
@@ -70,6 +70,19 @@ def test_a_file_put_in_the_place_of_one_that_failed_is_not_replaced(tmp_path):
         manifest.record(Outcome(job.source, job.target, error="damaged"), "key")
         assert manifest.made(job)
     assert earlier_outputs(path) == {job.target}
+
+
+def test_a_worker_that_dies_after_its_last_write_costs_no_file(tmp_path):
+    """Its outputs have their names, nobody was told: the next worker may replace them."""
+    write_noise(tmp_path / "in" / "a.wav")
+    (job,) = plan([str(tmp_path / "in")], str(tmp_path / "out"))
+    settings = Settings("live", pictures=False, spot=True)
+    assert clean_file(job, settings).error is None
+    before = contents(tmp_path / "out")
+    assert clean_file(retry(job, settings), settings).error is None
+    assert contents(tmp_path / "out") == before
+    assert "exists" in clean_file(job, settings).error
+    assert retry(job, settings) == job, "tries are counted for one file"
 
 
 def test_outputs_beside_their_inputs_can_be_resumed(run, folder):

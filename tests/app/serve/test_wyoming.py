@@ -12,6 +12,7 @@ import soundfile
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.error import Error
+from wyoming.event import async_read_event, async_write_event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 from wyoming.wake import Detect, Detection, NotDetected
@@ -196,6 +197,22 @@ def test_too_many_streams_are_refused(small_server):
 
     error = asyncio.run(talk())
     assert (error.code, error.text) == ("busy", "all 2 streams are taken; try again later")
+
+
+def test_a_refused_client_that_still_sends_can_read_why(server):
+    """As one that sends a recording of a minute in a format that is not taken."""
+
+    async def talk():
+        reader, writer = await asyncio.open_connection(*address(server))
+        form = {"rate": RATE, "width": 3, "channels": 1}
+        for _ in range(50):
+            await async_write_event(AudioChunk(**form, audio=bytes(30_000)).event(), writer)
+            await asyncio.sleep(0.002)  # the answer comes meanwhile
+        error = Error.from_event(await async_read_event(reader))
+        writer.close()
+        return error
+
+    assert "samples of 3 bytes" in asyncio.run(talk()).text
 
 
 @pytest.mark.parametrize(
