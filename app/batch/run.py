@@ -167,7 +167,7 @@ class Batch:
             "settings": dataclasses.asdict(self.settings),
             "files": facts,
         }
-        storage.write_text(page, report.html(content), overwrite=True)
+        storage.write_text(page, report.html(content, page), overwrite=True)
         for file in facts:
             file.pop("picture")
         text = json.dumps(content, indent=1, allow_nan=False)

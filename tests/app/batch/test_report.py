@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -40,6 +41,12 @@ def test_the_page_needs_nothing_else_and_holds_every_file(page):
     assert data["sums"]["noise_cut_db"] > 6
     picture = next(f["picture"] for f in data["files"] if f["source"].endswith("two.flac"))
     assert (picture["rows"], len(picture["before"])) == (32, len(picture["after"]))
+    sounds = [f["sound"] for f in data["files"]]
+    assert sounds.count(None) == 1, "the broken one"
+    for side in ("before", "after"):
+        found = [path.parent / unquote(s[side]) for s in sounds if s]
+        assert sorted(f.name for f in found) == ["quiet.wav", "two.flac"]
+        assert all(f.is_file() for f in found)
     beside = json.loads(path.with_suffix(".json").read_text())
     assert beside["totals"]["done"] == 2
     assert {f["sha256"] for f in beside["files"]} >= {o.get("sha256") for o in outcomes[:-1]}
@@ -48,6 +55,7 @@ def test_the_page_needs_nothing_else_and_holds_every_file(page):
 def test_a_page_of_a_million_files_stays_small():
     file = {
         "source": "a.wav",
+        "target": "b.wav",
         "error": None,
         "seconds": 1.0,
         "keywords": [],
@@ -60,7 +68,7 @@ def test_a_page_of_a_million_files_stays_small():
     }
     many = [{**file, "source": f"{n}.wav"} for n in range(20_000)]
     many[-1] = {**file, "source": "bad.wav", "error": "bad"}
-    text = report.html({"totals": {}, "settings": {}, "files": many})
+    text = report.html({"totals": {}, "settings": {}, "files": many}, "/out/report.html")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
     assert data["files"][0]["source"] == "bad.wav"
     assert (len(data["files"]), data["left_out"]) == (report.MOST_ROWS, 15_000)
@@ -71,7 +79,8 @@ def test_absurdly_loud_samples_do_not_break_the_page(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(16000, 3e38, np.float32), 16000, "FLOAT")
     outcome = clean_file(Job(str(tmp_path / "a.wav"), str(tmp_path / "b.wav")), Settings("live"))
     assert outcome.levels["before"]["peak_db"] == -120
-    assert report.html({"totals": {}, "settings": {}, "files": [dataclasses.asdict(outcome)]})
+    content = {"totals": {}, "settings": {}, "files": [dataclasses.asdict(outcome)]}
+    assert report.html(content, str(tmp_path / "report.html"))
 
 
 def shown(path, tmp_path):
@@ -124,3 +133,4 @@ def test_a_browser_shows_it_and_sorts_it(page, tmp_path):
     assert "cannot be read as audio" in rows[2]
     assert 'aria-sort="descending"' in text
     assert text.count("<canvas") == 4
+    assert text.count("<audio controls") == 4
