@@ -32,8 +32,8 @@ OTHER, IGNORED = -1, -2
 JUST_ENDED = 3, 18
 #: Examples of each kind in a batch.
 BATCH = {
-    "core": 26,
-    "synthetic": 4,
+    "core": 24,
+    "synthetic": 6,
     "recorded": 8,
     "partial": 4,
     "vocabulary": 3,
@@ -42,6 +42,8 @@ BATCH = {
     "hard": 6,
     "noise": 4,
 }
+#: Part of the synthetic words that are core words: fewer, and a synthetic voice would mean unknown.
+SYNTHETIC_CORE = 0.75
 #: Band levels of a telephone: these bands and no others.
 TELEPHONE = slice(5, 29)
 
@@ -89,7 +91,8 @@ class Composer:
         recorded = np.arange(len(names)) < words.synthetic
         core, alike = np.isin(names, CORE_WORDS), np.isin(names, CONFUSABLE) & ~recorded
         self._core_clips = by_name(names, core & recorded)
-        self._synthetic_clips = by_name(names, np.isin(names, CLASSES) & ~recorded)
+        self._synthetic_core_clips = by_name(names, core & ~recorded)
+        self._synthetic_clips = by_name(names, np.isin(names, CLASSES) & ~recorded & ~core)
         self._recorded_clips = by_name(names, recorded & ~core)
         self._alike_clips = by_name(names, alike)
         self._vocabulary_clips = by_name(names, ~recorded & ~np.isin(names, CLASSES) & ~alike)
@@ -127,7 +130,10 @@ class Composer:
         return self._word(rng, one_of(rng, self._core_clips))
 
     def _synthetic(self, rng: np.random.Generator) -> tuple[FloatArray, int, int]:
-        return self._word(rng, one_of(rng, self._synthetic_clips))
+        core = rng.random() < SYNTHETIC_CORE
+        return self._word(
+            rng, one_of(rng, self._synthetic_core_clips if core else self._synthetic_clips)
+        )
 
     def _recorded(self, rng: np.random.Generator) -> tuple[FloatArray, int, int]:
         word = int(rng.choice(len(self._recorded_clips), p=self._recorded_chance))
