@@ -8,7 +8,7 @@ gui="$run libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 l
      libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0"
 case "${1:-run}" in
 run) packages="$run" ;;
-test) packages="$gui chromium curl ffmpeg libasound2-plugins pulseaudio pulseaudio-utils espeak-ng mosquitto xvfb" ;;
+test) packages="$gui chromium curl ffmpeg libasound2-plugins pulseaudio pulseaudio-utils espeak-ng mosquitto xdotool xvfb" ;;
 gui) packages="$gui libasound2-plugins" ;;
 *) echo "usage: $0 run|test|gui" >&2; exit 2 ;;
 esac

@@ -86,7 +86,6 @@ EXPERIMENTS = {
         "1 minute, no GPU",
     ),
 }
-TITLES = {name: experiment.title for name, experiment in EXPERIMENTS.items()}
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -180,7 +179,7 @@ def _run(
     report.save_figure(found.figure, figure)
     out.print(f"{found.found} Figure: {figure}", markup=False)
     if write:
-        report.write(name, found, _command(name, run), run.cpu_minutes, TITLES)
+        report.write(name, found, _command(name, run), run.cpu_minutes, EXPERIMENTS)
         out.print(f"written into {report.PAGE}", markup=False)
 
 
@@ -202,11 +201,16 @@ for _name, _experiment in EXPERIMENTS.items():
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: everybody.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--token", envvar="RESONANCE_LAB_TOKEN", help="Clients must send it as bearer.")
-def serve(checkpoint: Path, host: str, port: int, token: str | None) -> None:
-    """Serve a model of `resonance lab language` to OpenAI clients."""
+@click.option(
+    "--memory",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Wave memory of a model of `lab memory`: read before each answer, written after it.",
+)
+def serve(checkpoint: Path, host: str, port: int, token: str | None, memory: Path | None) -> None:
+    """Serve a model of `resonance lab language` or `memory` to OpenAI clients."""
     from resonance.lab import server
 
-    server.serve(checkpoint, host, port, token)
+    server.serve(checkpoint, host, port, token, memory)
 
 
 if __name__ == "__main__":

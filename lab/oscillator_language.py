@@ -10,13 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,7 +24,7 @@ from resonance.lab.report import Report, Row, Verdict, at_most, judge, paired, s
 from resonance.lab.text import Schedule, Text
 from resonance.models.oscillator_encoding import OscillatorEncoding
 from resonance.models.resonant import RMSNorm
-from resonance.models.training import load_checkpoint, save_model
+from resonance.models.training import save_model
 from resonance.models.transformer import CausalAttention, trainable
 
 SOURCE = "parameter-golf 1061"
@@ -185,14 +183,6 @@ def quantise(model: nn.Module, bits: int) -> dict[str, Tensor]:
             scale = value.abs().max().clamp(min=1e-12) / levels
             weights[name] = torch.round(value / scale).clamp(-levels, levels) * scale
     return weights
-
-
-def load(path: Path) -> tuple[OscillatorLanguageModel, Tokenizer]:
-    """A saved model, ready to use, and its tokenizer."""
-    saved = load_checkpoint(path)
-    model = OscillatorLanguageModel(Config(**saved["config"]))
-    model.load_state_dict(saved["weights"])
-    return model.eval(), Tokenizer.from_str(saved["tokenizer"])
 
 
 # Report -----------------------------------------------------------------------------------------
@@ -385,6 +375,8 @@ def _figure(found: dict[Any, list[dict[str, Any]]], sizes: Sizes) -> Figure:
     for entry in found["oscillators"]:
         left.semilogx(entry["omega"], entry["damping_ratio"], "o", ms=4, alpha=0.6)
     left.set(xlabel="ω / rad per token", ylabel="damping ratio ζ")
+    left.set_xticks(marks := [0.2, 0.5, 1, 2], [f"{mark:g}" for mark in marks])
+    left.set_xticks([], minor=True)
     places = (np.arange(16) + 0.5) * sizes.schedule.block / 4
     for kind in KINDS:
         right.plot(places, np.mean(_column(found, kind, "course"), axis=0), "o-", ms=3, label=kind)

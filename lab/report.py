@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
+
+if TYPE_CHECKING:
+    from resonance.lab.command import Experiment
 
 HERE = Path(__file__).parent
 #: What the runs found that the page shows; ``--write`` puts it there.
@@ -120,9 +123,9 @@ def load() -> dict[str, Any]:
 
 
 def write(
-    name: str, report: Report, command: str, minutes: float, titles: Mapping[str, str]
+    name: str, report: Report, command: str, minutes: float, experiments: Mapping[str, Experiment]
 ) -> None:
-    """Put a report and its figure into ``docs/science.md``; ``titles`` orders the page."""
+    """Put a report and its figure into ``docs/science.md``; ``experiments`` orders the page."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     save_figure(report.figure, FIGURES / f"{name}.png")
     found = load()
@@ -135,7 +138,7 @@ def write(
         "cpu_minutes": round(minutes, 1),
     }
     FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(found, titles), encoding="utf-8")
+    PAGE.write_text(page(found, experiments), encoding="utf-8")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -143,9 +146,9 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight", facecolor="white")
 
 
-def page(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+def page(found: Mapping[str, Any], experiments: Mapping[str, Experiment]) -> str:
     """The whole of ``docs/science.md``."""
-    present = [name for name in titles if name in found]
+    present = [name for name in experiments if name in found]
     summary = [
         (
             row["claim"],
@@ -161,20 +164,20 @@ def page(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     header = ("claim", "source", "published", "ours", "verdict", "command")
     parts = [INTRODUCTION.read_text(encoding="utf-8").strip(), table(header, summary)]
     for name in present:
-        parts.append(_section(name, titles[name], found[name]))
+        parts.append(_section(name, experiments[name], found[name]))
     return "\n\n".join(parts) + "\n"
 
 
-def _section(name: str, title: str, entry: Mapping[str, Any]) -> str:
+def _section(name: str, experiment: Experiment, entry: Mapping[str, Any]) -> str:
     rows = [
         (row["claim"], row["published"], row["ours"], f"**{row['verdict']}**")
         for row in entry["rows"]
     ]
     return "\n\n".join(
         [
-            f'<a id="{name}"></a>\n\n## {title}',
+            f'<a id="{name}"></a>\n\n## {experiment.title}',
             f"{entry['found']} (`{entry['command']}`; minutes of one core: "
-            f"{entry['cpu_minutes']:g})",
+            f"{entry['cpu_minutes']:g}; `--budget full`, estimated: {experiment.full})",
             table(("claim", "published", "ours", "verdict"), rows),
             f"![{entry['caption']}](science/{name}.png)\n\n*{entry['caption']}*",
             entry["notes"].strip(),

@@ -12,13 +12,15 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+import click
 import numpy as np
 import torch
 import uvicorn
@@ -29,11 +31,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from torch import Tensor
+from tokenizers import Tokenizer
+from torch import Tensor, nn
 
+from resonance.lab import oscillator_language, wave_memory
 from resonance.lab.experiment import Run
-from resonance.lab.oscillator_language import Config, OscillatorLanguageModel, load
+from resonance.lab.oscillator_language import OscillatorLanguageModel
 from resonance.lab.report import Report, Row, Verdict, tally
+from resonance.lab.wave_memory import KerrCharacters, WaveMemory, attached, empty_memory
+from resonance.models.training import load_checkpoint
 
 #: Largest request, bytes, and most tokens that one may ask for.
 LARGEST, MOST_TOKENS = 256 * 1024, 4096
@@ -79,14 +85,45 @@ def _number(value: Any, name: str, low: float, high: float, kind: type) -> Any:
 
 
 class Speaker:
-    """Draws text from a model, token by token, one request at a time."""
+    """Draws text from a model, token by token, one request at a time.
 
-    def __init__(self, model: OscillatorLanguageModel, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
+    Parameters
+    ----------
+    model, tokenizer
+        From :func:`load`.
+    memory
+        File with the wave memory: read now, written after every answer; begun if missing.
+
+    Raises
+    ------
+    click.ClickException
+        If the memory cannot be read, or is not one of this model's.
+    """
+
+    def __init__(
+        self,
+        model: OscillatorLanguageModel | KerrCharacters,
+        tokenizer: Tokenizer,
+        memory: Path | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.file = model, tokenizer, memory
+        self.memory = _remembered(model, memory) if memory else None
         self.turn = asyncio.Lock()
 
-    def draw(self, wish: Wish) -> Iterator[tuple[str, str | None]]:
-        """Pieces of text as they become certain, and why it ended with the last one."""
+    def draw(self, wish: Wish) -> Generator[tuple[str, str | None], None, None]:
+        """Pieces of text as they become certain, and why it ended with the last one.
+
+        An answer that is broken off is not remembered.
+        """
+        if self.memory is None or self.file is None:
+            yield from self._draw(wish)
+            return
+        with attached(self.model, self.memory) as seen:
+            yield from self._draw(wish)
+        self.memory.learn(seen.mean())
+        self.memory.save(self.file)
+
+    def _draw(self, wish: Wish) -> Generator[tuple[str, str | None], None, None]:
         chance = torch.Generator()
         chance.manual_seed(wish.seed) if wish.seed is not None else chance.seed()
         tokens: list[int] = []
@@ -108,13 +145,27 @@ class Speaker:
 
     @torch.no_grad()
     def _tokens(self, wish: Wish, chance: torch.Generator) -> Iterator[int]:
-        state, scores = self.model.rest(), torch.zeros(1, self.model.config.vocabulary)
+        state: Any = self.model.rest()
         for token in self.tokenizer.encode(wish.prompt).ids or [0]:
             scores, state = self.model.step(torch.tensor([token]), state)
         for _ in range(wish.most):
             token = _pick(scores[0], wish, chance)
             yield token
             scores, state = self.model.step(torch.tensor([token]), state)
+
+
+def _remembered(model: nn.Module, file: Path) -> WaveMemory:
+    memory = empty_memory(model)
+    if not file.exists():
+        return memory
+    found = WaveMemory.load(file)
+    if found.state.shape != memory.state.shape:
+        (layers, bands), (wanted, each) = found.state.shape, memory.state.shape
+        raise click.ClickException(
+            f"{file} remembers {layers} layers of {bands} bands, the model has {wanted} of {each}; "
+            "name another file"
+        )
+    return found
 
 
 def _pick(scores: Tensor, wish: Wish, chance: torch.Generator) -> int:
@@ -172,9 +223,9 @@ class Service:
         """In a thread, so that others are answered meanwhile; a client that leaves ends it."""
         end = ("", "end")
         async with self.speaker.turn:
-            pieces = self.speaker.draw(wish)
-            while (item := await anyio.to_thread.run_sync(next, pieces, end)) is not end:
-                yield item
+            with closing(self.speaker.draw(wish)) as pieces:
+                while (item := await anyio.to_thread.run_sync(next, pieces, end)) is not end:
+                    yield item
 
     def _admit(self, request: Request) -> None:
         if self.token is None:
@@ -256,10 +307,24 @@ async def _refusal(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": detail}, error.status_code)
 
 
-def serve(checkpoint: Path, host: str, port: int, token: str | None) -> None:
+def load(path: Path) -> tuple[OscillatorLanguageModel | KerrCharacters, Tokenizer]:
+    """What `resonance lab language` or `memory` trained, ready to speak, and its tokenizer."""
+    saved = load_checkpoint(path)
+    config = saved["config"]
+    model: OscillatorLanguageModel | KerrCharacters
+    if "maestro" in config:
+        model = KerrCharacters(wave_memory.Config(**config))
+    else:
+        model = OscillatorLanguageModel(oscillator_language.Config(**config))
+    model.load_state_dict(saved["weights"])
+    return model.eval(), Tokenizer.from_str(saved["tokenizer"])
+
+
+def serve(
+    checkpoint: Path, host: str, port: int, token: str | None, memory: Path | None = None
+) -> None:
     """Until stopped."""
-    model, tokenizer = load(checkpoint)
-    service = Service(Speaker(model, tokenizer), checkpoint.stem, token)
+    service = Service(Speaker(*load(checkpoint), memory), checkpoint.stem, token)
     uvicorn.run(service.app, host=host, port=port, log_level="info", access_log=False)
 
 
@@ -296,7 +361,9 @@ def untrained(vocabulary_of: str = "the quick brown fox jumps over the lazy dog.
 
     torch.manual_seed(0)
     tokenizer = pieces(vocabulary_of * 20, 300).tokenizer
-    model = OscillatorLanguageModel(Config(tokenizer.get_vocab_size(), 16, 2, 4)).eval()
+    model = OscillatorLanguageModel(
+        oscillator_language.Config(tokenizer.get_vocab_size(), 16, 2, 4)
+    ).eval()
     return Speaker(model, tokenizer)
 
 
@@ -370,4 +437,5 @@ def _exchange() -> dict[str, Any]:
 
 NOTES = """\
 A small untrained model, so the words mean nothing; the protocol is what is tested. `resonance lab
-serve CHECKPOINT` serves what `resonance lab language` trained."""
+serve CHECKPOINT` serves what `resonance lab language` or `memory` trained, the latter with its wave
+memory by `--memory FILE`."""

@@ -28,6 +28,7 @@ from resonance.lab.kerr_feedforward import character_model
 from resonance.lab.report import Report, Row, Verdict, interval, judge, tally
 from resonance.lab.text import Schedule, Text
 from resonance.models.kerr import KerrOscillators
+from resonance.models.training import load_checkpoint, save_model
 from resonance.models.transformer import Transformer
 
 SOURCE = "kerr-engine"
@@ -121,6 +122,23 @@ class Recorder:
         return (mean[:, 0::2] + 1j * mean[:, 1::2]).astype(np.complex64)
 
 
+def empty_memory(model: nn.Module) -> WaveMemory:
+    """Nothing remembered, of a model's size.
+
+    Raises
+    ------
+    click.ClickException
+        If the model has no Kerr oscillators.
+    """
+    layers = [module for module in model.modules() if isinstance(module, KerrOscillators)]
+    if not layers:
+        raise click.ClickException(
+            "the model has no Kerr oscillators that could remember; take kerr.pt of "
+            "`resonance lab memory`"
+        )
+    return WaveMemory.empty(len(layers), len(layers[0].frequency))
+
+
 @contextmanager
 def attached(model: nn.Module, memory: WaveMemory | None) -> Iterator[Recorder]:
     """Let the model's oscillators start where the memory puts them, and watch where they end.
@@ -161,6 +179,37 @@ def generate(model: Transformer, tokens: Tensor, count: int, seed: int) -> Itera
         token = torch.multinomial(scores.softmax(-1), 1, generator=generator)
         tokens = torch.cat([tokens, token])
         yield int(token)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of :class:`KerrCharacters`."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    maestro: int
+    block: int  #: tokens that are seen at once
+
+
+class KerrCharacters(nn.Module):
+    """Kerr with maestro, speaking token by token; what it remembers of a text is the text."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        schedule = Schedule(batch=1, block=config.block, steps=0, rate=0.0)
+        sizes = kerr_feedforward.Sizes(config.width, config.layers, config.maestro, schedule, 0)
+        self.model = character_model("Kerr, maestro", config.vocabulary, sizes)
+
+    def rest(self) -> Tensor:
+        """Before the first token."""
+        return torch.zeros(1, 0, dtype=torch.long)
+
+    def step(self, tokens: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
+        """One more token [1] → scores of the next one [1, vocabulary], and all so far."""
+        said = torch.cat([said, tokens[None]], -1)[:, -self.config.block :]
+        return self.model(said)[:, -1], said
 
 
 # Experiment -------------------------------------------------------------------------------------
@@ -204,23 +253,24 @@ def run(run: Run) -> Report:
     rows += [_improves(noise), _drawn(drawn)]
     effect = interval(noise[str(ALPHA)])
     found = f"{tally(rows)}; noise changes held-out perplexity by {effect:+.2f} % (published −8.8)."
-    return Report(found, rows, _notes(sizes), CAPTION, _figure(noise, drawn, growth))
+    return Report(found, rows, _notes(run, sizes), CAPTION, _figure(noise, drawn, growth))
 
 
 def _model(run: Run, sizes: Sizes, content: Text) -> Transformer:
     torch.manual_seed(0)
-    model = character_model("Kerr, maestro", content.vocabulary, sizes.model)
+    size, block = sizes.model, sizes.model.schedule.block
+    made = KerrCharacters(Config(content.vocabulary, size.width, size.layers, size.maestro, block))
     path = run.folder / "kerr.pt"
     if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
-        return model.eval()
+        made.load_state_dict(load_checkpoint(path)["weights"])
+        return made.model.eval()
 
     def learn() -> float:
-        return text.learn(run, "model", 0, model, content, sizes.model.schedule)
+        return text.learn(run, "model", 0, made.model, content, size.schedule)
 
     run.measure("model", learn)
-    torch.save(model.state_dict(), path)
-    return model.eval()
+    save_model(made, path, tokenizer=content.tokenizer.to_str())
+    return made.model.eval()
 
 
 def _random(model: nn.Module, seed: int, alpha: float) -> WaveMemory:
@@ -272,14 +322,9 @@ def _talk(model: Transformer, memory: WaveMemory, start: Tensor, length: int, se
     memory.learn(seen.mean())
 
 
-def _fresh(model: nn.Module) -> WaveMemory:
-    layers = [m for m in model.modules() if isinstance(m, KerrOscillators)]
-    return WaveMemory.empty(len(layers), len(layers[0].frequency))
-
-
 def _growth(model: Transformer, content: Text, sizes: Sizes) -> list[float]:
     """Size of the memory after each conversation."""
-    memory, grown = _fresh(model), []
+    memory, grown = empty_memory(model), []
     for i in range(sizes.conversations):
         _talk(model, memory, content.held[100 * i : 100 * i + 16], sizes.length, i)
         grown.append(float(np.linalg.norm(memory.state)))
@@ -291,7 +336,7 @@ def _topics(model: Transformer, content: Text, sizes: Sizes) -> float:
     left = []
     for topic in ("My love, sweet heart, kiss ", "The war, the bloody sword, "):
         ids = torch.tensor(content.tokenizer.encode(topic).ids)
-        memory = _fresh(model)
+        memory = empty_memory(model)
         for seed in range(5):
             _talk(model, memory, ids, sizes.length, seed)
         left.append(np.concatenate([memory.state.real.ravel(), memory.state.imag.ravel()]))
@@ -315,7 +360,7 @@ def _reset(model: Transformer, content: Text) -> Row:
     plain = model(tokens)
     with attached(model, _random(model, 0, ALPHA)):
         other = model(tokens)
-    with attached(model, _fresh(model)):
+    with attached(model, empty_memory(model)):
         empty = model(tokens)
     same = torch.equal(plain, model(tokens)) and torch.equal(plain, empty)
     changed = not torch.equal(plain, other)
@@ -410,7 +455,7 @@ def _figure(noise: dict[str, list[float]], drawn: list[float], growth: list[floa
     return figure
 
 
-def _notes(sizes: Sizes) -> str:
+def _notes(run: Run, sizes: Sizes) -> str:
     model = sizes.model
     return f"""\
 A Kerr character model with maestro, {model.layers} layers of which {model.layers - 1} have
@@ -418,4 +463,5 @@ oscillators, {model.width // 2} bands, {model.schedule.steps} steps (published: 
 The published format has no checksum; version 2 puts a CRC-32 in place of `decay`, which nothing
 used, and is as long. Noise: {sizes.draws} random memories on the same {sizes.windows} windows of
 held-out text. Writing happens while text is drawn, character by character, as well as in batches;
-the same text leaves the same memory."""
+the same text leaves the same memory. `resonance lab serve {run.folder.name}/kerr.pt --memory FILE`
+lets the model talk with the file: read before each answer, written after it."""

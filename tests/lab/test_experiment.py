@@ -61,9 +61,10 @@ def test_written_reports_are_listed_and_on_the_page(tmp_path, monkeypatch):
         monkeypatch.setattr(report, name, tmp_path / place)
     row = Row("it works", "somebody", "1", "2", Verdict.FAILS)
     made = Report("It does not.", [row], "How.", "A picture", Figure())
-    report.write("kerr", made, "resonance lab kerr", 1.0, command.TITLES)
+    report.write("kerr", made, "resonance lab kerr", 1.0, command.EXPERIMENTS)
     page = (tmp_path / "science.md").read_text()
     assert "| it works | somebody | 1 | 2 | **does not hold** |" in page
+    assert f"estimated: {command.EXPERIMENTS['kerr'].full}" in page, "what a GPU would need"
     assert (tmp_path / "science" / "kerr.png").exists()
     listed = CliRunner().invoke(command.main, [], terminal_width=200)
     assert listed.exit_code == 0

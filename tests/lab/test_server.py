@@ -3,10 +3,15 @@
 import socket
 import time
 
+import click
 import openai
 import pytest
+import torch
 
-from resonance.lab.server import LARGEST, Running, untrained
+from resonance.lab import text
+from resonance.lab.server import LARGEST, Running, Speaker, load, untrained
+from resonance.lab.wave_memory import Config, KerrCharacters, WaveMemory
+from resonance.models.training import save_model
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +91,47 @@ def test_client_that_leaves_frees_the_server(server, client):
     began = time.monotonic()
     client.completions.create(model="resonance", prompt="the", max_tokens=2)
     assert time.monotonic() - began < 20.0
+
+
+@pytest.fixture(scope="module")
+def kerr(tmp_path_factory):
+    """Checkpoint of a small untrained model that can remember."""
+    torch.manual_seed(0)
+    content = text.characters("the quick brown fox jumps over the lazy dog. " * 20)
+    model = KerrCharacters(Config(content.vocabulary, width=16, layers=3, maestro=2, block=16))
+    path = tmp_path_factory.mktemp("kerr") / "kerr.pt"
+    save_model(model, path, tokenizer=content.tokenizer.to_str())
+    return path
+
+
+def test_wave_memory_is_read_and_written_by_every_whole_answer(kerr, tmp_path):
+    """It changes what is said, outlives the server, and is left alone by answers broken off."""
+    file, asked = tmp_path / "a.kwmf", {"model": "kerr", "prompt": "the", "max_tokens": 30}
+
+    def answers(speaker, count):
+        with Running(speaker) as running:
+            client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+            said = [client.completions.create(**asked, seed=1) for _ in range(count)]
+            with client.completions.create(**asked, seed=1, stream=True) as broken_off:
+                next(iter(broken_off))
+            client.completions.create(**asked, seed=1, stop="zz")
+        return [one.choices[0].text for one in said]
+
+    plain = answers(Speaker(*load(kerr)), 2)
+    assert plain[0] == plain[1]
+    assert answers(Speaker(*load(kerr), file), 2)[0] == plain[0], "nothing remembered yet"
+    memory = WaveMemory.load(file)
+    assert memory.state.shape == (2, 8)
+    assert memory.conversations in (3, 4), "two, one that may have been whole, one"
+    memory.alpha = 50.0
+    memory.save(file)
+    assert answers(Speaker(*load(kerr), file), 1)[0] != plain[0]
+    assert WaveMemory.load(file).conversations > memory.conversations
+
+
+def test_a_memory_of_another_model_is_refused(kerr, tmp_path):
+    WaveMemory.empty(3, 64).save(tmp_path / "other.kwmf")
+    with pytest.raises(click.ClickException, match="3 layers of 64 bands, the model has 2 of 8"):
+        Speaker(*load(kerr), tmp_path / "other.kwmf")
+    with pytest.raises(click.ClickException, match="no Kerr oscillators"):
+        Speaker(untrained().model, None, tmp_path / "new.kwmf")
