@@ -20,6 +20,8 @@ from resonance.dsp.trigger import FloatArray, Trigger, TriggerSettings
 LOWEST, HIGHEST = 0.05, 0.98
 #: A word ends at most this long after it began to be recognised, s.
 AFTER_ONSET_S = 0.15
+#: By how much the scores may outlast the second in which a word can be seen, s.
+OUTLASTS_S = 0.16
 #: How far a word's level may fall before it has ended: 20 dB of normalised log power.
 BELOW_PEAK = 2.0 * float(np.log(10.0)) / LOG_SCALE
 
@@ -122,7 +124,9 @@ class Spotter:
         self.model, self.state = model, SpotterState(model)
         self.words = [*model.words, *(word.word for word in custom)]
         self._matcher = Matcher(custom, Background(model)) if custom else None
-        self._triggers = [Trigger(sensitivity.thresholds(model, custom), TriggerSettings())]
+        longest = round((model.window_s + OUTLASTS_S) / model.step_s)
+        known = sensitivity.thresholds(model, custom)
+        self._triggers = [Trigger(known, TriggerSettings(longest=longest))]
         if self._matcher:
             thresholds = sensitivity.custom_thresholds(self._matcher)
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
@@ -193,12 +197,15 @@ class Spotter:
         )
 
     def _since_onset_s(self, word: int) -> float:
-        """How long ago the word began to be recognised, which is about when it ended."""
+        """How long ago the word began to be recognised, which is about when it ended.
+
+        0 if it was said again before the score fell: then it is not known.
+        """
         known = len(self.model.words)
         trigger, place = (
             (self._triggers[0], word) if word < known else (self._triggers[1], word - known)
         )
-        return trigger.steps_since_onset(place) * self.model.step_s
+        return 0.0 if trigger.repeated else trigger.steps_since_onset(place) * self.model.step_s
 
     def _since_loud_s(self) -> float:
         """How long ago it was last loud: when the word ended, if nothing follows it."""

@@ -16,12 +16,15 @@ class TriggerSettings:
 
     A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold.
     It can fire again after ``rest_s``, and only once it has fallen below ``release`` times the
-    threshold, so that one utterance is one event.
+    threshold, so that one utterance is one event. One utterance can hold the scores up for
+    ``longest`` evaluations at most: scores that do not fall below half the threshold for longer
+    mean that it was said again.
     """
 
     release: float = 0.6
     smoothing: int = 24
     rest_s: float = 0.6
+    longest: float = np.inf
 
 
 class Trigger:
@@ -48,7 +51,9 @@ class Trigger:
         self._sum = np.zeros(words)
         self._turn = 0
         self._armed = np.ones(words, dtype=bool)
+        self._high = np.zeros(words, dtype=int)  # evaluations since scores rose, or it fired
         self._quiet_until_s = -np.inf
+        self.repeated = False  #: whether what fired last was said again before its score fell
 
     def steps_since_onset(self, word: int) -> int:
         """Evaluations since the word's score rose above half its highest, within the smoothing."""
@@ -63,11 +68,16 @@ class Trigger:
         self._turn = (self._turn + 1) % len(self._recent)
         self.scores = self._sum / len(self._recent)
         self._armed |= self.scores < self.settings.release * self.thresholds
+        self._high = np.where(scores >= self.thresholds / 2, self._high + 1, 0)
+        self._armed |= self._high > self.settings.longest
         ready = self._armed & (self.scores >= self.thresholds)
         if not ready.any() or time_s < self._quiet_until_s:
             return None
         best = int(np.argmax(np.where(ready, self.scores / self.thresholds, -np.inf)))
         self._armed[best] = False
+        self.repeated = bool(self._high[best] > self.settings.longest)
+        if self.repeated:
+            self._high[best] = 0
         self._quiet_until_s = time_s + self.settings.rest_s
         return best
 

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 
+from resonance.app.files import spot_file
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity, last_loud, threshold_for
 from resonance.assets import DEMO
@@ -43,6 +45,29 @@ def test_words_said_twice_are_heard_twice(spotter, word):
     sound, _ = word
     events = Pipeline(16000, spotter=spotter).process(np.concatenate([sound, sound]))
     assert [e.keyword for e in events] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize("apart_s", [0.7, 0.85, 1.0, 1.5])
+def test_words_said_twice_in_haste_are_heard_twice(spotter, apart_s):
+    spoken = speak("yes", voice="en-us+m3", words_per_minute=170)
+    sound = 3e-4 * np.random.default_rng(0).standard_normal(48000)
+    for start in (8000, 8000 + round(16000 * apart_s)):
+        sound[start : start + len(spoken)] += spoken
+    first, second = Pipeline(16000, spotter=spotter).process(sound.astype(np.float32))
+    assert first.keyword == second.keyword == "yes"
+    assert second.time_s - first.time_s == pytest.approx(apart_s, abs=0.25)
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(0.0, 0.3), (0.0, 0.0), (0.5, 0.0)])
+def test_a_word_that_begins_or_ends_a_file_is_heard(spotter, tmp_path, before_s, after_s):
+    spoken = speak("yes", voice="en-us+m3", words_per_minute=140)
+    around = [np.zeros(round(16000 * seconds)) for seconds in (before_s, after_s)]
+    path = tmp_path / "word.wav"
+    soundfile.write(path, np.concatenate([around[0], spoken, around[1]]), 16000)
+    result = spot_file(path, lambda rate, channels: Pipeline(rate, channels, spotter=spotter))
+    (event,) = result.events
+    assert event.keyword == "yes"
+    assert event.time_s == pytest.approx(before_s + len(spoken) / 16000, abs=0.15)
 
 
 def test_more_false_accepts_allowed_means_lower_thresholds(spotter):

@@ -25,6 +25,13 @@ def test_a_word_said_again_fires_again_but_not_at_once():
     assert len(fire(word + [0.0] * 3 + word, rest_s=2.0)) == 1
 
 
+def test_scores_that_stay_high_for_too_long_are_words_said_again():
+    for count, events in ((28, 1), (40, 2), (76, 3)):
+        scores = [0.0] * 5 + [0.95] * count + [0.0] * 5
+        assert len(fire(scores, longest=34)) == events
+        assert len(fire(scores)) == 1
+
+
 def test_each_word_has_its_own_threshold():
     assert len(fire([0.3] * 60, threshold=0.2)) == 1
     assert fire([0.3] * 60) == []
