@@ -1,9 +1,9 @@
 """Custom words: matched by the course of the spotter's embedding over the last second.
 
 The embedding is compared with the mean of those at the ends of a word's recordings: the cosine of
-the two after the directions in which ordinary speech varies most have been shrunk (partial
-whitening). The threshold is where an hour of ordinary speech, shipped as such embeddings, would
-be taken for the word at the wished rate.
+the two after the directions have been shrunk in which readings of one word differ most, and those
+in which ordinary speech varies (partial whitening). The threshold is where three hours of ordinary
+speech, shipped as such embeddings, would be taken for the word at the wished rate.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from resonance.dsp.peaks import peaks, rate_line
 
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
+#: Examples that are made floats at once.
+PART = 4096
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Background:
             with np.load(io.BytesIO(content)) as arrays:
                 made_with = str(arrays["model"])
                 self.mean, self.map = arrays["mean"], arrays["map"]
-                self.examples = arrays["examples"].astype(np.float32) * arrays["scale"]
+                self.examples, self.scale = arrays["examples"], float(arrays["scale"])
                 self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
             self._check()
         except Exception as error:  # archives have errors of many kinds
@@ -70,6 +72,7 @@ class Background:
             and self.examples.shape[1:] == (places,)
             and len(self.examples) > PEAKS
             and 0 < self.hours < 1e5
+            and 0 < self.scale < 1
             and all(np.isfinite(array).all() for array in (self.mean, self.map, self.examples))
         )
         if not fits:
@@ -81,12 +84,18 @@ class Background:
         size = np.linalg.norm(mapped, axis=-1, keepdims=True)
         return np.asarray(mapped / np.maximum(size, 1e-9), dtype=np.float32)
 
+    def cosines(self, direction: Float32Array) -> Float32Array:
+        """Of the examples with a direction [examples]."""
+        scaled = direction * np.float32(self.scale)
+        parts = np.array_split(self.examples, len(self.examples) // PART + 1)
+        return np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+
     def threshold(self, direction: Float32Array, per_hour: float) -> float:
         """Cosine that ordinary speech reaches ``per_hour`` times an hour.
 
         Fitted to the highest peaks: log rate falls linearly with the cosine.
         """
-        cosines = self.examples @ direction
+        cosines = self.cosines(direction)
         apart = max(1, round(len(cosines) / self.hours / 3600))  # one second
         slope, start = rate_line(cosines[peaks(cosines, apart, most=PEAKS)], self.hours)
         return float(np.clip((np.log(per_hour) - start) / slope, 0.05, 0.99))

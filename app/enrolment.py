@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -149,6 +150,35 @@ def learn(
         model.sha256,
         agreement,
     )
+
+
+def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:
+    """Why a word may be missed or confused, for people; ``others`` are listened for, too."""
+    found = []
+    missed = sum(likeness < learnt.threshold for likeness in learnt.agreement)
+    if 2 * missed > len(learnt.agreement):
+        found.append(
+            f"{missed} of {_count(len(learnt.agreement))} would be missed: they are alike by "
+            f"{np.mean(learnt.agreement):.2f} and ordinary speech is by {learnt.threshold:.2f} "
+            f"{learnt.per_hour:g} times an hour; choose a longer or rarer word, or record more"
+        )
+    for other in others:
+        likeness = float(np.dot(learnt.direction, other.direction))
+        if likeness >= min(learnt.threshold, other.threshold):
+            found.append(
+                f"{learnt.word!r} sounds like {other.word!r} (likeness {likeness:.2f}, "
+                f"{other.word!r} fires at {other.threshold:.2f}); choose another word"
+            )
+    return found
+
+
+def other_words(learnt: CustomWord) -> list[CustomWord]:
+    """Custom words besides this one that the same spotter listens for and that can be read."""
+    found = []
+    for path in sorted(words_folder().glob(f"*/{WORD_FILE}")):
+        with contextlib.suppress(UserError):
+            found.append(read_word(path))
+    return [word for word in found if word.word != learnt.word and word.model == learnt.model]
 
 
 def _unit(vector: NDArray[np.floating]) -> Float32Array:

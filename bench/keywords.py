@@ -292,7 +292,7 @@ def compare_bits(paths: Sequence[Path], corpus: Corpus) -> None:
     "--scores",
     "scores_path",
     type=click.Path(path_type=Path),
-    help="Only write the scores here, for python -m resonance.export.keywords.",
+    help="Write the scores here as well, for python -m resonance.export.keywords.",
 )
 def main(
     data: Path,
@@ -317,14 +317,13 @@ def main(
     for name, some in examples.items():
         found, labels = answers(listener, some), some.labels.numpy()
         clips[name] = accuracy(found, labels)
-        if name == "as recorded" and not scores_path:
+        if name == "as recorded":
             draw_confusion(found, labels, DOCS / "confusion.png")
     detection = Detection(listener, corpus)
     curve = {f"{wish:g}": detection.at(wish) for wish in WISHES}
     if scores_path:
         scores = {"accuracy": clips, "detection": curve, "sensitivity": detection.curve}
         scores_path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
-        return
     detection.draw(DOCS / "detection.png")
     if runs:
         draw_learning(runs, DOCS / "keywords-learning.png")

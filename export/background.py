@@ -1,8 +1,8 @@
 """Write the ordinary speech that custom words are told from.
 
-``python -m resonance.export.background`` does it. An hour of recordings that the spotter never
-trained on goes through it; kept are its embeddings only, whitened and rounded to 8 bits, and the
-map that whitens.
+``python -m resonance.export.background`` does it. Three hours of recordings that the spotter never
+trained on go through it; kept are its embeddings only, rounded, and the map that makes them
+comparable.
 """
 
 from __future__ import annotations
@@ -18,27 +18,54 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resonance.dsp.features import log_power
+from resonance.export.onnx_file import open_session
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.keyword_data import Corpus, held_out
-from resonance.models.keywords import STEP_FRAMES, KeywordSpotter, course, load
+from resonance.models.keyword_frames import ClipVersions, vocabulary, word_bounds
+from resonance.models.keywords import STEP_FRAMES
 
-#: Directions that are kept, and how far each is whitened: 0 not at all, 1 fully.
-DIRECTIONS, WHITENING = 96, 0.7
+#: How far the directions are whitened in which readings of one word differ, and then those in
+#: which speech does: 0 not at all, 1 fully.
+BETWEEN_READINGS, IN_SPEECH = 0.7, 0.3
+#: Readings of a word that count: at least, at most; variance added to all, part of the mean one.
+FEWEST_READINGS, READINGS, LEAST_VARIANCE = 6, 16, 0.02
+#: Silence around a reading, and steps after its end whose embeddings are taken, as enrolment does.
+AROUND_FRAMES, AFTER_STEPS = 32, (5, 9)
 #: Steps a likeness is averaged over, and steps between two examples that are kept.
-AVERAGED, EVERY = 3, 4
+AVERAGED, EVERY = 3, 6
+#: Of a coordinate of an example: the error of a likeness is 0.006.
+ROUNDED_TO = 1 / 48
+
+FloatArray = NDArray[np.float32]
 
 
-def embeddings(model: KeywordSpotter, frames: torch.Tensor) -> NDArray[np.float32]:
-    """Of every step of a recording's frames [1, frames, bands], from a fresh start."""
-    with torch.no_grad():
-        return course(model.seconds(frames)).numpy()
+class Embedder:
+    """An exported spotter, for its embeddings only."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = open_session(path)
+        inputs = {i.name: np.zeros(i.shape, np.float32) for i in self._session.get_inputs()}
+        self._frames_shape = inputs.pop("frames").shape
+        self._nothing_heard = inputs
+        self._outputs = ["embedding", *(f"new_{name}" for name in inputs)]
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        """Of every step of a sound's frames [frames, bands], from a fresh start."""
+        steps = frames[: len(frames) // STEP_FRAMES * STEP_FRAMES].astype(np.float32)
+        found, state = [], self._nothing_heard
+        for step in steps.reshape(-1, *self._frames_shape):
+            embedding, *new = self._session.run(self._outputs, {"frames": step, **state})
+            state = dict(zip(state, new, strict=True))
+            found.append(embedding[0])
+        return np.array(found)
 
 
 def unheard(corpus: Corpus, hours: float) -> list[int]:
     """Recordings of speech that no spotter trains on: lot 1, and those without transcripts."""
     store, chosen, samples = corpus.speech, [], 0
     lots = [i for i, r in enumerate(store.recordings) if held_out(r) == 1]
-    untold = [i for i, r in enumerate(store.recordings) if not r.text and not r.speaker]
+    untold = [i for i, r in enumerate(store.recordings) if not r.text and not held_out(r)]
     for i in lots + untold:
         if samples < hours * 3600 * SAMPLERATE:
             chosen.append(i)
@@ -46,14 +73,82 @@ def unheard(corpus: Corpus, hours: float) -> list[int]:
     return chosen
 
 
-def whitening(found: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
-    """Mean [features] and map [features, DIRECTIONS] of embeddings."""
-    everything = np.concatenate(list(found)).astype(np.float64)
+def readings(embed: Embedder, corpus: Corpus, cache: Path) -> dict[str, list[FloatArray]]:
+    """Embeddings [features] of single words to train on, at their ends, by word.
+
+    Recorded and synthetic readings of a word are kept apart.
+    """
+    clips = ClipVersions(corpus, vocabulary(corpus), cache, 1)
+    frames = clips[0]["frames"]
+    silence = float(log_power(0.0))
+    found: dict[str, list[FloatArray]] = {}
+    for number, (word, (_, last)) in enumerate(
+        zip(clips.words, word_bounds(frames).tolist(), strict=True)
+    ):
+        kind = found.setdefault(f"{word} {number < clips.synthetic}", [])
+        if len(kind) < READINGS:
+            around = ((AROUND_FRAMES, AROUND_FRAMES), (0, 0))
+            padded = np.pad(frames[number].numpy(), around, constant_values=silence)
+            end = (AROUND_FRAMES + last) // STEP_FRAMES
+            heard = embed(padded[: STEP_FRAMES * (end + AFTER_STEPS[1])])
+            kind.append(heard[end + AFTER_STEPS[0] :].mean(axis=0))
+    return found
+
+
+def comparable(
+    speech: Sequence[FloatArray], said: dict[str, list[FloatArray]]
+) -> tuple[FloatArray, FloatArray]:
+    """Mean [features] and map [features, features] of embeddings.
+
+    The covariance within words (Hatch et al. 2006), then that of all speech, is made more even.
+    """
+    everything = np.concatenate(list(speech)).astype(np.float64)
     mean = everything.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.cov(everything.T))
-    highest = np.argsort(variances)[::-1][:DIRECTIONS]
-    mapped = axes[:, highest] / variances[highest] ** (WHITENING / 2)
+    many = [np.array(each, np.float64) for each in said.values() if len(each) >= FEWEST_READINGS]
+    differences = np.concatenate([each - each.mean(axis=0) for each in many])
+    within = np.cov(differences.T)
+    within += LEAST_VARIANCE * np.trace(within) / len(within) * np.eye(len(within))
+    mapped = partly_white(within, BETWEEN_READINGS)
+    mapped = mapped @ partly_white(mapped.T @ np.cov(everything.T) @ mapped, IN_SPEECH)
     return mean.astype(np.float32), mapped.astype(np.float32)
+
+
+def partly_white(covariance: NDArray[np.float64], part: float) -> NDArray[np.float64]:
+    """Map [features, features] that raises all variances to the power of 1 - ``part``."""
+    variances, axes = np.linalg.eigh(covariance)
+    return np.asarray(axes / np.maximum(variances, 1e-9 * variances.max()) ** (part / 2))
+
+
+def averages(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArray:
+    """Every so many of a recording's embeddings [steps, features], mapped, as likenesses are."""
+    places = (found - mean) @ mapped
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    sums = np.cumsum(np.concatenate([np.zeros((1, len(mean))), places]), axis=0)
+    return np.asarray((sums[AVERAGED:] - sums[:-AVERAGED])[::EVERY] / AVERAGED, np.float32)
+
+
+def write(
+    path: Path, found: Sequence[FloatArray], mean: FloatArray, mapped: FloatArray, hours: float
+) -> str:
+    """Write the background beside the spotter at ``path``; returns what was written."""
+    examples = np.concatenate([averages(each, mean, mapped) for each in found])
+    target = path.with_name("keywords-background.npz")
+    aside = target.with_suffix(".part.npz")
+    np.savez_compressed(
+        aside,
+        model=hashlib.sha256(path.read_bytes()).hexdigest(),
+        mean=mean,
+        map=mapped,
+        examples=np.rint(examples / ROUNDED_TO).astype(np.int8),
+        scale=np.float32(ROUNDED_TO),
+        averaged=AVERAGED,
+        hours=hours,
+    )
+    digest = hashlib.sha256(aside.read_bytes()).hexdigest()
+    os.replace(aside, target)
+    card = {"file": target.name, "sha256": digest}
+    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return f"{target}: {len(examples)} examples, {target.stat().st_size / 1e6:.1f} MB"
 
 
 @click.command(context_settings={"show_default": True})
@@ -65,51 +160,22 @@ def whitening(found: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32]
     help="Folder for decoded audio.",
 )
 @click.option(
-    "--checkpoint",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="best.pt of the spotter.",
-)
-@click.option(
     "--model",
     "path",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="keywords.onnx exported from it; written beside it.",
+    help="keywords.onnx; written beside it.",
 )
-@click.option("--hours", default=1.0, help="How much speech.")
-def main(data: Path, work: Path, checkpoint: Path, path: Path, hours: float) -> None:
+@click.option("--hours", default=3.0, help="How much speech.")
+def main(data: Path, work: Path, path: Path, hours: float) -> None:
     """Write keywords-background.npz beside the spotter it belongs to."""
     torch.set_num_threads(1)
-    (model, _), corpus = load(checkpoint), Corpus(find_recordings(data), work)
+    embed, corpus = Embedder(path), Corpus(find_recordings(data), work)
     sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in unheard(corpus, hours))
-    found = [embeddings(model, corpus.levels(sound)) for sound in sounds]
-    mean, mapped = whitening(found)
-    kept, step_s = [], STEP_FRAMES * model.config.frame_s
-    for each in found:
-        places = (each - mean) @ mapped
-        places /= np.linalg.norm(places, axis=1, keepdims=True)
-        sums = np.cumsum(np.concatenate([np.zeros((1, DIRECTIONS)), places]), axis=0)
-        averages = (sums[AVERAGED:] - sums[:-AVERAGED]) / AVERAGED
-        kept.append(averages[::EVERY])
-    examples = np.concatenate(kept)
-    target = path.with_name("keywords-background.npz")
-    aside = target.with_suffix(".part.npz")
-    np.savez_compressed(
-        aside,
-        model=hashlib.sha256(path.read_bytes()).hexdigest(),
-        mean=mean,
-        map=mapped,
-        examples=np.rint(127 * examples).astype(np.int8),
-        scale=np.float32(1 / 127),
-        averaged=AVERAGED,
-        hours=sum(len(each) for each in found) * step_s / 3600,
-    )
-    digest = hashlib.sha256(aside.read_bytes()).hexdigest()
-    os.replace(aside, target)
-    card = {"file": target.name, "sha256": digest}
-    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    click.echo(f"{target}: {len(examples)} examples, {target.stat().st_size / 1e6:.1f} MB")
+    found = [embed(corpus.levels(sound)[0].numpy()) for sound in sounds]
+    mean, mapped = comparable(found, readings(embed, corpus, work))
+    hours = sum(map(len, found)) * STEP_FRAMES * corpus.levels.frame_s / 3600
+    click.echo(write(path, found, mean, mapped, hours))
 
 
 if __name__ == "__main__":

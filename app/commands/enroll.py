@@ -108,6 +108,7 @@ def _learn(word: str, files: tuple[Path, ...], per_hour: float, as_json: bool) -
     for path, likeness in zip(files, learnt.agreement, strict=True):
         if likeness < enrolment.LEAST_LIKE:
             warn(f"{path} sounds unlike the others (likeness {likeness:.2f}); record it again?")
+    warn(*enrolment.doubts(learnt, enrolment.other_words(learnt)))
     folder = enrolment.save(learnt, files)
     facts: dict[str, Any] = {"word": word, "threshold": learnt.threshold}
     if as_json:

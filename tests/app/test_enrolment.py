@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -176,6 +177,22 @@ def test_an_unlike_recording_is_doubted(said, folder, tmp_path):
     assert "other.wav sounds unlike the others" in result.output
 
 
+def test_words_that_sound_alike_are_doubted(said, folder):
+    takes, _ = said
+    assert "sounds like" not in run("enroll", "marvin", *takes).output
+    again = " ".join(run("enroll", "mervin", *takes).output.split())
+    assert re.search(r"'mervin' sounds like 'marvin' \(likeness 1\.00", again)
+
+
+def test_a_word_like_ordinary_speech_is_doubted():
+    rare = CustomWord("marvin", [1.0, 0.0], 0.5, 1.0, "model", [0.7, 0.6, 0.4])
+    assert enrolment.doubts(rare, []) == []
+    common = CustomWord("the", [1.0, 0.0], 0.65, 1.0, "model", [0.7, 0.6, 0.4])
+    (doubt,) = enrolment.doubts(common, [CustomWord("on", [0.0, 1.0], 0.5, 1.0, "model")])
+    assert "2 of 3 recordings would be missed" in doubt
+    assert "alike by 0.57 and ordinary speech is by 0.65" in doubt
+
+
 def test_damaged_words_are_named(folder, spotter):
     (folder / "marvin").mkdir(parents=True)
     (folder / "marvin" / "word.json").write_text("{")
@@ -191,7 +208,7 @@ def test_the_threshold_means_false_accepts(said, spotter):
     thresholds = [background.threshold(direction, rate) for rate in rates]
     assert thresholds == sorted(thresholds, reverse=True)
     assert learnt.threshold == pytest.approx(thresholds[1], abs=1e-3)
-    peaks = (background.examples @ direction >= thresholds[2]).sum()
+    peaks = (background.cosines(direction) >= thresholds[2]).sum()
     assert 1 <= peaks <= 40
 
 
