@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
+from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
 

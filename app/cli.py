@@ -149,7 +149,7 @@ def denoise(
     as_json: bool,
 ) -> None:
     """Clean recordings; samplerate, channels, subtype and length stay as they are."""
-    from resonance.app.figure import Resonogram, check_drawable
+    from resonance.app.figure import ResonogramFigure, check_drawable
     from resonance.app.files import denoise_file
     from resonance.app.soundfiles.reader import open_sound
     from resonance.app.soundfiles.standard import DASH
@@ -169,7 +169,7 @@ def denoise(
         picture = None
         if figure:
             with open_sound(source) as opened:
-                picture = Resonogram(model, opened.samplerate)
+                picture = ResonogramFigure(model, opened.samplerate)
         result = denoise_file(
             source,
             target,
@@ -257,11 +257,11 @@ def batch(
 ) -> None:
     """Clean whole folders, on all processors or a cluster; can be stopped and resumed."""
     from resonance.app.batch import command
-    from resonance.app.batch.settings import Settings
+    from resonance.app.batch.settings import BatchSettings
 
     if output == "-":
         raise click.UsageError("a batch has no standard output; name a folder (./- is one)")
-    settings = Settings(
+    settings = BatchSettings(
         preset,
         limit_db,
         spot,
@@ -306,8 +306,8 @@ def spot(
     """Find keywords in recordings: one line for each."""
     from resonance.app.enrolment import load_all
     from resonance.app.files import spot_file
+    from resonance.app.onnx_models import SpotterModel
     from resonance.app.pipeline import Pipeline
-    from resonance.app.sessions import SpotterModel
 
     with err.status("loading models"):
         model, wanted = SpotterModel(), sensitivity(rates)
@@ -489,8 +489,8 @@ def _pipeline_maker(
     preset: str, limit_db: float | None, spot: bool, wanted: Sensitivity
 ) -> tuple[Callable[[int, int], Any], Any]:
     from resonance.app.enrolment import load_all
+    from resonance.app.onnx_models import DenoiserModel, SpotterModel
     from resonance.app.pipeline import Pipeline
-    from resonance.app.sessions import DenoiserModel, SpotterModel
 
     model = DenoiserModel.preset(preset)
     spotter = SpotterModel() if spot else None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import ModelError
-from resonance.app.sessions import Float32Array, SpotterModel, read_card
+from resonance.app.onnx_models import Float32Array, SpotterModel, read_card
 from resonance.assets import MODELS
 from resonance.dsp.peaks import peaks, rate_line
 

@@ -22,8 +22,8 @@ from resonance.app import safe_write
 from resonance.app.checks import are_numbers, is_number
 from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError, WrongUsage
+from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, last_loud

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError, WrongUsage
+from resonance.app.onnx_models import DenoiserModel, Float32Array
 from resonance.app.safe_write import written_whole
-from resonance.app.sessions import DenoiserModel, Float32Array
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.stream import BankStream
@@ -28,11 +28,11 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def check_drawable(path: Path) -> None:
-    """Raise :class:`UserError` now if :meth:`Resonogram.save` could not draw ``path`` later."""
+    """Raise :class:`UserError` if :meth:`ResonogramFigure.save` could not draw ``path`` later."""
     _pyplot(path)
 
 
-class Resonogram:
+class ResonogramFigure:
     """Gathers the amplitudes of the carrying oscillators, before and after cleaning."""
 
     def __init__(self, model: DenoiserModel, samplerate: float) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from resonance.app.errors import AudioFileError
+from resonance.app.onnx_models import Float32Array
 from resonance.app.overlap import read_ahead, write_behind
 from resonance.app.pipeline import Pipeline
 from resonance.app.safe_write import identity
-from resonance.app.sessions import Float32Array
 from resonance.app.soundfiles.reader import SoundReader, open_sound
 from resonance.app.soundfiles.writer import written_sound
 from resonance.app.spotter import KeywordEvent

@@ -12,7 +12,7 @@ from resonance.app.devices import list_devices
 from resonance.app.enrolment import words_folder
 from resonance.app.errors import UserError
 from resonance.app.live.streams import may_be_realtime
-from resonance.app.sessions import read_card
+from resonance.app.onnx_models import read_card
 from resonance.assets import MODELS
 
 PACKAGES = (

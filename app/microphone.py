@@ -14,7 +14,7 @@ from rich.console import Console
 
 from resonance.app.devices import address, find_device, list_devices, sounddevice
 from resonance.app.errors import DeviceError, UserError
-from resonance.app.sessions import Float32Array
+from resonance.app.onnx_models import Float32Array
 from resonance.app.takes import TAKE_S, has_ended, trimmed
 
 #: A microphone that gives nothing for so long is gone, s.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
-from resonance.app.sessions import DenoiserModel, DenoiserState, Float32Array, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, DenoiserState, Float32Array, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity, Spotter
 from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import BankStream

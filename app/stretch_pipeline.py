@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from resonance.app.onnx_models import DenoiserModel, DenoiserStretch, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline, make_stream
-from resonance.app.sessions import DenoiserModel, DenoiserStretch, Float32Array, SpotterModel
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.stretch import BankStretch
 

@@ -27,7 +27,7 @@ from bench.report import table, write_section
 from resonance.app.batch import pool, ray_runner
 from resonance.app.batch.manifest import Manifest
 from resonance.app.batch.plan import plan
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import Outcome, clean_file, denoiser
 from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
 from resonance.assets import DEMO
@@ -104,10 +104,10 @@ def speed(folder: Path) -> None:
             soundfile.write(source, sound, samplerate)
             work: dict[str, Callable[[], object]] = {}
             for preset in ("live", "studio"):
-                job = Job(str(source), str(folder / f"{samplerate}-{preset}.wav"))
+                job = BatchJob(str(source), str(folder / f"{samplerate}-{preset}.wav"))
                 work[f"Resonance `{preset}`, array to array"] = in_blocks(preset, samplerate, sound)
                 work[f"Resonance `{preset}`, file to file with levels and pictures"] = (
-                    lambda j=job, p=preset: clean_file(j, Settings(p))
+                    lambda j=job, p=preset: clean_file(j, BatchSettings(p))
                 )
             for name, run in (work | peers(samplerate, sound)).items():
                 wall, cpu = best(run)
@@ -123,7 +123,7 @@ def speed(folder: Path) -> None:
     )
 
 
-def copies(folder: Path, count: int, seconds: float, samplerate: int = 16000) -> list[Job]:
+def copies(folder: Path, count: int, seconds: float, samplerate: int = 16000) -> list[BatchJob]:
     """So many recordings of speech, each its own."""
     rng, sound = np.random.default_rng(0), speech(samplerate, seconds)
     jobs = []
@@ -131,14 +131,14 @@ def copies(folder: Path, count: int, seconds: float, samplerate: int = 16000) ->
         path = folder / "in" / f"{number % 10}" / f"{number:04}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, np.roll(sound, rng.integers(len(sound))), samplerate)
-        jobs.append(Job(str(path), str(folder / "out" / path.name), path.stat().st_size))
+        jobs.append(BatchJob(str(path), str(folder / "out" / path.name), path.stat().st_size))
     return jobs
 
 
-def _pool_rate(jobs: list[Job], processes: int) -> tuple[float, float]:
+def _pool_rate(jobs: list[BatchJob], processes: int) -> tuple[float, float]:
     """Seconds of sound a second and processor time a second of sound, once all are warm."""
     begin, heard, cpu = None, 0.0, 0.0
-    outcomes = pool.clean_all(jobs, Settings("live"), processes, lambda *_: None)
+    outcomes = pool.clean_all(jobs, BatchSettings("live"), processes, lambda *_: None)
     for count, outcome in enumerate(outcomes, 1):
         if begin is not None:
             heard, cpu = heard + outcome.seconds, cpu + outcome.cpu_s
@@ -179,9 +179,9 @@ def scaling(folder: Path) -> None:
 
 _MEASURED = """
 import json, resource, sys
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import clean_file
-outcome = clean_file(Job(sys.argv[1], sys.argv[2]), Settings("live"))
+outcome = clean_file(BatchJob(sys.argv[1], sys.argv[2]), BatchSettings("live"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([peak * 1024, outcome.seconds, outcome.busy_s, outcome.cpu_s, outcome.error]))
 """
@@ -312,7 +312,7 @@ def _per_file_s(outcomes: Iterator[Outcome]) -> tuple[float, float]:
 def ray(folder: Path) -> None:
     """What Ray adds to a file."""
     jobs = copies(folder, 150, 0.25)
-    settings = Settings("live")
+    settings = BatchSettings("live")
     importlib.import_module("ray").init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     found: dict[str, list[tuple[float, float]]] = {"processes of our own": [], "Ray": []}
     for _ in range(3):
@@ -338,7 +338,7 @@ def driver(folder: Path) -> None:
         path = folder / "in" / f"{number % 100}" / f"{number:05}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    facts = clean_file(copies(folder / "one", 1, 10.0)[0], Settings("live"))
+    facts = clean_file(copies(folder / "one", 1, 10.0)[0], BatchSettings("live"))
     begin = time.process_time()
     jobs = plan([str(folder / "in")], str(folder / "out"))
     planned = time.process_time() - begin

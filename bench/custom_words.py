@@ -19,7 +19,7 @@ from bench.detection import heights
 from bench.report import table, write_section
 from resonance.app.custom_words import PEAKS, Background
 from resonance.app.enrolment import AFTER_STEPS, AROUND_S
-from resonance.app.sessions import SpotterModel
+from resonance.app.onnx_models import SpotterModel
 from resonance.app.spotter import last_loud
 from resonance.assets import MODELS
 from resonance.dsp.peaks import rate_line

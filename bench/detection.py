@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resonance.app.sessions import SpotterModel, SpotterState
+from resonance.app.onnx_models import SpotterModel, SpotterState
 from resonance.dsp.peaks import log_rates, peaks, rate_line
 from resonance.dsp.trigger import smoothed
 from resonance.models.data import SAMPLERATE, AudioStore

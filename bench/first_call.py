@@ -55,8 +55,8 @@ def inside() -> None:
     from PyQt6.QtWidgets import QApplication
 
     from resonance.app.gui.command import run_on
-    from resonance.app.gui.session import open_session
     from resonance.app.gui.window import Window
+    from resonance.app.gui.window_session import open_session
 
     opened = open_session()
     application = QApplication(sys.argv[:1])

@@ -23,8 +23,8 @@ import numpy as np
 import soundfile
 
 from resonance.app.errors import UserError
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.readers import READERS
-from resonance.app.sessions import DenoiserModel, SpotterModel
 from resonance.app.soundfiles import ffmpeg
 
 #: Longest that one input may take, s; on a busy machine, too.

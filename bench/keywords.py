@@ -26,8 +26,8 @@ from bench.detection import (
 )
 from bench.report import DOCS, table, write_section
 from bench.speed import step_times
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, SpotterModel
 from resonance.app.spotter import HIGHEST, LOWEST
 from resonance.dsp.trigger import TriggerSettings
 from resonance.models.data import SAMPLERATE, find_recordings

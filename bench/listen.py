@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 
 import resonance
-from resonance.app.figure import RANGE_DB, Resonogram
-from resonance.app.sessions import DenoiserModel
+from resonance.app.figure import RANGE_DB, ResonogramFigure
+from resonance.app.onnx_models import DenoiserModel
 from resonance.assets import DEMO
 
 FOLDER = Path(__file__).parent.parent / "docs" / "listen"
@@ -47,7 +47,7 @@ def main() -> None:
 
 def draw(path: Path, before: np.ndarray, after: np.ndarray, samplerate: int) -> None:
     """The oscillators' levels, noisy above, cleaned below."""
-    gathered = Resonogram(DenoiserModel.preset("studio"), samplerate)
+    gathered = ResonogramFigure(DenoiserModel.preset("studio"), samplerate)
     gathered.hear(before[:, None], after[:, None])
     seconds = len(before) / samplerate
     with plt.style.context("dark_background"):

@@ -29,8 +29,8 @@ from resonance.app.live.messages import State
 from resonance.app.live.process import EngineProcess
 from resonance.app.live.settings import EngineSettings
 from resonance.app.live.streams import open_stream, raise_priority
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel
 from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 

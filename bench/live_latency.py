@@ -21,8 +21,8 @@ from resonance.app.devices import find_route, list_devices
 from resonance.app.live.board import Board
 from resonance.app.live.processor import Processor
 from resonance.app.live.streams import open_stream, raise_priority
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel
 from tests.sound_server import SoundServer
 
 RATE = 48000

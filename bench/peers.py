@@ -21,8 +21,8 @@ import onnxruntime
 import soxr
 from numpy.typing import NDArray
 
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel
 from resonance.models.data import SAMPLERATE
 
 Sound = NDArray[np.float32]

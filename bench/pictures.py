@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from bench.denoise import mixed, noise_for
 from bench.peers import ours
 from bench.scores import Sound, sdr_db
-from resonance.app.sessions import DenoiserModel
+from resonance.app.onnx_models import DenoiserModel
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.denoiser import DenoiserConfig
 from resonance.models.mixing import speech_rms

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.report import table, write_section
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.losses import true_readings
 from resonance.models.mixing import Sound

@@ -28,8 +28,8 @@ from resonance.app.live.board import Board
 from resonance.app.live.messages import Connection, State
 from resonance.app.live.one_oscillator import SAMPLERATE, TONE
 from resonance.app.live.processor import Processor, board_facts
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, SpotterModel
 from resonance.assets import DEMO
 from resonance.dsp.oscillator import Oscillator
 

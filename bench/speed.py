@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report import table, write_section
+from resonance.app.onnx_models import DenoiserModel, SpotterModel, SpotterState
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, SpotterModel, SpotterState
 
 SECONDS = 20
 ROUNDS = 5

@@ -18,8 +18,8 @@ from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
 from bench.detection import embedded
 from bench.report import table, write_section
+from resonance.app.onnx_models import SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import SpotterModel
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus, words_of
 from resonance.models.keywords import CORE_WORDS

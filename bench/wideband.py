@@ -10,8 +10,8 @@ from scipy.signal import butter, sosfiltfilt
 
 from bench.report import table, write_section
 from bench.scores import Sound, snr_db
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel
 
 SECONDS = 12
 #: The trained top, and the band above it [Hz].

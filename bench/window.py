@@ -35,7 +35,7 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
     begin = time.monotonic()
     if what == "none":
         return _engine_alone(begin, seconds)
-    from resonance.app.gui.session import open_session
+    from resonance.app.gui.window_session import open_session
 
     opened = open_session()
 

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resonance.app.arrays import clean, spot
     from resonance.app.errors import UserError
+    from resonance.app.onnx_models import DenoiserModel, SpotterModel
     from resonance.app.pipeline import Pipeline
-    from resonance.app.sessions import DenoiserModel, SpotterModel
     from resonance.app.spotter import KeywordEvent
     from resonance.dsp.bank import OscillatorBank
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    "DenoiserModel": "resonance.app.sessions",
+    "DenoiserModel": "resonance.app.onnx_models",
     "KeywordEvent": "resonance.app.spotter",
     "OscillatorBank": "resonance.dsp.bank",
     "Pipeline": "resonance.app.pipeline",
-    "SpotterModel": "resonance.app.sessions",
+    "SpotterModel": "resonance.app.onnx_models",
     "UserError": "resonance.app.errors",
     "clean": "resonance.app.arrays",
     "spot": "resonance.app.arrays",

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 

@@ -59,7 +59,7 @@ def test_program_starts_without_torch():
         "import sys; sys.modules['torch'] = None\n"
         "import resonance.app.cli, resonance.app.files, resonance.app.figure\n"
         "import resonance.app.arrays, resonance.app.batch.command\n"
-        "from resonance.app.sessions import DenoiserModel, SpotterModel\n"
+        "from resonance.app.onnx_models import DenoiserModel, SpotterModel\n"
         "denoiser, spotter = DenoiserModel.preset('live'), SpotterModel()\n"
         "resonance.Pipeline(16000, denoiser=denoiser, spotter=spotter)"
     )

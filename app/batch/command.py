@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from resonance.app.batch import plan, ray_runner, storage
 from resonance.app.batch.manifest import NAME, earlier_outputs
 from resonance.app.batch.run import Batch, Totals, processors
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import Outcome
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.options import warn
@@ -32,8 +32,8 @@ REPORT = "resonance-batch.html"
 class Screen:
     """What people see of a batch, on stderr: a calm display on terminals, else only errors."""
 
-    def __init__(self, console: Console, jobs: list[Job]) -> None:
-        self._console, self._running = console, dict[Job, TaskID]()
+    def __init__(self, console: Console, jobs: list[BatchJob]) -> None:
+        self._console, self._running = console, dict[BatchJob, TaskID]()
         self._sizes = {job.source: max(1, job.size) for job in jobs}
         self._failed, self._seconds, self._begin = 0, 0.0, time.monotonic()
         self._under_way: dict[str, float] = {}
@@ -57,7 +57,7 @@ class Screen:
         with self._progress:
             yield
 
-    def tell(self, job: Job, seconds: float) -> None:
+    def tell(self, job: BatchJob, seconds: float) -> None:
         """So many seconds of a file are done."""
         self._under_way[job.source] = seconds
         if self._console.is_terminal:
@@ -101,7 +101,7 @@ def run(
     listed: Any,
     output: str,
     template: str,
-    settings: Settings,
+    settings: BatchSettings,
     processes: int | None,
     ray: str | None,
     manifest: Path | None,
@@ -147,7 +147,7 @@ def run(
     return not totals.failed
 
 
-def _check(settings: Settings, template: str) -> None:
+def _check(settings: BatchSettings, template: str) -> None:
     """What would otherwise fail at every file."""
     from resonance.app.batch import worker
     from resonance.app.batch.measures import dnsmos

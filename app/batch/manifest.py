@@ -14,7 +14,7 @@ from typing import Any
 
 from resonance.app.batch import storage
 from resonance.app.batch.keyword_files import paths_beside
-from resonance.app.batch.settings import Job
+from resonance.app.batch.settings import BatchJob
 from resonance.app.batch.worker import Outcome
 from resonance.app.errors import UserError
 from resonance.app.safe_write import create
@@ -81,7 +81,7 @@ class Manifest:
     def __exit__(self, *_: object) -> None:
         self._base.close()
 
-    def begin(self, job: Job, settings: str) -> None:
+    def begin(self, job: BatchJob, settings: str) -> None:
         """A file is begun: what an earlier run made of it no longer counts as done."""
         with self._told():
             self._base.execute(
@@ -114,7 +114,7 @@ class Manifest:
                 ),
             )
 
-    def done_before(self, job: Job, settings: str) -> bool:
+    def done_before(self, job: BatchJob, settings: str) -> bool:
         """Whether the output is there, made with these settings from the source as it is now."""
         with self._told():
             row = self._base.execute(
@@ -130,7 +130,7 @@ class Manifest:
         # Storages tell no reliable time; there, the size as it was must do.
         return storage.is_remote(job.source) or self._unchanged(job, sha256, modified_ns)
 
-    def _unchanged(self, job: Job, sha256: str, modified_ns: int) -> bool:
+    def _unchanged(self, job: BatchJob, sha256: str, modified_ns: int) -> bool:
         path = storage.local_path(job.source)
         try:
             now_ns = path.stat().st_mtime_ns
@@ -147,7 +147,7 @@ class Manifest:
             )
         return True
 
-    def made(self, job: Job) -> set[str]:
+    def made(self, job: BatchJob) -> set[str]:
         """The outputs that were made from the source, as far as they may still be there."""
         with self._told():
             row = self._base.execute(
@@ -167,7 +167,7 @@ class Manifest:
             rows = self._base.execute(f"SELECT target FROM files WHERE {_MADE}").fetchall()
         return {os.fsdecode(target) for (target,) in rows}
 
-    def outcomes(self, jobs: Collection[Job]) -> Iterator[dict[str, Any]]:
+    def outcomes(self, jobs: Collection[BatchJob]) -> Iterator[dict[str, Any]]:
         """The facts of those that are done or failed, in the order of their names."""
         wanted = {(job.source, job.target) for job in jobs}
         with self._told():

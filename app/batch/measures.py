@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
 from resonance.app.figure import RANGE_DB
-from resonance.app.sessions import DenoiserModel, Float32Array
+from resonance.app.onnx_models import DenoiserModel, Float32Array
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.kernels import LARGEST_SAMPLE
 from resonance.dsp.meters import FLOOR_DB, to_db
@@ -41,7 +41,7 @@ def _as_heard(block: Float32Array) -> Float32Array:
     return np.where(np.abs(block) < LARGEST_SAMPLE, block, np.float32(0.0))
 
 
-class Levels:
+class LevelStatistics:
     """RMS, peak and the level of the noise, dBFS."""
 
     def __init__(self, samplerate: float) -> None:
@@ -78,7 +78,7 @@ class Levels:
         }
 
 
-class SmallResonogram:
+class ResonogramThumbnail:
     """How loud the carrying oscillators ring at moments spread over the file, before and after.
 
     Whenever there are too many, every other one is given up. The length [samples] that a file

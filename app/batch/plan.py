@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from string import Formatter
 
 from resonance.app.batch import storage
-from resonance.app.batch.settings import Job
+from resonance.app.batch.settings import BatchJob
 from resonance.app.batch.worker import readable_endings
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.safe_write import identity
@@ -29,7 +29,7 @@ def plan(
     template: str = "{stem}{suffix}",
     preset: str = "",
     made: Collection[str] = (),
-) -> list[Job]:
+) -> list[BatchJob]:
     """Every file to clean and where it goes, in the order of their names.
 
     Parameters
@@ -52,12 +52,12 @@ def plan(
         would replace an input.
     """
     output = storage.absolute(output)
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, BatchJob] = {}
     for source, below, size in _found(inputs, output):
         if source in made and _lies_in(source, output):
             continue
         target = _target(source, below, output, template, preset)
-        jobs.setdefault(source, Job(source, target, size))
+        jobs.setdefault(source, BatchJob(source, target, size))
     ordered = sorted(jobs.values(), key=lambda job: job.source)
     _check(ordered)
     return ordered
@@ -217,7 +217,7 @@ def _folders(source: str) -> str:
     return folder.relative_to(folder.anchor).as_posix()
 
 
-def _check(jobs: Sequence[Job]) -> None:
+def _check(jobs: Sequence[BatchJob]) -> None:
     sources = {_identity(job.source) for job in jobs}
     taken: dict[str, str] = {}
     for job in jobs:

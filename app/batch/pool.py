@@ -12,7 +12,7 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import Outcome, clean_file, retry, warm_up
 
 #: A file at which this many workers died is given up.
@@ -21,14 +21,14 @@ TRIES = 2
 PATIENCE_S = 5.0
 
 #: Told the file and the seconds of its sound that are done.
-Progress = Callable[[Job, float], None]
+Progress = Callable[[BatchJob, float], None]
 
 
 class _Gone(BaseException):
     """Nobody waits for this worker's answers any more; not an error of the file at hand."""
 
 
-def _work(connection: Connection, settings: Settings) -> None:
+def _work(connection: Connection, settings: BatchSettings) -> None:
     """A worker's life: files come, outcomes go, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -53,14 +53,14 @@ def _work(connection: Connection, settings: Settings) -> None:
 class _Worker:
     """A process and the file that it has."""
 
-    def __init__(self, context: Any, settings: Settings) -> None:
+    def __init__(self, context: Any, settings: BatchSettings) -> None:
         self.connection, other = context.Pipe()
         self.process = context.Process(target=_work, args=(other, settings), daemon=True)
         self.process.start()
         other.close()
-        self.job: Job | None = None
+        self.job: BatchJob | None = None
 
-    def give(self, job: Job) -> None:
+    def give(self, job: BatchJob) -> None:
         self.job = job
         with suppress(OSError):  # it has died; its end of the connection will tell
             self.connection.send(job)
@@ -71,7 +71,7 @@ class _Worker:
 
 
 def clean_all(
-    jobs: Iterable[Job], settings: Settings, processes: int, progress: Progress
+    jobs: Iterable[BatchJob], settings: BatchSettings, processes: int, progress: Progress
 ) -> Iterator[Outcome]:
     """The outcomes of all files as they come; a worker that dies costs its file one more try.
 
@@ -80,7 +80,7 @@ def clean_all(
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     context = multiprocessing.get_context("spawn")
-    waiting, again, tries = iter(jobs), list[Job](), dict[Job, int]()
+    waiting, again, tries = iter(jobs), list[BatchJob](), dict[BatchJob, int]()
     workers: list[_Worker] = []
     try:
         for job in islice(waiting, processes):
@@ -120,7 +120,7 @@ def _answer(worker: _Worker) -> Outcome | float | None:
 
 
 def _died(
-    worker: _Worker, settings: Settings, again: list[Job], tries: dict[Job, int]
+    worker: _Worker, settings: BatchSettings, again: list[BatchJob], tries: dict[BatchJob, int]
 ) -> Outcome | None:
     """Put the file of a dead worker back, or give it up."""
     worker.process.join(PATIENCE_S)

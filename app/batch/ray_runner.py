@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import Outcome, clean_file, retry
 from resonance.app.errors import UserError
 
@@ -62,11 +62,11 @@ def _check_there(address: str) -> None:
 
 
 @functools.cache
-def _key_here(settings: Settings) -> str:
+def _key_here(settings: BatchSettings) -> str:
     return settings.key()
 
 
-def clean_file_alike(job: Job, settings: Settings, key: str) -> Outcome:
+def clean_file_alike(job: BatchJob, settings: BatchSettings, key: str) -> Outcome:
     """Clean one file, if models and custom words here are those that ``key`` was made of."""
     try:
         if _key_here(settings) == key:
@@ -83,7 +83,7 @@ def clean_file_alike(job: Job, settings: Settings, key: str) -> Outcome:
     )
 
 
-def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
+def clean_all(jobs: Iterable[BatchJob], settings: BatchSettings) -> Iterator[Outcome]:
     """The outcomes of all files as they come.
 
     Every machine must see the sources and outputs under the same names: a shared folder, or
@@ -96,8 +96,8 @@ def clean_all(jobs: Iterable[Job], settings: Settings) -> Iterator[Outcome]:
     task = ray.remote(num_cpus=1, max_retries=0)(clean_file_alike)
     shared, key = ray.put(settings), settings.key()
     waiting = iter(jobs)
-    running: dict[Any, Job] = {}
-    tries: dict[Job, int] = {}
+    running: dict[Any, BatchJob] = {}
+    tries: dict[BatchJob, int] = {}
     while True:
         room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(running)
         for job in islice(waiting, max(0, room)):

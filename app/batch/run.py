@@ -14,7 +14,7 @@ from typing import Any
 
 from resonance.app.batch import pool, ray_runner, report, storage
 from resonance.app.batch.manifest import Manifest
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import Outcome, outputs
 from resonance.app.errors import UserError
 from resonance.app.safe_write import remove_parts
@@ -62,8 +62,8 @@ class Batch:
         Replace files that no batch made, too.
     """
 
-    jobs: Sequence[Job]
-    settings: Settings
+    jobs: Sequence[BatchJob]
+    settings: BatchSettings
     manifest: Path
     processes: int = 1
     ray: str | None = None
@@ -71,7 +71,7 @@ class Batch:
     overwrite: bool = False
 
     @cached_property
-    def left(self) -> list[Job]:
+    def left(self) -> list[BatchJob]:
         """The files that are left to do."""
         if not self.resume:
             return list(self.jobs)
@@ -106,7 +106,7 @@ class Batch:
                 self._report(manifest, totals, page)
         return totals
 
-    def _checked(self, manifest: Manifest, page: str | None) -> list[Job]:
+    def _checked(self, manifest: Manifest, page: str | None) -> list[BatchJob]:
         """The files that are left, each with those outputs that it may replace.
 
         Outputs of this record may be made anew; nothing else is replaced.
@@ -144,13 +144,13 @@ class Batch:
         targets = (job.target for job in self.left)
         remove_parts(storage.local_path(t) for t in targets if not storage.is_remote(t))
 
-    def _begun(self, jobs: Iterable[Job], manifest: Manifest, key: str) -> Iterator[Job]:
+    def _begun(self, jobs: Iterable[BatchJob], manifest: Manifest, key: str) -> Iterator[BatchJob]:
         """The files that are left, each recorded when it is handed out."""
         for job in jobs:
             manifest.begin(job, key)
             yield job
 
-    def _outcomes(self, jobs: Iterable[Job], progress: pool.Progress) -> Iterator[Outcome]:
+    def _outcomes(self, jobs: Iterable[BatchJob], progress: pool.Progress) -> Iterator[Outcome]:
         if self.ray is None:
             return pool.clean_all(jobs, self.settings, self.processes, progress)
         ray_runner.connect(self.ray)

@@ -10,13 +10,13 @@ from pathlib import Path
 from resonance import __version__
 from resonance.app.enrolment import WORD_FILE, kept
 from resonance.app.errors import UserError
-from resonance.app.sessions import DenoiserModel, read_card
+from resonance.app.onnx_models import DenoiserModel, read_card
 from resonance.app.spotter import Sensitivity
 from resonance.assets import MODELS
 
 
 @dataclass(frozen=True)
-class Settings:
+class BatchSettings:
     """Choices that shape an output; two runs with the same ones make the same files."""
 
     preset: str = "studio"
@@ -63,7 +63,7 @@ def _custom_words() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """One file: where it comes from and where it goes; paths, or addresses of a storage."""
 
     source: str

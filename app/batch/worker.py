@@ -18,13 +18,13 @@ import soundfile
 
 from resonance.app.batch import storage
 from resonance.app.batch.keyword_files import paths_beside, write_beside
-from resonance.app.batch.measures import Levels, Opinions, SmallResonogram
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.measures import LevelStatistics, Opinions, ResonogramThumbnail
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.checks import is_count, is_finite, is_number
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.files import clean_sound
-from resonance.app.sessions import DenoiserModel, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.soundfiles import ffmpeg
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.stretch_pipeline import StretchPipeline
@@ -137,17 +137,17 @@ def spotter() -> tuple[SpotterModel, list[CustomWord]]:
     return model, load_all(model)
 
 
-def warm_up(settings: Settings) -> None:
+def warm_up(settings: BatchSettings) -> None:
     """Load what every file will need."""
     make_pipeline(settings, 16000, 1)
 
 
-def outputs(job: Job, settings: Settings) -> list[str]:
+def outputs(job: BatchJob, settings: BatchSettings) -> list[str]:
     """All that is written for a file."""
     return [job.target, *(paths_beside(job.target) if settings.spot else ())]
 
 
-def retry(job: Job, settings: Settings) -> Job:
+def retry(job: BatchJob, settings: BatchSettings) -> BatchJob:
     """A file at which a worker died, once more: what that one wrote may be replaced.
 
     It may have died between naming its output and saying so.
@@ -155,7 +155,7 @@ def retry(job: Job, settings: Settings) -> Job:
     return dataclasses.replace(job, replaces=tuple(outputs(job, settings)))
 
 
-def make_pipeline(settings: Settings, samplerate: int, channels: int) -> StretchPipeline:
+def make_pipeline(settings: BatchSettings, samplerate: int, channels: int) -> StretchPipeline:
     """A pipeline at rest for a file."""
     model, custom = spotter() if settings.spot else (None, [])
     return StretchPipeline(
@@ -169,7 +169,7 @@ def make_pipeline(settings: Settings, samplerate: int, channels: int) -> Stretch
     )
 
 
-def clean_file(job: Job, settings: Settings, tell: Tell = lambda _: None) -> Outcome:
+def clean_file(job: BatchJob, settings: BatchSettings, tell: Tell = lambda _: None) -> Outcome:
     """Clean one file; whatever is wrong with it is told in the outcome.
 
     The output is written aside and gets its name when it is whole; the source is only read.
@@ -187,7 +187,7 @@ def clean_file(job: Job, settings: Settings, tell: Tell = lambda _: None) -> Out
     return outcome
 
 
-def _clean(job: Job, settings: Settings, outcome: Outcome, tell: Tell) -> None:
+def _clean(job: BatchJob, settings: BatchSettings, outcome: Outcome, tell: Tell) -> None:
     begin = time.perf_counter()
     with storage.fetched(job.source) as source, _called(job.source, source, outcome):
         outcome.fetched_s = time.perf_counter() - begin
@@ -251,7 +251,7 @@ def _changed(source: Path, outcome: Outcome) -> bool:
 
 
 def _through(
-    source: Path, target: Path, job: Job, settings: Settings, outcome: Outcome, tell: Tell
+    source: Path, target: Path, job: BatchJob, settings: BatchSettings, outcome: Outcome, tell: Tell
 ) -> None:
     def see_that_it_is_the_same() -> None:
         if _changed(source, outcome):  # before the output takes the place of an earlier one
@@ -285,11 +285,11 @@ def _through(
 class _Measures:
     """Everything that is measured, before and after."""
 
-    def __init__(self, settings: Settings, samplerate: int, length: int) -> None:
-        self.before, self.after = Levels(samplerate), Levels(samplerate)
+    def __init__(self, settings: BatchSettings, samplerate: int, length: int) -> None:
+        self.before, self.after = LevelStatistics(samplerate), LevelStatistics(samplerate)
         self.picture = None
         if settings.pictures:
-            self.picture = SmallResonogram(denoiser(settings.preset), samplerate, length)
+            self.picture = ResonogramThumbnail(denoiser(settings.preset), samplerate, length)
         self.opinions = Opinions(Path(settings.dnsmos), samplerate) if settings.dnsmos else None
 
     def hear(self, before: Any, after: Any) -> None:

@@ -86,7 +86,7 @@ def _recorded(word: str, takes: int, input_name: str | None, folder: Path) -> tu
     """Files of the word alone, said into the microphone."""
     from resonance.app import enrolment
     from resonance.app.microphone import Microphone
-    from resonance.app.sessions import SpotterModel
+    from resonance.app.onnx_models import SpotterModel
 
     enrolment.check_name(word, SpotterModel())
     paths = list[Path]()
@@ -101,7 +101,7 @@ def _recorded(word: str, takes: int, input_name: str | None, folder: Path) -> tu
 
 def _learn(word: str, files: tuple[Path, ...], per_hour: float, as_json: bool) -> None:
     from resonance.app import enrolment
-    from resonance.app.sessions import SpotterModel
+    from resonance.app.onnx_models import SpotterModel
 
     with err.status("learning"):
         learnt = enrolment.learn(word, files, SpotterModel(), per_hour)

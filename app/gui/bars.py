@@ -8,9 +8,9 @@ from typing import Any
 from PyQt6.QtCore import QEvent, QObject, Qt, pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from resonance.app.gui.session import Session
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.widgets import Choice, button, label, row
+from resonance.app.gui.window_session import WindowSession
 from resonance.app.live.board import Board
 from resonance.app.live.health import health
 from resonance.app.live.messages import Connection, State
@@ -36,7 +36,7 @@ class TopBar(QWidget):
 
     menu_wanted = pyqtSignal()
 
-    def __init__(self, session: Session, theme: Theme) -> None:
+    def __init__(self, session: WindowSession, theme: Theme) -> None:
         super().__init__()
         self.session, self.theme = session, theme
         self.sign, self.state, self.devices = QLabel(), QLabel(), QLabel()
@@ -196,7 +196,7 @@ class Banner(QFrame):
 class StatusLine(QWidget):
     """What happened last, and how the engine is."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: WindowSession) -> None:
         super().__init__()
         self.session = session
         self.news = QLabel("Press ? for all keys.")

@@ -28,7 +28,7 @@ CLOSE_S = 3.0
 
 
 @dataclass(eq=False)  # two jobs are never the same one
-class Job:
+class CleaningJob:
     """A file to be cleaned."""
 
     source: Path
@@ -55,17 +55,17 @@ class Cleaner:
     """A queue of jobs; needs :meth:`tick` a few times a second."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[CleaningJob] = []
         self._context = multiprocessing.get_context("spawn")
         self._process: Any = None
         self._pipe: Connection | None = None
-        self._working: Job | None = None
+        self._working: CleaningJob | None = None
 
-    def add(self, job: Job) -> None:
+    def add(self, job: CleaningJob) -> None:
         """Put a job at the end."""
         self.jobs.append(job)
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: CleaningJob) -> None:
         """Do not do it, or stop doing it; nothing half done is left."""
         if job is self._working and self._pipe:
             with suppress(OSError):
@@ -73,13 +73,13 @@ class Cleaner:
         elif job.state == WAITING:
             job.state, job.text = CANCELLED, "cancelled"
 
-    def retry(self, job: Job) -> None:
+    def retry(self, job: CleaningJob) -> None:
         """Do it again, after what waits already."""
         job.state, job.share, job.text = WAITING, 0.0, ""
         self.jobs.remove(job)
         self.jobs.append(job)
 
-    def remove(self, job: Job) -> None:
+    def remove(self, job: CleaningJob) -> None:
         """Forget one that is not at work."""
         if job is not self._working:
             self.jobs.remove(job)
@@ -89,7 +89,7 @@ class Cleaner:
         """Whether something is being done or waits for it."""
         return any(job.state in (WAITING, WORKING) for job in self.jobs)
 
-    def tick(self) -> set[Job]:
+    def tick(self) -> set[CleaningJob]:
         """Hear from the process, give it the next job; returns those that have changed."""
         changed = self._hear()
         if self._working and not self._process.is_alive():
@@ -102,7 +102,7 @@ class Cleaner:
                 changed.add(job)
         return changed
 
-    def _fail(self) -> set[Job]:
+    def _fail(self) -> set[CleaningJob]:
         """The process is gone; returns the job that went with it."""
         job, self._working, self._pipe = self._working, None, None
         if job is None:
@@ -110,7 +110,7 @@ class Cleaner:
         job.state, job.text = FAILED, "the program that cleans files ended"
         return {job}
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: CleaningJob) -> None:
         if self._pipe is None or not self._process.is_alive():
             self._pipe, theirs = self._context.Pipe()
             self._process = self._context.Process(
@@ -121,8 +121,8 @@ class Cleaner:
         job.state, job.begun_s, self._working = WORKING, time.monotonic(), job
         self._pipe.send((job.source, job.target, job.preset, job.limit_db, job.overwrite))
 
-    def _hear(self) -> set[Job]:
-        changed: set[Job] = set()
+    def _hear(self) -> set[CleaningJob]:
+        changed: set[CleaningJob] = set()
         with suppress(EOFError, OSError):
             while self._pipe and self._working and self._pipe.poll():
                 state, share, text, warnings = self._pipe.recv()
@@ -174,7 +174,7 @@ def _do(
     overwrite: bool,
 ) -> None:
     from resonance.app.files import denoise_file
-    from resonance.app.sessions import DenoiserModel
+    from resonance.app.onnx_models import DenoiserModel
     from resonance.app.soundfiles.reader import open_sound
     from resonance.app.stretch_pipeline import StretchPipeline
 

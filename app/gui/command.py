@@ -32,7 +32,7 @@ def gui(files: tuple[Path, ...]) -> None:
             click.echo("Resonance is open already; its window comes to the front.", err=True)
             return
 
-        from resonance.app.gui.session import open_session
+        from resonance.app.gui.window_session import open_session
 
         opened = open_session()  # the engine loads while the rest is imported
 

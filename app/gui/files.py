@@ -26,12 +26,12 @@ from resonance.app.gui.cleaning import (
     WAITING,
     WORKING,
     Cleaner,
-    Job,
+    CleaningJob,
     free_target,
 )
 from resonance.app.gui.controls import Slider
-from resonance.app.gui.session import Session
 from resonance.app.gui.widgets import Scrolled, button, label, row
+from resonance.app.gui.window_session import WindowSession
 from resonance.app.live.generator import SWEEP_HZ, TONE
 from resonance.app.soundfiles.writer import FORMATS
 
@@ -59,10 +59,10 @@ class FilesPanel(QWidget):
     play_wanted = pyqtSignal(object)  #: Path
     chosen = pyqtSignal(object)  #: list of Path, from the dialog
 
-    def __init__(self, session: Session, cleaner: Cleaner) -> None:
+    def __init__(self, session: WindowSession, cleaner: Cleaner) -> None:
         super().__init__()
         self.session, self.cleaner = session, cleaner
-        self._rows: dict[Job, _Row] = {}
+        self._rows: dict[CleaningJob, _Row] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 8, 4, 4)
         column.setSpacing(10)
@@ -97,7 +97,7 @@ class FilesPanel(QWidget):
         if names:
             self.chosen.emit([Path(name) for name in names])
 
-    def add(self, paths: Sequence[Path]) -> list[Job]:
+    def add(self, paths: Sequence[Path]) -> list[CleaningJob]:
         """List files, and all in folders, but none that is listed already; returns the new jobs.
 
         They are cleaned when somebody asks for it.
@@ -126,7 +126,7 @@ class FilesPanel(QWidget):
             self.ask(job)
         self.show_jobs()
 
-    def ask(self, job: Job) -> None:
+    def ask(self, job: CleaningJob) -> None:
         """Clean a listed file, with the settings of now, to a name that is free now."""
         kept = self.session.kept
         job.preset, job.limit_db = kept.preset, None if kept.limit_db < 0 else kept.limit_db
@@ -134,10 +134,10 @@ class FilesPanel(QWidget):
         taken = {other.target for other in self.cleaner.jobs if other is not job}
         job.target, job.state = free_target(job.source, folder, taken), WAITING
 
-    def _queue(self, source: Path, target: Path, state: str) -> Job:
+    def _queue(self, source: Path, target: Path, state: str) -> CleaningJob:
         limit_db = self.session.kept.limit_db
         limit = None if limit_db < 0 else limit_db
-        job = Job(source, target, self.session.kept.preset, limit, state=state)
+        job = CleaningJob(source, target, self.session.kept.preset, limit, state=state)
         self.cleaner.add(job)
         return job
 
@@ -182,7 +182,7 @@ class FilesPanel(QWidget):
 class _Row(QFrame):
     """A job: its name, how far it is, what can be done with it."""
 
-    def __init__(self, job: Job, panel: FilesPanel) -> None:
+    def __init__(self, job: CleaningJob, panel: FilesPanel) -> None:
         super().__init__()
         self.job, self._panel = job, panel
         self.setProperty("card", True)
@@ -248,7 +248,7 @@ class PlayerBar(QFrame):
 
     save_wanted = pyqtSignal(object)  #: Path
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: WindowSession) -> None:
         super().__init__()
         self.session = session
         self.setProperty("card", True)

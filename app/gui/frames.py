@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.live.board import Board, Rows
-from resonance.app.sessions import Float32Array
+from resonance.app.onnx_models import Float32Array
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.delay import DelayLine
 

@@ -14,8 +14,8 @@ import soundfile
 
 from resonance.app.live.board import Board
 from resonance.app.live.processor import Processor, board_facts
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, SpotterModel
 from resonance.assets import DEMO
 
 #: A moment of the demo recording in which somebody speaks, s.

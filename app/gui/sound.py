@@ -25,8 +25,8 @@ from resonance.app.errors import UserError
 from resonance.app.gui.controls import ComboBox, Slider
 from resonance.app.gui.kept import NATURAL_DB
 from resonance.app.gui.programs import Programs
-from resonance.app.gui.session import Session
 from resonance.app.gui.widgets import Bell, Choice, Scrolled, aside, button, label, row
+from resonance.app.gui.window_session import WindowSession
 from resonance.app.presets import speech_presets
 
 #: Right end of the slider for the limit, dB; beyond it there is none.
@@ -49,7 +49,7 @@ class SoundPanel(Scrolled):
     teach_wanted = pyqtSignal()
     theme_chosen = pyqtSignal(str)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: WindowSession) -> None:
         super().__init__()
         self.session = session
         self.setAccessibleName("Sound settings")

@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QMenu, QSystemTrayIcon
 
 from resonance.app.gui.bars import STATES
 from resonance.app.gui.desktop import icon
-from resonance.app.gui.session import Session
+from resonance.app.gui.window_session import WindowSession
 from resonance.app.live.messages import State
 from resonance.app.presets import speech_presets
 
@@ -19,7 +19,7 @@ class Tray(QObject):
     window_wanted = pyqtSignal()
     quit_wanted = pyqtSignal()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: WindowSession) -> None:
         super().__init__()
         self.session = session
         self.menu = QMenu()

@@ -38,12 +38,11 @@ from resonance.app.gui import theme as themes
 from resonance.app.gui.bars import Banner, StatusLine, TopBar
 from resonance.app.gui.cleaning import Cleaner
 from resonance.app.gui.controls import Tabs
-from resonance.app.gui.enrolment import TeachWord, load_words
 from resonance.app.gui.files import FilesPanel, PlayerBar
 from resonance.app.gui.frames import Feed
-from resonance.app.gui.session import Session, open_session
 from resonance.app.gui.shortcuts import KEYS, Sheet, key_of
 from resonance.app.gui.sound import MOST_DB, SoundPanel
+from resonance.app.gui.teach_word import TeachWord, load_words
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.views.bank import Bank
 from resonance.app.gui.views.levels import Levels
@@ -62,6 +61,7 @@ from resonance.app.gui.views.synchronisation import Synchronisation
 from resonance.app.gui.views.view import View
 from resonance.app.gui.welcome import HowItWorks, Welcome
 from resonance.app.gui.widgets import Choice, aside, button, card, fit_to_screen, row
+from resonance.app.gui.window_session import WindowSession, open_session
 from resonance.app.live.generator import SWEEP, TONE
 from resonance.app.live.messages import State
 from resonance.app.presets import speech_presets
@@ -88,15 +88,15 @@ class Window(QMainWindow):
     application
         Is dressed in the theme.
     opened
-        What :func:`~resonance.app.gui.session.open_session` gave, if that was called before, so
-        that the engine loads while the window is made.
+        What :func:`~resonance.app.gui.window_session.open_session` returned, if it was called
+        before: the engine then loads while the window is made.
     """
 
     hidden = pyqtSignal()  #: the microphone for other programs runs on
     closed = pyqtSignal()  #: for good
 
     def __init__(
-        self, application: QApplication, opened: tuple[Session, str] | None = None
+        self, application: QApplication, opened: tuple[WindowSession, str] | None = None
     ) -> None:
         super().__init__()
         self._application = application

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
+from resonance.app.onnx_models import Float32Array
 from resonance.app.processes import alive
 from resonance.app.safe_write import create
-from resonance.app.sessions import Float32Array
 
 Rows = NDArray[np.void]
 

@@ -145,7 +145,7 @@ def live(
     from resonance.app.live.recorder import check_new
     from resonance.app.live.session import LiveSession
     from resonance.app.live.settings import EngineSettings, check
-    from resonance.app.sessions import SpotterModel
+    from resonance.app.onnx_models import SpotterModel
 
     spotter = SpotterModel() if spot else None
     custom = load_all(spotter) if spotter else []

@@ -33,8 +33,8 @@ from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed, check
 from resonance.app.live.streams import Stream, open_stream
 from resonance.app.live.virtual_devices import Monitor, VirtualMic, VirtualSpeaker
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, SpotterModel
 
 #: How often the engine looks after itself, s.
 TICK_S = 0.05

@@ -12,7 +12,7 @@ import soxr
 from resonance.app import pulse
 from resonance.app.devices import OPENING, address, find_device, list_devices, sounddevice
 from resonance.app.errors import DeviceError
-from resonance.app.sessions import Float32Array
+from resonance.app.onnx_models import Float32Array
 
 #: Sound that waits in the loudspeaker's buffer, s.
 BUFFER_S = 0.2

@@ -20,8 +20,8 @@ from resonance.app.live.loudspeaker import Loudspeaker
 from resonance.app.live.messages import Connection, Keyword, Message, Note, State, StateChange
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed
+from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.spotter import KeywordEvent
 

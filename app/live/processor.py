@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.live.board import COUNTERS, Board
+from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import Float32Array
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.howl import HowlGuard

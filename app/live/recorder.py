@@ -16,8 +16,8 @@ import soundfile
 
 from resonance.app.errors import AudioFileError, WrongUsage
 from resonance.app.live.board import Board
+from resonance.app.onnx_models import Float32Array
 from resonance.app.safe_write import Part, rescue
-from resonance.app.sessions import Float32Array
 from resonance.app.soundfiles.writer import FORMATS, command, open_part
 
 #: What can be recorded: which columns of the board's sound.

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import clean_file, spotter
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.files import spot_file
@@ -57,8 +57,8 @@ def _answer(ask: dict[str, Any], most_s: float) -> dict[str, Any]:
 
     if ask["target"] is None:
         return _spotted(source, tell)
-    settings = Settings(preset=ask["preset"], limit_db=ask["limit_db"], pictures=False)
-    outcome = clean_file(Job(str(source), ask["target"]), settings, tell)
+    settings = BatchSettings(preset=ask["preset"], limit_db=ask["limit_db"], pictures=False)
+    outcome = clean_file(BatchJob(str(source), ask["target"]), settings, tell)
     return {"error": outcome.error, "warnings": outcome.warnings}
 
 

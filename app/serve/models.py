@@ -6,9 +6,9 @@ import functools
 
 from resonance.app.custom_words import CustomWord
 from resonance.app.enrolment import load_all
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.serve.pcm import Format
-from resonance.app.sessions import DenoiserModel, SpotterModel
 from resonance.app.spotter import Sensitivity
 
 

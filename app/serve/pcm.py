@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from resonance.app.errors import WrongUsage
+from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import SAMPLERATES
-from resonance.app.sessions import Float32Array
 
 #: Sample types by name: the type of their bytes, full scale, and the value of silence.
 ENCODINGS = {

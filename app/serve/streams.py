@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from resonance.app.files import TAIL_S
+from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
 from resonance.app.serve.limits import PIECE_BYTES, BusyError, Limits
 from resonance.app.serve.models import Models
 from resonance.app.serve.pcm import Format
-from resonance.app.sessions import Float32Array
 from resonance.app.spotter import KeywordEvent
 
 #: Keywords that may wait for a slow listener; the oldest are dropped.

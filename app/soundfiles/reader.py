@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from resonance.app.errors import AudioFileError
-from resonance.app.sessions import Float32Array
+from resonance.app.onnx_models import Float32Array
 from resonance.app.soundfiles import chunks, ffmpeg, mpeg, ogg
 from resonance.app.soundfiles.metadata import Metadata, probed, read_metadata
 from resonance.app.soundfiles.splice import Segment, Spliced

@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 
 from resonance.app.errors import AudioFileError
+from resonance.app.onnx_models import Float32Array
 from resonance.app.safe_write import Part
-from resonance.app.sessions import Float32Array
 from resonance.app.soundfiles import chunks, ffmpeg, metadata
 from resonance.app.soundfiles.reader import SoundReader
 

@@ -159,7 +159,7 @@ def test_a_full_disk_at_the_last_moment_is_noticed(tmp_path):
         "from pathlib import Path\n"
         "from resonance.app.files import denoise_file\n"
         "from resonance.app.pipeline import Pipeline\n"
-        "from resonance.app.sessions import DenoiserModel\n"
+        "from resonance.app.onnx_models import DenoiserModel\n"
         "model = DenoiserModel.preset('live')\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))\n"

@@ -9,8 +9,8 @@ import torch
 from click.testing import CliRunner
 
 from resonance.app.errors import ModelError
+from resonance.app.onnx_models import DenoiserModel, SpotterModel, SpotterState
 from resonance.app.pipeline import Pipeline
-from resonance.app.sessions import DenoiserModel, SpotterModel, SpotterState
 from resonance.assets import MODELS
 from resonance.export import denoiser as export_denoiser
 from resonance.export import keywords as export_keywords

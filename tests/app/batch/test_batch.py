@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from resonance.app.batch.plan import plan
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import clean_file
 from resonance.app.errors import UserError
 from resonance.app.files import denoise_file
@@ -239,8 +239,8 @@ def test_a_source_that_changes_meanwhile_is_told_and_the_earlier_output_stays(tm
     earlier = write_noise(tmp_path / "out.wav").read_bytes()
     target = str(tmp_path / "out.wav")
     outcome = clean_file(
-        Job(str(source), target, replaces=(target,)),
-        Settings("live", pictures=False),
+        BatchJob(str(source), target, replaces=(target,)),
+        BatchSettings("live", pictures=False),
         lambda _: os.utime(source, (1, 1)),
     )
     assert "changed while it was read" in outcome.error
@@ -280,7 +280,7 @@ def test_ffmpeg_reads_what_libsndfile_cannot(folder, tmp_path):
     start = content.index(b"mdat") + 1000
     (folder / "talk.m4a").write_bytes(content[:start] + bytes(3000) + content[start + 3000 :])
     (job,) = plan([str(folder / "talk.m4a")], str(tmp_path / "out"), template="{stem}.ogg")
-    outcome = clean_file(job, Settings("live", pictures=False))
+    outcome = clean_file(job, BatchSettings("live", pictures=False))
     assert outcome.error is None
     assert outcome.warnings[0].startswith(f"{folder}/talk.m4a may be damaged; ffmpeg says: ")
     assert soundfile.info(tmp_path / "out" / "talk.m4a.ogg").subtype == "VORBIS"

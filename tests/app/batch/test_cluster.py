@@ -12,7 +12,7 @@ import soundfile
 
 from resonance.app.batch.plan import plan
 from resonance.app.batch.run import Batch
-from resonance.app.batch.settings import Settings
+from resonance.app.batch.settings import BatchSettings
 from tests.app.batch.conftest import batch, contents, lines, write_noise
 
 pytest.importorskip("ray")
@@ -48,7 +48,7 @@ def test_a_cluster_loses_a_worker_and_a_node_and_nothing_else(cluster, tmp_path)
     for number in range(12):
         write_noise(tmp_path / "in" / f"{number % 3}" / f"{number:02}.wav", 20)
     write_noise(tmp_path / "in" / "bad.wav").write_bytes(b"RIFF")
-    settings = Settings("live", pictures=False)
+    settings = BatchSettings("live", pictures=False)
     calm = Batch(
         plan([str(tmp_path / "in")], str(tmp_path / "calm")),
         settings,

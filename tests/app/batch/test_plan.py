@@ -5,7 +5,7 @@ import os
 import pytest
 
 from resonance.app.batch.plan import plan
-from resonance.app.batch.settings import Settings
+from resonance.app.batch.settings import BatchSettings
 from resonance.app.batch.worker import clean_file
 from resonance.app.errors import UserError
 from resonance.app.soundfiles import ffmpeg
@@ -47,7 +47,7 @@ def test_a_folder_that_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "listdir", refuse)
     jobs = plan([str(folder)], str(tmp_path / "out"))
     assert targets(jobs, tmp_path / "out") == ["a.wav", "sub/b.flac", "sub/deep"]
-    outcome = clean_file(jobs[-1], Settings("live", pictures=False))
+    outcome = clean_file(jobs[-1], BatchSettings("live", pictures=False))
     assert outcome.error == f"{folder}/sub/deep cannot be opened: Permission denied"
 
 
@@ -55,7 +55,7 @@ def test_what_only_ffmpeg_reads_is_never_left_out(folder, tmp_path, monkeypatch)
     monkeypatch.setattr(ffmpeg, "is_installed", lambda: False)
     (folder / "talk.m4a").write_bytes(b"ftyp" * 100)
     (job,) = [j for j in plan([str(folder)], str(tmp_path / "out")) if "talk" in j.source]
-    assert "needs ffmpeg" in clean_file(job, Settings("live", pictures=False)).error
+    assert "needs ffmpeg" in clean_file(job, BatchSettings("live", pictures=False)).error
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(folder, tmp_path):

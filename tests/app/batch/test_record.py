@@ -11,13 +11,13 @@ from resonance.app.batch.manifest import Manifest, earlier_outputs
 from resonance.app.batch.plan import plan
 from resonance.app.batch.ray_runner import clean_file_alike
 from resonance.app.batch.run import Batch
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import Outcome, clean_file, retry
 from resonance.app.errors import UserError
 from resonance.app.safe_write import Part, remove_parts
 from tests.app.batch.conftest import batch, contents, lines, write_noise
 
-LIVE = Settings("live", pictures=False)
+LIVE = BatchSettings("live", pictures=False)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_only_outputs_of_the_same_source_are_replaced(run, tmp_path):
 
 
 def test_a_file_put_in_the_place_of_one_that_failed_is_not_replaced(tmp_path):
-    job, path = Job(str(tmp_path / "in.wav"), str(tmp_path / "out.wav")), tmp_path / "m.sqlite"
+    job, path = BatchJob(str(tmp_path / "in.wav"), str(tmp_path / "out.wav")), tmp_path / "m.sqlite"
     with Manifest(path) as manifest:
         manifest.begin(job, "key")
         assert manifest.made(job)  # if the run is killed now
@@ -76,7 +76,7 @@ def test_a_worker_that_dies_after_its_last_write_costs_no_file(tmp_path):
     """Its outputs have their names, nobody was told: the next worker may replace them."""
     write_noise(tmp_path / "in" / "a.wav")
     (job,) = plan([str(tmp_path / "in")], str(tmp_path / "out"))
-    settings = Settings("live", pictures=False, spot=True)
+    settings = BatchSettings("live", pictures=False, spot=True)
     assert clean_file(job, settings).error is None
     before = contents(tmp_path / "out")
     assert clean_file(retry(job, settings), settings).error is None
@@ -97,7 +97,7 @@ def test_forgetting_resume_forgets_nothing(run, folder, tmp_path):
     run(folder, out)
     run(folder, out, stop_after=1)
     assert run(folder, out, resume=True) == []
-    softer = Settings("live", limit_db=6, pictures=False)
+    softer = BatchSettings("live", limit_db=6, pictures=False)
     run(folder, out, softer, stop_after=1)
     assert run(folder, out, resume=True) == ["a.wav"]
 
@@ -154,13 +154,13 @@ def test_copies_are_called_as_people_know_them(tmp_path):
     fsspec = pytest.importorskip("fsspec")
     content = write_noise(tmp_path / "a.wav").read_bytes()
     fsspec.filesystem("memory").pipe("/copies/a.wav", content[: len(content) // 2])
-    outcome = clean_file(Job("memory:///copies/a.wav", str(tmp_path / "b.wav")), LIVE)
+    outcome = clean_file(BatchJob("memory:///copies/a.wav", str(tmp_path / "b.wav")), LIVE)
     assert outcome.warnings[0].startswith("memory:///copies/a.wav is truncated")
 
 
 def test_names_may_be_as_long_as_the_disk_allows(tmp_path):
     source = write_noise(tmp_path / f"{'音' * 83}.wav")
-    outcome = clean_file(Job(str(source), str(tmp_path / "out" / source.name)), LIVE)
+    outcome = clean_file(BatchJob(str(source), str(tmp_path / "out" / source.name)), LIVE)
     assert outcome.error is None
     assert (tmp_path / "out" / source.name).exists()
 
@@ -174,7 +174,7 @@ def test_remains_of_one_file_are_not_those_of_another(tmp_path):
 
 def test_another_custom_word_makes_another_result(tmp_path, monkeypatch):
     monkeypatch.setenv("RESONANCE_WORDS", str(tmp_path))
-    spotting = Settings("live", spot=True)
+    spotting = BatchSettings("live", spot=True)
     before, silent = spotting.key(), LIVE.key()
     (tmp_path / "marvin").mkdir()
     facts = {"word": "marvin", "direction": [0.6, 0.8], "threshold": 0.5, "per_hour": 1.0}
@@ -182,5 +182,5 @@ def test_another_custom_word_makes_another_result(tmp_path, monkeypatch):
     (tmp_path / "marvin" / "word.json").write_text(word)
     assert spotting.key() != before
     assert LIVE.key() == silent
-    outcome = clean_file_alike(Job("a.wav", "b.wav"), spotting, before)
+    outcome = clean_file_alike(BatchJob("a.wav", "b.wav"), spotting, before)
     assert "other models or custom words" in outcome.error

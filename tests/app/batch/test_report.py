@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from resonance.app.batch import report
-from resonance.app.batch.settings import Job, Settings
+from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import clean_file
 from tests.app.batch.conftest import batch, lines, write_noise
 
@@ -77,7 +77,9 @@ def test_a_page_of_a_million_files_stays_small():
 
 def test_absurdly_loud_samples_do_not_break_the_page(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.full(16000, 3e38, np.float32), 16000, "FLOAT")
-    outcome = clean_file(Job(str(tmp_path / "a.wav"), str(tmp_path / "b.wav")), Settings("live"))
+    outcome = clean_file(
+        BatchJob(str(tmp_path / "a.wav"), str(tmp_path / "b.wav")), BatchSettings("live")
+    )
     assert outcome.levels["before"]["peak_db"] == -120
     content = {"totals": {}, "settings": {}, "files": [dataclasses.asdict(outcome)]}
     assert report.html(content, str(tmp_path / "report.html"))

@@ -114,7 +114,7 @@ def test_settings_that_cannot_be_written_are_told_once(qtbot, make_window, monke
     told, tried = [], []
     window.session.warned.connect(lambda text, _: told.append(text))
     monkeypatch.setattr(Kept, "save", lambda kept: (tried.append(kept), fail(kept)))
-    monkeypatch.setattr("resonance.app.gui.session.KEPT_AFTER_S", 0.0)
+    monkeypatch.setattr("resonance.app.gui.window_session.KEPT_AFTER_S", 0.0)
     for preset in ("studio", "live"):
         window.session.keep(preset=preset)
         qtbot.waitUntil(lambda: tried[-1:] == [window.session.kept])

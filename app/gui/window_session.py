@@ -29,7 +29,7 @@ from resonance.app.live.messages import (
 from resonance.app.live.process import EngineProcess
 from resonance.app.live.session import LiveSession, RecordingEnded, Report, Saved
 from resonance.app.live.settings import EngineSettings
-from resonance.app.sessions import SpotterModel
+from resonance.app.onnx_models import SpotterModel
 from resonance.app.spotter import Sensitivity
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def spotter_model() -> SpotterModel:
     return SpotterModel()
 
 
-def open_session() -> tuple[Session, str]:
+def open_session() -> tuple[WindowSession, str]:
     """A session with what was kept, already starting to listen if that is wanted.
 
     Also a complaint, if what was kept cannot be read.
@@ -56,13 +56,13 @@ def open_session() -> tuple[Session, str]:
         kept = Kept.load()
     except UserError as error:
         kept, complaint = Kept(), str(error)
-    session = Session(kept)
+    session = WindowSession(kept)
     if kept.listening:
         session.start()
     return session, complaint
 
 
-class Session(QObject):
+class WindowSession(QObject):
     """Everything but the picture; needs :meth:`tick` a few times a second.
 
     Parameters

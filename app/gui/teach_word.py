@@ -17,13 +17,13 @@ from PyQt6.QtWidgets import QDialog, QFrame, QLineEdit, QProgressBar, QVBoxLayou
 
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
-from resonance.app.gui.session import Session, spotter_model
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.widgets import Scrolled, aside, button, fit_to_screen, label, row
+from resonance.app.gui.window_session import WindowSession, spotter_model
 from resonance.app.live.board import Board
 from resonance.app.live.loudspeaker import BUFFER_S, Loudspeaker
 from resonance.app.live.messages import State
-from resonance.app.sessions import Float32Array
+from resonance.app.onnx_models import Float32Array
 from resonance.app.spotter import KeywordEvent
 from resonance.app.takes import TAKE_S, has_ended, trimmed
 
@@ -120,7 +120,7 @@ def envelope(sound: Float32Array, columns: int) -> tuple[NDArray[Any], NDArray[A
 class TeachWord(QDialog):
     """The three steps: name it, say it, try it."""
 
-    def __init__(self, session: Session, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, session: WindowSession, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self._theme = session, theme
         self.takes: list[Take] = []
