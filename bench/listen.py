@@ -22,6 +22,8 @@ from resonance.assets import DEMO
 FOLDER = Path(__file__).parent.parent / "docs" / "listen"
 #: Of the demo recording that is heard, s.
 SECONDS = 8.6
+#: The preset in the film.
+FILMED = "call"
 #: Of the film's pictures, pixels; left edge and width of the axes, parts of that.
 WIDTH, HEIGHT, LEFT, WIDE = 1280, 720, 0.06, 0.92
 #: Of the film, a second.
@@ -34,20 +36,21 @@ def main() -> None:
     noisy, samplerate = soundfile.read(DEMO, dtype="float32", frames=round(SECONDS * 22050))
     sounds = {"before": noisy} | {
         f"after-{preset}": resonance.clean(noisy, samplerate, preset=preset)
-        for preset in ("live", "studio")
+        for preset in ("live", FILMED, "studio")
     }
     for name, sound in sounds.items():
         soundfile.write(FOLDER / f"{name}.mp3", sound, samplerate)
     with tempfile.TemporaryDirectory() as folder:
         picture, both = Path(folder) / "picture.png", Path(folder) / "both.wav"
-        draw(picture, sounds["before"], sounds["after-studio"], samplerate)
-        soundfile.write(both, np.append(sounds["before"], sounds["after-studio"]), samplerate)
+        after = sounds[f"after-{FILMED}"]
+        draw(picture, sounds["before"], after, samplerate)
+        soundfile.write(both, np.append(sounds["before"], after), samplerate)
         film(picture, both, len(noisy) / samplerate, FOLDER / "film.mp4")
 
 
 def draw(path: Path, before: np.ndarray, after: np.ndarray, samplerate: int) -> None:
     """The oscillators' levels, noisy above, cleaned below."""
-    gathered = ResonogramFigure(DenoiserModel.preset("studio"), samplerate)
+    gathered = ResonogramFigure(DenoiserModel.preset(FILMED), samplerate)
     gathered.hear(before[:, None], after[:, None])
     seconds = len(before) / samplerate
     with plt.style.context("dark_background"):

@@ -205,7 +205,7 @@ def _heart(run: Run, bank: OscillatorBank, axes: Any) -> Row:
     axes[1].plot(
         found_beats(heard[best]), np.full(len(found_beats(heard[best])), 1.9), "v", ms=4, color="C3"
     )
-    axes[1].set(xlim=(0, 10), ylim=(-1, 2.2), xlabel="s")
+    axes[1].set(xlim=(0, 10), ylim=(-1, 2.8), xlabel="s")
     axes[1].legend(frameon=False, fontsize=8, ncols=2)
     good = hit / beats_there > 0.99 and found_there / beats_there < 1.01
     return Row(

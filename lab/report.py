@@ -113,7 +113,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def tally(rows: Sequence[Row]) -> str:
     """How many claims hold, fail, and stay open."""
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in Verdict}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    many = {Verdict.HOLDS: "hold", Verdict.FAILS: "do not hold"}
+    return ", ".join(
+        f"{count} {verdict if count == 1 else many.get(verdict, verdict)}"
+        for verdict, count in counts.items()
+        if count
+    )
 
 
 def load() -> dict[str, Any]:

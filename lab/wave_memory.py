@@ -451,6 +451,7 @@ def _figure(noise: dict[str, list[float]], drawn: list[float], growth: list[floa
     left.set_ylabel("change of perplexity / %")
     left.legend(frameon=False)
     right.plot(range(1, len(growth) + 1), growth, "o-")
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="conversations", ylabel="‖M‖")
     return figure
 
