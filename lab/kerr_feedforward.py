@@ -233,7 +233,7 @@ def spotting(run: Run, sizes: Sizes) -> list[Row]:
             clips.accuracy(
                 run, f"keywords {name} {s}", clips.fold(*material, s), make, s, sizes.epochs
             )
-            for s in run.seeds(3 if run.quick else 5)
+            for s in run.seeds(5)
         ]
         for name, make in (("MLP", spotter({})), ("Kerr", kerr_spotter))
     }
