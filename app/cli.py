@@ -44,6 +44,7 @@ from resonance.app.options import (
     LIMIT,
     OVERWRITE,
     PRESERVE,
+    RAW_INPUT,
     SENSITIVITY,
     Page,
     err,
@@ -51,6 +52,13 @@ from resonance.app.options import (
     out,
     sensitivity,
     warn,
+)
+from resonance.app.soundfiles.standard import (
+    DASH,
+    FORMATS,
+    RawSound,
+    standard_input,
+    standard_output,
 )
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.text import shown
@@ -122,8 +130,16 @@ def main(ctx: click.Context) -> None:
     "--output",
     required=True,
     type=FILES_OR_DASH,
-    help="File, or folder (made if missing); - is a WAV on standard output.",
+    help="File, or folder (made if missing); - is standard output.",
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="wav",
+    help="What standard output gets; raw: samples alone, as in the input.",
+)
+@RAW_INPUT
 @FILE_PRESET
 @LIMIT
 @CHANNEL
@@ -138,6 +154,8 @@ def main(ctx: click.Context) -> None:
 def denoise(
     files: tuple[Path, ...],
     output: Path,
+    form: str,
+    raw: RawSound | None,
     preset: str,
     limit_db: float | None,
     channel: int | None,
@@ -152,10 +170,11 @@ def denoise(
     from resonance.app.figure import ResonogramFigure, check_drawable
     from resonance.app.files import denoise_file
     from resonance.app.soundfiles.reader import open_sound
-    from resonance.app.soundfiles.standard import DASH
 
     if output == DASH and (as_json or len(files) > 1):
         raise click.UsageError("-o - takes one input, and no --json beside it")
+    if output != DASH and form != "wav":
+        raise click.UsageError("--format is about standard output (-o -); a file's name says it")
     if figure:
         if len(files) > 1:
             raise click.UsageError("--figure takes one input file")
@@ -188,7 +207,7 @@ def denoise(
                 page.print(f"  resonogram: {shown(figure)}")
 
     with ExitStack() as stack:
-        sources, place = _standard(stack, files, output)
+        sources, place = _standard(stack, files, raw, output, form)
         targets = _targets(sources, place, figure)
         _each(list(targets), clean, "cleaning")
 
@@ -294,11 +313,13 @@ def batch(
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=FILES_OR_DASH, metavar="IN...")
+@RAW_INPUT
 @CHANNEL
 @SENSITIVITY
 @JSON
 def spot(
     files: tuple[Path, ...],
+    raw: RawSound | None,
     channel: int | None,
     rates: tuple[tuple[str, float], ...],
     as_json: bool,
@@ -338,7 +359,7 @@ def spot(
             out.print(f"{shown(source)}  no keywords")
 
     with ExitStack() as stack:
-        sources, _ = _standard(stack, files, None)
+        sources, _ = _standard(stack, files, raw)
         _each(sources, find, "listening")
 
 
@@ -454,15 +475,19 @@ def lab(arguments: tuple[str, ...]) -> None:
 
 
 def _standard(
-    stack: ExitStack, files: Sequence[Path], output: Path | None
+    stack: ExitStack,
+    files: Sequence[Path],
+    raw: RawSound | None,
+    output: Path | None = None,
+    form: str = "wav",
 ) -> tuple[list[Path], Path]:
     """Inputs and output, with files for a while in the place of ``-``."""
-    from resonance.app.soundfiles.standard import DASH, standard_input, standard_output
-
-    spooled = stack.enter_context(standard_input()) if DASH in files else DASH
+    if raw and DASH not in files:
+        raise click.UsageError("--raw is about standard input: give - as input")
+    spooled = stack.enter_context(standard_input(raw)) if DASH in files else DASH
     sources = [spooled if file == DASH else file for file in files]
     if output == DASH:
-        output = stack.enter_context(standard_output())
+        output = stack.enter_context(standard_output(form))
     return sources, output or DASH
 
 

@@ -50,6 +50,8 @@ _ONCE = {
     "dry_run",
     "overwrite",
     "channel",
+    "raw",
+    "form",
 }
 _TITLE = "# Settings of resonance. Take the # away in front of those you want.\n\n"
 _DEVICE = '[device."NAME"]'

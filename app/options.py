@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from resonance.app.presets import presets
+from resonance.app.soundfiles.standard import ENCODINGS, RawSound
 from resonance.app.spotter import Sensitivity
 from resonance.app.text import shown, shown_lines
 
@@ -88,6 +89,32 @@ class Rate(click.ParamType[tuple[str, float]]):
         return word, number
 
 
+class Raw(click.ParamType["RawSound"]):
+    """``RATE:CHANNELS[:SAMPLES]``: what raw sound does not say of itself."""
+
+    name = "RATE:CHANNELS[:SAMPLES]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> RawSound:
+        """The facts."""
+        rate, _, rest = str(value).partition(":")
+        channels, _, samples = rest.partition(":")
+        samples = samples or "s16"
+        whole = all(text.isascii() and text.isdecimal() for text in (rate, channels))
+        if not whole or samples not in ENCODINGS:
+            self.fail(f"{value!r}: give 48000:2, or 48000:2:{'|'.join(ENCODINGS)}", param, ctx)
+        if len(rate + channels) > 12 or not (
+            1 <= int(rate) <= 1_000_000 and 1 <= int(channels) <= 1024
+        ):
+            self.fail(f"{value!r}: 1 to 1000000 Hz, 1 to 1024 channels", param, ctx)
+        return RawSound(int(rate), int(channels), ENCODINGS[samples])
+
+
+RAW_INPUT = click.option(
+    "--raw",
+    type=Raw(),
+    help="Standard input is raw little-endian sound at this rate, Hz: 48000:2, or 48000:2:f32 "
+    f"({', '.join(ENCODINGS)}; default: s16).",
+)
 SENSITIVITY = click.option(
     "--false-accepts",
     "rates",
