@@ -112,6 +112,42 @@ def test_another_default_is_followed_and_our_own_microphone_is_never_one(server,
     server.pactl("unload-module", hall)
 
 
+def test_the_microphone_in_use_stays_when_ours_becomes_the_default(server, live):
+    """Also at the next start, though another one is listed behind it."""
+    webcam = server.pactl(
+        "load-module",
+        "module-remap-source",
+        "master=ci_out.monitor",
+        "source_name=webcam",
+        "channels=1",
+    ).strip()
+    try:
+        command = live("--virtual-mic", "--no-spot")
+        first, _ = command.wait_listening()
+        server.pactl("set-default-source", "resonance_mic")
+        time.sleep(1.5)
+        assert command.states().count("listening") == 1
+        command.end()
+        command = live("--virtual-mic", "--no-spot")
+        server.pactl("set-default-source", "resonance_mic")
+        time.sleep(1.5)
+        inputs = {line["input"] for line in command.said if line.get("state") == "listening"}
+        assert inputs == {first["input"]}
+        command.end()
+    finally:
+        server.pactl("set-default-source", "mic")
+        server.pactl("unload-module", webcam)
+
+
+def test_a_signal_while_loading_is_not_the_end(server):
+    command = Live(server, "--no-spot")
+    command.wait_for(lambda line: line.get("state") == "loading", 60)
+    command.process.send_signal(signal.SIGUSR1)
+    command.wait_listening(60)
+    time.sleep(0.5)
+    command.end()
+
+
 def test_a_suspended_microphone_is_told_and_taken_up_again(server, live):
     command = live()
     count = len(command.said)

@@ -37,6 +37,31 @@ def test_devices_are_listed_with_those_of_the_server(server):
     assert not microphone["outputs"]
 
 
+def test_names_of_devices_are_shown_as_they_are(server):
+    names = ["Boom [left] Pole", "Rack [/etc] 9", "Pad :snake: [red]x"]
+    modules = [
+        server.pactl(
+            "load-module",
+            "module-null-sink",
+            f"sink_name=odd{number}",
+            f"sink_properties=\"device.description='{name}'\"",
+        ).strip()
+        for number, name in enumerate(names)
+    ]
+    done = run(server, *resonance("devices"))
+    for module in modules:
+        server.pactl("unload-module", module)
+    assert done.returncode == 0, done.stderr
+    for name in names:
+        assert name in done.stdout
+
+
+def test_a_token_is_not_printed(server):
+    arguments = ("--websocket", "127.0.0.1:0", "--token", "open-sesame", "--seconds", "0.1")
+    done = run(server, *resonance("live", *arguments), check=True)
+    assert "sesame" not in done.stdout + done.stderr
+
+
 def test_unknown_devices_are_named_with_what_there_is(server):
     done = run(server, *resonance("live", "--input", "Golden Microphone", "--seconds", "1"))
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import soundfile
 
 from resonance.app.errors import AudioFileError, WrongUsage
 from resonance.app.live.board import Board
-from resonance.app.live.recorder import Recorder, save_last
+from resonance.app.live.recorder import Recorder, save_last, write_new
 from resonance.app.soundfiles.reader import open_sound
 from tests.app.live.conftest import facts
 
@@ -82,6 +82,21 @@ def test_no_file_is_replaced(board, tmp_path):
     with pytest.raises(AudioFileError, match="cannot record"):
         Recorder(engine, tmp_path / "a.wav" / "b.wav", "raw", print)
     assert (tmp_path / "a.wav").read_bytes() == b"dear"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_recording_goes_through_no_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("take.flac", "take.flac.part", ".take.flac.part"):
+        (tmp_path / name).symlink_to(elsewhere)
+    sound = np.zeros((480, 1), np.float32)
+    with pytest.raises(AudioFileError, match="never replace"):
+        write_new(tmp_path / "take.flac", sound, 48000)
+    (tmp_path / "take.flac").unlink()
+    write_new(tmp_path / "take.flac", sound, 48000)
+    assert not elsewhere.exists()
+    assert not (tmp_path / "take.flac").is_symlink()
+    assert (tmp_path / "take.flac").stat().st_mode & 0o777 == 0o600
 
 
 CODE = """
