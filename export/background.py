@@ -29,7 +29,7 @@ from resonance.models.keywords import STEP_FRAMES
 #: which speech does: 0 not at all, 1 fully.
 BETWEEN_READINGS, IN_SPEECH = 0.7, 0.3
 #: Readings of a word that count: at least, at most; variance added to all, part of the mean one.
-FEWEST_READINGS, READINGS, LEAST_VARIANCE = 6, 16, 0.02
+FEWEST_READINGS, READINGS, LEAST_VARIANCE = 6, 8, 0.02
 #: Silence around a reading, and steps after its end whose embeddings are taken, as enrolment does.
 AROUND_FRAMES, AFTER_STEPS = 32, (5, 9)
 #: Steps a likeness is averaged over, and steps between two examples that are kept.
