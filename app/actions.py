@@ -1,7 +1,7 @@
 """What happens when a keyword is heard: lines in a file, commands, WebSocket, OSC, MQTT.
 
 Every action runs in one thread of its own: one that fails or hangs disturbs neither the sound nor
-the others, it is told and counted.
+the others; failures are reported and counted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
-from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
+from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
+
+_factory = PipelineFactory()
 
 #: More columns than these are taken for samples.
 MOST_CHANNELS = 64
@@ -73,8 +75,8 @@ def clean(
     """
     sound = _floats(array)
     columns = sound.reshape(len(sound), -1)
-    pipeline = StretchPipeline(
-        samplerate, columns.shape[1], denoiser=_model(preset), limit_db=limit_db
+    pipeline = _factory.make(
+        samplerate, columns.shape[1], kind=StretchPipeline, preset=preset, limit_db=limit_db
     )
     late = pipeline.latency_samples
     heard = np.concatenate([columns, np.zeros((late, columns.shape[1]), np.float32)])
@@ -120,25 +122,16 @@ def spot(
     """
     sound = _floats(array)
     columns = sound.reshape(len(sound), -1)
-    pipeline = Pipeline(
+    pipeline = _factory.make(
         samplerate,
         columns.shape[1],
-        spotter=_spotter(),
+        kind=Pipeline,
+        spot=True,
         sensitivity=Sensitivity(false_accepts_per_hour),
     )
     end_s, silence = len(columns) / samplerate, np.zeros((round(samplerate), columns.shape[1]))
     events = pipeline.process(np.concatenate([columns, np.asarray(silence, np.float32)]))
     return [replace(event, time_s=min(event.time_s, round(end_s, 3))) for event in events]
-
-
-@functools.cache
-def _spotter() -> SpotterModel:
-    return SpotterModel()
-
-
-@functools.cache
-def _model(preset: str) -> DenoiserModel:
-    return DenoiserModel.preset(preset)
 
 
 def _floats(array: NDArray[Any]) -> Float32Array:

@@ -8,7 +8,20 @@ from typing import Any
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
-    """Whether it is a finite number from ``low`` to ``high``; True and False are none."""
+    """Whether it is a finite number from ``low`` to ``high``; True and False are none.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    low, high
+        Ends of the range, inclusive.
+
+    Returns
+    -------
+    bool
+        False for anything else, NaN and infinity too.
+    """
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -19,14 +32,42 @@ def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> boo
 
 
 def is_count(value: Any, low: int = 0, high: int = 1 << 53) -> bool:
-    """Whether it is a whole number from ``low`` to ``high``."""
+    """Whether it is a whole number from ``low`` to ``high``.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    low, high
+        Ends of the range, inclusive.
+
+    Returns
+    -------
+    bool
+        False for anything else, True and False too.
+    """
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def are_numbers(
     value: Any, lengths: Collection[int] | None = None, low: float = -1e300, high: float = 1e300
 ) -> bool:
-    """Whether it is a list of finite numbers, of one of these lengths."""
+    """Whether it is a list of finite numbers, of one of these lengths.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    lengths
+        Lengths that the list may have.
+    low, high
+        Ends of the range, inclusive.
+
+    Returns
+    -------
+    bool
+        False for anything else.
+    """
     return (
         isinstance(value, list)
         and (lengths is None or len(value) in lengths)

@@ -227,7 +227,7 @@ def _tables(commands: click.Group) -> dict[str, Any]:
             raise UserError(f"{path()}: there is no table [{name}]; there are: {', '.join(known)}")
         if not isinstance(table, dict):
             raise UserError(
-                f"{path()}: {name} = {_value(name, table)} stands outside of a table; put [{name}]"
+                f"{path()}: {name} = {_value(name, table)} is outside of a table; put [{name}]"
             )
     return content
 

@@ -153,6 +153,11 @@ def find_route(devices: list[Device], input_name: str | None, output_name: str |
     input_name, output_name
         As :func:`find_device` takes them.
 
+    Returns
+    -------
+    Route
+        Input and output, each with its own samplerate.
+
     Raises
     ------
     DeviceError
@@ -169,7 +174,7 @@ def find_stand_ins(
     names: tuple[str | None, str | None],
     fixed: tuple[bool, bool] = (False, False),
 ) -> tuple[Route, list[str]]:
-    """A route in which the default stands in for each end that is missing, and for no other.
+    """A route in which the default replaces each end that is missing, and no other.
 
     Parameters
     ----------
@@ -225,6 +230,11 @@ def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
         Of the device, or a part of it, or ``NAME, HOST API``; None: the default.
     kind
         "input" or "output".
+
+    Returns
+    -------
+    Device
+        As :func:`list_devices` lists it.
 
     Raises
     ------

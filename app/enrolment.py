@@ -36,7 +36,7 @@ SHORTEST_S, LONGEST_S = 0.2, 3.0
 AROUND_S = 0.5
 #: Likeness of a recording to the others below which it is doubted.
 LEAST_LIKE = 0.2
-#: By how much a word's loudest moment must stand out of its recording, dB of the ear's bands.
+#: By how much a word's loudest moment must exceed the rest of its recording, dB of the ear's bands.
 LEAST_CONTRAST_DB = 4.0
 #: Voice in a recording, s at least.
 LEAST_VOICE_S = 0.06
@@ -50,6 +50,20 @@ AFTER_STEPS = (5, 9)
 
 def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Float32Array, int]:
     """Embeddings of a recording [steps, features], and the step at which its word ends.
+
+    Parameters
+    ----------
+    model
+        The spotter.
+    path
+        Sound file of the word alone.
+    check
+        Refuse recordings in which no voice is heard.
+
+    Returns
+    -------
+    tuple[Float32Array, int]
+        Embeddings [steps, features], and the number of the step.
 
     Raises
     ------
@@ -95,7 +109,7 @@ def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Flo
 
 @functools.cache
 def _voice_finder() -> DenoiserModel:
-    """The denoiser, which tells voices from other sounds."""
+    """The denoiser, which distinguishes voices from other sounds."""
     return DenoiserModel.preset("live")
 
 
@@ -120,6 +134,24 @@ def learn(
     check: bool = True,
 ) -> CustomWord:
     """Learn a word from recordings of it alone; ``check`` that a voice stands out of each.
+
+    Parameters
+    ----------
+    word
+        Its name.
+    recordings
+        3 to 5 sound files of the word alone.
+    model
+        The spotter.
+    per_hour
+        False accepts allowed per hour of running speech.
+    check
+        Refuse recordings in which no voice is heard.
+
+    Returns
+    -------
+    CustomWord
+        Not yet saved.
 
     Raises
     ------

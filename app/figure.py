@@ -61,6 +61,17 @@ class ResonogramFigure:
     ) -> None:
         """Draw both, one above the other, with the keywords marked; format by the file's name.
 
+        Parameters
+        ----------
+        path
+            Picture; its ending chooses the format (PNG, SVG, PDF).
+        events
+            Keywords to mark.
+        title
+            Above the picture.
+        overwrite
+            Whether a file at ``path`` may be replaced.
+
         Raises
         ------
         UserError
@@ -145,7 +156,7 @@ def _listen(stream: BankStream, powers: list[Float32Array], sound: Float32Array)
 
 
 def _thinned(level_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """At most COLUMNS columns, each the loudest of those it stands for."""
+    """At most COLUMNS columns, each the loudest of those it replaces."""
     step = -(-level_db.shape[1] // COLUMNS)
     if step <= 1:
         return level_db

@@ -67,7 +67,7 @@ def denoise_file(
     make_pipeline
         Called with samplerate and channels.
     progress
-        Told the seconds done so far.
+        Called with the seconds done so far.
     listener
         Given every block before and after, each [samples, channels].
     channel
@@ -76,6 +76,11 @@ def denoise_file(
         Whether a file at ``target`` may be replaced.
     preserve
         Give the output the source's mode and time stamp.
+
+    Returns
+    -------
+    FileResult
+        Length, speed, keywords and warnings.
 
     Raises
     ------
@@ -128,6 +133,11 @@ def clean_sound(
     progress, listener, overwrite, preserve
         As in :func:`denoise_file`.
 
+    Returns
+    -------
+    FileResult
+        Length, speed, keywords and warnings.
+
     Raises
     ------
     AudioFileError
@@ -159,6 +169,24 @@ def spot_file(
     """Find the keywords in ``source``; ``on_event`` is called with each as it fires.
 
     The other parameters and errors are those of :func:`denoise_file`.
+
+    Parameters
+    ----------
+    source
+        Sound file.
+    make_pipeline
+        Called with samplerate and channels.
+    progress
+        Called with the seconds done so far.
+    on_event
+        Called with each keyword.
+    channel
+        Listen to this one alone, counted from 1; None: all.
+
+    Returns
+    -------
+    FileResult
+        Length, speed, keywords and warnings.
     """
     with open_sound(source) as reader:
         if channel is not None:

@@ -66,7 +66,22 @@ class Microphone:
         self._stream.close()
 
     def record_word(self, path: Path, ask: str, page: Console) -> bool:
-        """Ask for a word and write it alone to ``path``; False, and why, if none stood out."""
+        """Ask for a word and write it alone to ``path``; False, and why, if none stood out.
+
+        Parameters
+        ----------
+        path
+            Where the word is written.
+        ask
+            What to say to the user.
+        page
+            Where to say it.
+
+        Returns
+        -------
+        bool
+            Whether a word was recorded.
+        """
         while not self._blocks.empty():
             self._blocks.get()  # said before it was asked for
         with page.status(ask):

@@ -33,6 +33,20 @@ def wrong_shape(inputs: Shapes, outputs: Shapes, first: str, needed: tuple[str, 
     """Name of an input or output that is missing or has no plain shape; None: all have.
 
     ``first`` is the input that is no state; each state has an output ``new_STATE`` like it.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Of the model, by ONNX Runtime.
+    first
+        Input that is no state.
+    needed
+        Outputs that it must have.
+
+    Returns
+    -------
+    str | None
+        The name, or None.
     """
     for name in (first, *(f"new_{name}" for name in inputs if name != first), *needed):
         if name not in (inputs if name == first else outputs):

@@ -43,7 +43,20 @@ class FilePath(click.Path):
         super().__init__(path_type=Path, readable=False, allow_dash=takes_dash)
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The path, unless it is one that cannot be meant."""
+        """The path, unless it is one that cannot be meant.
+
+        Parameters
+        ----------
+        value
+            As given.
+        param, ctx
+            Of click.
+
+        Returns
+        -------
+        Any
+            A path.
+        """
         if str(value) == "-" and not self.allow_dash:
             self.fail("- (standard input or output) cannot be used here; a file is ./-", param, ctx)
         return super().convert(value, param, ctx)
@@ -53,7 +66,20 @@ class Number(click.FloatRange):
     """A finite number in a range."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The number."""
+        """The number.
+
+        Parameters
+        ----------
+        value
+            As given.
+        param, ctx
+            Of click.
+
+        Returns
+        -------
+        Any
+            Finite and in range.
+        """
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number", param, ctx)
@@ -78,7 +104,20 @@ class Rate(click.ParamType[tuple[str, float]]):
     name = "[WORD=]RATE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, float]:
-        """The word ("" for all) and its rate."""
+        """The word ("" for all) and its rate.
+
+        Parameters
+        ----------
+        value
+            As given.
+        param, ctx
+            Of click.
+
+        Returns
+        -------
+        tuple[str, float]
+            Word and rate; the word is empty for all.
+        """
         word, _, rate = str(value).rpartition("=")
         try:
             number = float(rate)

@@ -139,7 +139,7 @@ def _endpoint(raw: Any, default: str) -> Endpoint:
 
 
 def listeners(source: str) -> int:
-    """How many programs record from a source; -1 if that cannot be told."""
+    """How many programs record from a source; -1 if that is unknown."""
     try:
         with connection() as pulse:
             index = pulse.get_source_by_name(source).index
@@ -189,7 +189,7 @@ def chosen(source: str | None, sink: str | None) -> Iterator[None]:
 class Watch:
     """Calls ``changed`` from a thread when devices or recording programs come or go.
 
-    Also when the server itself ends or comes back. On other systems nothing is ever told.
+    Also when the server itself ends or comes back. On other systems nothing is ever reported.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:

@@ -137,6 +137,15 @@ def written_whole(target: Path, *, overwrite: bool = False) -> Iterator[Part]:
 def write_bytes(target: Path, content: bytes, *, overwrite: bool = False) -> None:
     """Write a file whole or not at all.
 
+    Parameters
+    ----------
+    target
+        The file.
+    content
+        All of it.
+    overwrite
+        Whether a file at ``target`` may be replaced.
+
     Raises
     ------
     OSError
@@ -150,7 +159,17 @@ def write_bytes(target: Path, content: bytes, *, overwrite: bool = False) -> Non
 
 
 def write_text(target: Path, text: str, *, overwrite: bool = False) -> None:
-    """Write a text file, UTF-8, whole or not at all; errors as in :func:`write_bytes`."""
+    """Write a text file, UTF-8, whole or not at all; errors as in :func:`write_bytes`.
+
+    Parameters
+    ----------
+    target
+        The file.
+    text
+        All of it.
+    overwrite
+        Whether a file at ``target`` may be replaced.
+    """
     write_bytes(target, text.encode("utf-8", "surrogateescape"), overwrite=overwrite)
 
 
@@ -178,7 +197,17 @@ def open_to_append(path: Path) -> int:
 
 
 def give_name(part: Path, target: Path, *, overwrite: bool = False) -> None:
-    """Rename; FileExistsError, at the very last moment, if the name is taken."""
+    """Rename; FileExistsError, at the very last moment, if the name is taken.
+
+    Parameters
+    ----------
+    part
+        The file as it is written.
+    target
+        Its name from now on.
+    overwrite
+        Whether a file at ``target`` may be replaced.
+    """
     if overwrite:
         os.replace(part, target)
         return
@@ -215,7 +244,7 @@ def remove_parts(targets: Iterable[Path]) -> None:
 
 
 def rescue(folder: Path, tell: Callable[[Path], None]) -> None:
-    """Give names to the visible parts that dead processes left in a folder; tells each."""
+    """Give names to the visible parts that dead processes left in a folder; reports each."""
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
             part = _VISIBLE.fullmatch(path.name)

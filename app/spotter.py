@@ -86,6 +86,20 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
     """Threshold at which ``word`` is falsely heard ``per_hour`` times; 0.5 if never measured.
 
     The model's curve is straight in log rate against the score's log odds.
+
+    Parameters
+    ----------
+    model
+        With its measured curves.
+    word
+        One of its words.
+    per_hour
+        False accepts allowed per hour of running speech.
+
+    Returns
+    -------
+    float
+        Score, 0 … 1.
     """
     if not per_hour > 0:
         raise WrongUsage(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")

@@ -11,7 +11,7 @@ from resonance.app.onnx_models import Float32Array
 TAKE_S, AFTER_S = 4.0, 0.4
 #: Around the word, s; how far below its loudest moment it begins and ends, dB.
 AROUND_S, BELOW_DB = 0.12, 26.0
-#: A take's loudest moment must stand out of its quietest by this, dB.
+#: A take's loudest moment must exceed its quietest by this, dB.
 LEAST_CONTRAST_DB = 10.0
 _FRAME_S = 0.02
 

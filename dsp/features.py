@@ -1,4 +1,4 @@
-"""What a hop of oscillator states tells the networks: the one definition, streaming and training.
+"""What the networks read of a hop of oscillator states: the one definition, streaming and training.
 
 Every function takes ``xp``, the array module (numpy while streaming, torch while training),
 and works along the last axis, so that both worlds run the same lines.
@@ -75,6 +75,11 @@ def hop_features(
 
     The phase features are the cosine and sine of how much further z turned than expected:
     zero angle at resonance, proportional to the detuning elsewhere. They shrink to 0 in silence.
+
+    Returns
+    -------
+    Any
+        Array of the same library [..., oscillators, 4].
     """
     expected_re = before_re * turn_re - before_im * turn_im
     expected_im = before_re * turn_im + before_im * turn_re

@@ -1,7 +1,7 @@
-"""Feedback between loudspeaker and microphone, told from other tones by looking at the loop.
+"""Feedback between loudspeaker and microphone, distinguished from other tones by probing the loop.
 
 A tone alone says nothing: whistles, organs and test tones are as loud, pure and steady as a howl.
-What tells them apart is that a howl lives on what is played. So a suspicious tone is probed: the
+A howl differs in that it lives on the output. So a suspicious tone is probed: the
 output dips for a moment, and only a tone that falls with it, twice, comes back through the room.
 """
 
@@ -76,6 +76,11 @@ class HowlGuard:
             in order of frequency [oscillators].
         heard_power, played_power
             Mean squares of input and output in this hop.
+
+        Returns
+        -------
+        bool
+            True at the hop at which a howl is found.
         """
         self._rest_s = max(0.0, self._rest_s - self._hop_s)
         self._since_fall_s += self._hop_s

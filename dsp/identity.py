@@ -43,6 +43,11 @@ def identity_weights(
         Weights to stay close to where the sound leaves a choice [oscillators], in units of
         each oscillator's :func:`unit_peak`. A model trained at one samplerate passes its own
         weights here, so that its gains mean the same at every other. Default: 0.
+
+    Returns
+    -------
+    ComplexArray
+        Complex [oscillators].
     """
     chosen = np.ones(len(poles), dtype=bool) if carriers is None else carriers
     scale = unit_peak(poles[chosen])
@@ -76,6 +81,11 @@ def identity_and_span(
     trained
         How many, from the first, belong to the model: at any rate their weights stay close to
         those of the training samplerate. Default: all.
+
+    Returns
+    -------
+    tuple[NDArray[np.complex64], NDArray[np.complex64]]
+        Weights of the wire, and span, each complex [oscillators].
     """
     count = len(bank) if trained is None else trained
     return _identity_and_span(

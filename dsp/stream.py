@@ -20,7 +20,7 @@ Float32Array = NDArray[np.float32]
 WING_REFERENCE = (0.7, 0.92)
 #: How long a peak beyond full scale is remembered, and how fast a reduced level recovers, s.
 GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
-#: How many of the highest awake oscillators stand in for those that rest.
+#: How many of the highest awake oscillators replace those that rest.
 STAND_INS = 4
 #: What a bank that plays late hears with its playing states: nothing.
 NO_CONTRASTS = [np.zeros(0, np.float32)] * 4

@@ -111,7 +111,44 @@ def run(
     dry_run: bool,
     as_json: bool,
 ) -> bool:
-    """Do a batch as the options say; whether every file is done."""
+    """Do a batch as the options say; whether every file is done.
+
+    Parameters
+    ----------
+    console
+        For people.
+    inputs
+        Files, folders and patterns.
+    listed
+        Open file with a list of more; None: no list.
+    output
+        Folder or address of one.
+    template
+        Of outputs' names.
+    settings
+        How to clean.
+    processes
+        How many; None: one for each processor.
+    ray
+        Address of a cluster; None: this machine.
+    manifest
+        The record; None: in the outputs' folder.
+    report
+        Write a report.
+    resume
+        Leave out what is done and unchanged.
+    overwrite
+        Replace files that are there.
+    dry_run
+        Only say what would be done.
+    as_json
+        JSON lines in place of text.
+
+    Returns
+    -------
+    bool
+        Whether every file was cleaned.
+    """
     _check(settings, template)
     named = [*inputs, *(plan.from_list(listed.read()) if listed else [])]
     if not named:

@@ -23,6 +23,15 @@ def write_beside(
     """Write ``target.keywords.jsonl``, ``target.srt`` and ``target.labels.txt``.
 
     Those in ``replaces`` may be there already.
+
+    Parameters
+    ----------
+    target
+        The cleaned file; names are made from its name.
+    events
+        What was found in it, in order.
+    replaces
+        Files that may be replaced.
     """
     lines = [json.dumps(event.facts()) for event in events]
     contents = "".join(f"{line}\n" for line in lines), subtitles(events), labels(events)

@@ -40,7 +40,7 @@ class Manifest:
     """States are ``waiting``, ``done`` and ``failed``; every change is on the disk at once.
 
     A row waits from before its target is written, and knows from then on what was written there:
-    so a target is told from a file of somebody else's, whenever a run is killed.
+    so a target differs from a file of somebody else's, whenever a run is killed.
 
     Parameters
     ----------

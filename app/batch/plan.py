@@ -45,6 +45,11 @@ def plan(
     made
         What earlier runs made; below ``output`` it is no input.
 
+    Returns
+    -------
+    list[BatchJob]
+        In the order of their names.
+
     Raises
     ------
     UserError
@@ -135,7 +140,7 @@ def _walk(
     """All sound below a folder; hidden files and the outputs' own folder are left out.
 
     Links to folders are followed, but never round in a circle. A folder that cannot be listed,
-    or is called like sound with nothing in it, stands for itself: it will be told as a failure.
+    or is called like sound with nothing in it, is listed itself: it will be reported as a failure.
     """
     here = _identity(str(folder))
     if here in above or (above and here == output):
@@ -160,7 +165,7 @@ def _walk(
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # what cannot be read is told when its turn comes
+    except OSError:  # what cannot be read is reported when its turn comes
         return 0
 
 

@@ -76,6 +76,22 @@ def clean_all(
     """The outcomes of all files as they come; a worker that dies costs its file one more try.
 
     A job is taken when a worker is free for it.
+
+    Parameters
+    ----------
+    jobs
+        Files to clean.
+    settings
+        The same for all.
+    processes
+        How many work at once.
+    progress
+        Called with a job and the seconds of its sound that are done.
+
+    Yields
+    ------
+    Outcome
+        One for each job, in the order in which they end.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")

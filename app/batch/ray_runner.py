@@ -67,7 +67,22 @@ def _key_here(settings: BatchSettings) -> str:
 
 
 def clean_file_alike(job: BatchJob, settings: BatchSettings, key: str) -> Outcome:
-    """Clean one file, if models and custom words here are those that ``key`` was made of."""
+    """Clean one file, if models and custom words here are those that ``key`` was made of.
+
+    Parameters
+    ----------
+    job
+        The file.
+    settings
+        How to clean it.
+    key
+        Of :meth:`~resonance.app.batch.settings.BatchSettings.key` where the batch began.
+
+    Returns
+    -------
+    Outcome
+        How it went.
+    """
     try:
         if _key_here(settings) == key:
             return clean_file(job, settings)

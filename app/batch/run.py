@@ -86,6 +86,20 @@ class Batch:
 
         What is done stays done and recorded, however this ends.
 
+        Parameters
+        ----------
+        on_outcome
+            Called with each outcome.
+        progress
+            Called with a job and the seconds of its sound that are done.
+        page
+            Address of the HTML report; None: no report.
+
+        Returns
+        -------
+        Totals
+            Sums over all files.
+
         Raises
         ------
         UserError

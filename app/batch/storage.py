@@ -183,6 +183,15 @@ def _names_in(folder: str) -> set[str]:
 def write_text(address: str, text: str, *, overwrite: bool = False) -> None:
     """Write a small file whole or not at all.
 
+    Parameters
+    ----------
+    address
+        A path, or an address such as ``s3://…``.
+    text
+        Written as UTF-8.
+    overwrite
+        Whether a file there may be replaced.
+
     Raises
     ------
     AudioFileError

@@ -21,10 +21,9 @@ from resonance.app.batch.keyword_files import paths_beside, write_beside
 from resonance.app.batch.measures import LevelStatistics, Opinions, ResonogramThumbnail
 from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.checks import is_count, is_finite, is_number
-from resonance.app.custom_words import CustomWord
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.files import clean_sound
-from resonance.app.onnx_models import DenoiserModel, SpotterModel
+from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.soundfiles import ffmpeg
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.stretch_pipeline import StretchPipeline
@@ -45,7 +44,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     sha256: str | None = None  #: of the source
     size: int = 0  #: of the source, bytes
-    modified_ns: int = 0  #: the source's time of change; 0 where a storage tells none
+    modified_ns: int = 0  #: the source's time of change; 0 where a storage has none
     output_bytes: int = 0
     seconds: float = 0.0
     samplerate: int = 0
@@ -61,7 +60,20 @@ class Outcome:
 
     @classmethod
     def from_json(cls, source: str, target: str, text: str) -> Outcome:
-        """What a record says of a file; what is damaged in it is left out, with a warning."""
+        """What a record says of a file; what is damaged in it is left out, with a warning.
+
+        Parameters
+        ----------
+        source, target
+            Addresses of input and output.
+        text
+            The record, as JSON.
+
+        Returns
+        -------
+        Outcome
+            With defaults for what is damaged.
+        """
         try:
             facts = json.loads(text)
         except (ValueError, TypeError, RecursionError):
@@ -122,19 +134,9 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-@functools.cache
-def denoiser(preset: str) -> DenoiserModel:
-    """The model of a preset, loaded once in a process."""
-    return DenoiserModel.preset(preset)
-
-
-@functools.cache
-def spotter() -> tuple[SpotterModel, list[CustomWord]]:
-    """The spotter and the user's own words, loaded once in a process."""
-    from resonance.app.enrolment import load_all
-
-    model = SpotterModel()
-    return model, load_all(model)
+#: Makes every pipeline of this process.
+factory = PipelineFactory()
+custom_words = functools.cache(factory.custom_words)
 
 
 def warm_up(settings: BatchSettings) -> None:
@@ -156,23 +158,52 @@ def retry(job: BatchJob, settings: BatchSettings) -> BatchJob:
 
 
 def make_pipeline(settings: BatchSettings, samplerate: int, channels: int) -> StretchPipeline:
-    """A pipeline at rest for a file."""
-    model, custom = spotter() if settings.spot else (None, [])
-    return StretchPipeline(
+    """A pipeline at rest for a file.
+
+    Parameters
+    ----------
+    settings
+        Preset, limit and keywords.
+    samplerate
+        Of the file, Hz.
+    channels
+        Of the file.
+
+    Returns
+    -------
+    StretchPipeline
+        For long blocks.
+    """
+    return factory.make(
         samplerate,
         channels,
-        denoiser=denoiser(settings.preset),
-        spotter=model,
+        kind=StretchPipeline,
+        preset=settings.preset,
+        spot=settings.spot,
         limit_db=settings.limit_db,
         sensitivity=settings.sensitivity(),
-        custom=custom,
+        custom=custom_words() if settings.spot else (),
     )
 
 
 def clean_file(job: BatchJob, settings: BatchSettings, tell: Tell = lambda _: None) -> Outcome:
-    """Clean one file; whatever is wrong with it is told in the outcome.
+    """Clean one file; whatever is wrong with it is reported in the outcome.
 
     The output is written aside and gets its name when it is whole; the source is only read.
+
+    Parameters
+    ----------
+    job
+        The file.
+    settings
+        How to clean it.
+    tell
+        Called with the seconds of sound that are done.
+
+    Returns
+    -------
+    Outcome
+        How it went; :attr:`Outcome.error` is None if all is well.
     """
     outcome = Outcome(job.source, job.target)
     begin, cpu = time.perf_counter(), time.process_time()
@@ -225,7 +256,7 @@ def _fingerprint(source: Path, outcome: Outcome) -> None:
     """
     try:
         if source.is_dir():
-            os.listdir(source)  # one that fails here stands for all that is in it
+            os.listdir(source)  # one that fails here is reported in place of all that is in it
     except OSError as error:
         raise AudioFileError(f"{source} cannot be opened: {error.strerror}") from error
     if not source.is_file():
@@ -289,7 +320,9 @@ class _Measures:
         self.before, self.after = LevelStatistics(samplerate), LevelStatistics(samplerate)
         self.picture = None
         if settings.pictures:
-            self.picture = ResonogramThumbnail(denoiser(settings.preset), samplerate, length)
+            self.picture = ResonogramThumbnail(
+                factory.denoiser(settings.preset), samplerate, length
+            )
         self.opinions = Opinions(Path(settings.dnsmos), samplerate) if settings.dnsmos else None
 
     def hear(self, before: Any, after: Any) -> None:

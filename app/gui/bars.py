@@ -78,7 +78,7 @@ class TopBar(QWidget):
         self.show_state()
 
     def show_state(self) -> None:
-        """Say how it stands."""
+        """Show the state."""
         session = self.session
         sign, word = STATES[session.state]
         colours = {
@@ -156,7 +156,17 @@ class Banner(QFrame):
         return self._text.text()
 
     def say(self, text: str, about: str, action: tuple[str, Callable[[], Any]] | None) -> None:
-        """Show a sentence; ``action`` is what the button says and does."""
+        """Show a sentence; ``action`` is what the button says and does.
+
+        Parameters
+        ----------
+        text
+            A sentence.
+        about
+            What it is about: :meth:`settle` removes it by this name.
+        action
+            Text of a button and what it does; None: no button.
+        """
         self.about = about
         sentence = text[:1].upper() + text[1:]
         self._text.setText(sentence if sentence.endswith((".", "?", "!")) else f"{sentence}.")

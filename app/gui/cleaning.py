@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resonance.app.errors import UserError
+
+if TYPE_CHECKING:
+    from resonance.app.pipeline_factory import PipelineFactory
 
 #: States of a job; NEW: nobody has asked for it yet.
 NEW = "new"
 WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
 #: How much the process gives way to others (nice).
 GIVES_WAY = 10
-#: Time after which the time that is left can be told, s.
+#: Time after which the time that is left can be estimated, s.
 KNOWN_AFTER_S = 1.0
 #: How long closing may take, s.
 CLOSE_S = 3.0
@@ -44,7 +47,7 @@ class CleaningJob:
 
     @property
     def left_s(self) -> float | None:
-        """Time that cleaning will still take, s, or None before that can be told."""
+        """Time that cleaning will still take, s, or None before that can be estimated."""
         gone_s = time.monotonic() - self.begun_s
         if self.state != WORKING or self.share <= 0 or gone_s < KNOWN_AFTER_S:
             return None
@@ -156,17 +159,19 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(GIVES_WAY)
-    models: dict[str, Any] = {}
+    from resonance.app.pipeline_factory import PipelineFactory
+
+    factory = PipelineFactory()
     with suppress(EOFError, OSError, BrokenPipeError):
         while True:
             job = pipe.recv()
             if job != "cancel":  # that came too late
-                _do(pipe, models, *job)
+                _do(pipe, factory, *job)
 
 
 def _do(
     pipe: Connection,
-    models: dict[str, Any],
+    factory: PipelineFactory,
     source: Path,
     target: Path,
     preset: str,
@@ -174,16 +179,13 @@ def _do(
     overwrite: bool,
 ) -> None:
     from resonance.app.files import denoise_file
-    from resonance.app.onnx_models import DenoiserModel
     from resonance.app.soundfiles.reader import open_sound
     from resonance.app.stretch_pipeline import StretchPipeline
 
     try:
-        if preset not in models:
-            models[preset] = DenoiserModel.preset(preset)
         with open_sound(source) as opened:
             total_s = max(opened.frames / opened.samplerate, 1e-6)
-        make = partial(StretchPipeline, denoiser=models[preset], limit_db=limit_db)
+        make = partial(factory.make, kind=StretchPipeline, preset=preset, limit_db=limit_db)
         result = denoise_file(
             source, target, make, progress=_progress(pipe, total_s), overwrite=overwrite
         )
@@ -210,6 +212,20 @@ def free_target(source: Path, folder: Path | None, taken: Container[Path] = ()) 
     """``NAME-clean`` beside the file or in a folder.
 
     Never the name of a file that exists, nor one of those that are taken.
+
+    Parameters
+    ----------
+    source
+        The recording.
+    folder
+        Where to; None: beside the recording.
+    taken
+        Names that other jobs will write.
+
+    Returns
+    -------
+    Path
+        A name that is free.
     """
     from resonance.app.soundfiles.writer import FORMATS
 

@@ -43,7 +43,7 @@ def command() -> str:
 
 
 def install_entry() -> Path:
-    """Write the entry for this user, with its icon; returns where it stands.
+    """Write the entry for this user, with its icon; returns its path.
 
     Raises
     ------

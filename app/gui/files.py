@@ -223,7 +223,7 @@ class _Row(QFrame):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.job.target.parent)))
 
     def show_job(self) -> None:
-        """Say how it stands."""
+        """Show the state."""
         job = self.job
         self._bar.setValue(round(1000 * job.share))
         self._bar.setVisible(job.state == WORKING)

@@ -39,7 +39,7 @@ def hand_over(paths: Sequence[Path]) -> bool:
 
 
 class Instance(QObject):
-    """The first one: told when another was started.
+    """The first one: notified when another is started.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ import soundfile
 
 from resonance.app.live.board import Board
 from resonance.app.live.processor import Processor, board_facts
-from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.pipeline_factory import PipelineFactory
 from resonance.assets import DEMO
 
 #: A moment of the demo recording in which somebody speaks, s.
@@ -25,7 +25,7 @@ END_S = 8.3
 def demo_board(end_s: float = END_S, preset: str = "live") -> Board:
     """The board after the first ``end_s`` of the demo recording."""
     sound, samplerate = soundfile.read(DEMO, dtype="float32")
-    pipeline = Pipeline(samplerate, denoiser=DenoiserModel.preset(preset), spotter=SpotterModel())
+    pipeline = PipelineFactory().make(samplerate, kind=Pipeline, preset=preset, spot=True)
     board = Board(board_facts(pipeline, kept_s=30.0))
     processor = Processor(pipeline, board, clock=lambda: 0.0)  # never too late
     block = round(0.01 * samplerate)

@@ -110,10 +110,10 @@ class SoundPanel(Scrolled):
         self.column.addLayout(row(self.refresh, 1))
 
     def watch(self) -> None:
-        """Look now, and whenever the sound server tells of changes."""
+        """Look now, and whenever the sound server reports changes."""
         self.look_for_devices()
         if self._watch is None:
-            # The thread may tell a last time after the panel is gone: this lives as long as it.
+            # The thread may report once more after the panel is gone: this lives as long as it.
             bell = Bell()
             bell.rung.connect(self._on_bell)
             self._watch = pulse.Watch(bell.ring)
@@ -157,7 +157,7 @@ class SoundPanel(Scrolled):
     def _show_devices(self, found: list[Device]) -> None:
         self._looking = False
         self.refresh.setEnabled(True)
-        if found != self._list:  # the server also tells of louder and softer
+        if found != self._list:  # the server also reports changes of volume
             self._list = found
             self._show_names(found)
         if self._look_next is not None:

@@ -61,7 +61,7 @@ HOW = (
 
 
 class Welcome(QWidget):
-    """Cards to choose from; :attr:`chosen` tells the value of the card."""
+    """Cards to choose from; :attr:`chosen` carries the value of the card."""
 
     chosen = pyqtSignal(str)
 

@@ -23,7 +23,22 @@ from PyQt6.QtWidgets import (
 
 
 def label(text: str, role: str = "", *, selectable: bool = False) -> QLabel:
-    """A text that wraps; roles: title, heading, muted, state."""
+    """A text that wraps; roles: title, heading, muted, state.
+
+    Parameters
+    ----------
+    text
+        Of the label.
+    role
+        How it looks: title, heading, muted or state; empty: plain.
+    selectable
+        Whether people can copy it.
+
+    Returns
+    -------
+    QLabel
+        Of several lines where needed.
+    """
     made = QLabel(text)
     made.setWordWrap(True)
     made.setProperty("role", role)
@@ -34,7 +49,24 @@ def label(text: str, role: str = "", *, selectable: bool = False) -> QLabel:
 
 
 def button(text: str, action: Callable[[], Any], hint: str = "", role: str = "") -> QPushButton:
-    """A button; ``hint`` is its tool tip and what screen readers add."""
+    """A button; ``hint`` is its tool tip and what screen readers add.
+
+    Parameters
+    ----------
+    text
+        On the button.
+    action
+        What a click does.
+    hint
+        Tool tip, also for screen readers.
+    role
+        How it looks; empty: plain.
+
+    Returns
+    -------
+    QPushButton
+        Ready to be placed.
+    """
     made = QPushButton(text)
     made.clicked.connect(lambda _=False: action())
     made.setAutoDefault(False)
@@ -171,9 +203,20 @@ def aside(
     done: Callable[[Any], None],
     failed: Callable[[Exception], None],
 ) -> None:
-    """Do ``work`` in another thread; its result, or its error, is told in this one.
+    """Do ``work`` in another thread; its result, or its error, is delivered in this one.
 
-    Nothing is told any more once ``owner`` is gone.
+    Nothing is delivered any more once ``owner`` is gone.
+
+    Parameters
+    ----------
+    owner
+        Its life bounds the answer.
+    work
+        Called in another thread.
+    done
+        Called with the result, in this thread.
+    failed
+        Called with the error, in this thread.
     """
     told = _Told()
     _asked.add(told)
@@ -186,7 +229,7 @@ def aside(
     def run() -> None:
         try:
             found = work()
-        except Exception as error:  # told to whoever asked
+        except Exception as error:  # delivered to whoever asked
             told.failed.emit(error)
         else:
             told.done.emit(found)

@@ -323,7 +323,7 @@ class Window(QMainWindow):
                 self.shortcuts[name] = shortcut
 
     def _begin(self) -> None:
-        """What may take a moment, once the window stands; an engine that loads goes first."""
+        """What may take a moment, once the window is there; an engine that loads goes first."""
         if self._settled or (self.session.engine and self.session.state == State.LOADING):
             return
         self._settled = True
@@ -464,7 +464,7 @@ class Window(QMainWindow):
             self._splitter.setSizes([width - 390, 390])
 
     def save_picture(self, view: View, path: Path | None = None) -> None:
-        """Write a picture of a view; asks where, unless it is told."""
+        """Write a picture of a view; asks where, unless ``path`` is given."""
         if path is None:
             name, _ = QFileDialog.getSaveFileName(
                 self,

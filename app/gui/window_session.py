@@ -143,7 +143,7 @@ class WindowSession(QObject):
 
     @property
     def has_its_devices(self) -> bool:
-        """Whether it listens with the devices that were chosen, not with what stands in."""
+        """Whether it listens with the devices that were chosen, not with substitutes."""
         now = self.connection
         found = (now.input, now.output) if now else ("", "")
         chosen = (self.kept.input, self.settings.output_name)
@@ -168,7 +168,7 @@ class WindowSession(QObject):
         self.live.stop()
         self._become(State.STOPPED, "not listening")
         if not self.player:
-            self.end_recording()  # last, so that it is told where it lies
+            self.end_recording()  # last, so its path is reported
 
     def toggle(self) -> None:
         """Start or stop; play on or pause while a file is played."""
@@ -373,7 +373,7 @@ class WindowSession(QObject):
             self.warned.emit(str(error), "recording")
         self._pass_on()
 
-    # What is told.
+    # Reports.
 
     def tick(self) -> None:
         """Pass on what engine, player and actions have reported."""

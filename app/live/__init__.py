@@ -1,1 +1,1 @@
-"""Live sound: an engine between microphone and loudspeaker, and what it shows and is told."""
+"""Live sound: an engine between microphone and loudspeaker, and what it shows and takes."""

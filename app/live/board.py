@@ -295,7 +295,7 @@ class Board:
 
     @property
     def beats(self) -> int:
-        """How often the engine has looked after itself: it hangs when this stands still."""
+        """How often the engine has looked after itself: it hangs when this no longer grows."""
         return int(self._memory[32:40].view(np.int64)[0])
 
     def beat(self) -> None:

@@ -2,7 +2,7 @@
 
 It opens the devices and keeps them open: when they vanish, stop calling, or the sound server
 ends, it opens them again with growing patience, and goes back to the devices that were asked for
-as soon as they return. What it does is told in messages; what it hears stands on its board.
+as soon as they return. It reports in messages; its input and output are on its board.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed, check
 from resonance.app.live.streams import Stream, open_stream
 from resonance.app.live.virtual_devices import Monitor, VirtualMic, VirtualSpeaker
-from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.pipeline_factory import PipelineFactory
 
 #: How often the engine looks after itself, s.
 TICK_S = 0.05
@@ -103,8 +103,7 @@ class Engine:
         self._changes: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self.run, name="engine", daemon=True)
-        self._models: dict[str, DenoiserModel] = {}
-        self._spotter: SpotterModel | None = None
+        self._factory = PipelineFactory()
         self._processor: Processor | None = None
         self._stream: Stream | None = None
         self._route: Route | None = None
@@ -140,7 +139,7 @@ class Engine:
         self._wake.set()
 
     def messages(self) -> list[Message]:
-        """What was told since the last call."""
+        """Messages since the last call."""
         found = []
         while not self._messages.empty():
             found.append(self._messages.get())
@@ -277,17 +276,14 @@ class Engine:
 
     def _make_pipeline(self, samplerate: float) -> Pipeline:
         wanted = self.settings
-        if wanted.preset not in self._models:
-            self._models[wanted.preset] = DenoiserModel.preset(wanted.preset)
-        if wanted.spot and not self._spotter:
-            self._spotter = SpotterModel()
-        pipeline = Pipeline(
+        pipeline = self._factory.make(
             samplerate,
-            denoiser=self._models[wanted.preset],
-            spotter=self._spotter if wanted.spot else None,
+            kind=Pipeline,
+            preset=wanted.preset,
+            spot=wanted.spot,
             limit_db=wanted.limit_db,
             sensitivity=wanted.sensitivity,
-            custom=wanted.custom if wanted.spot else (),
+            custom=wanted.custom,
         )
         pipeline.bypass = wanted.bypass
         silence = np.zeros(round(0.2 * samplerate), np.float32)
@@ -305,7 +301,7 @@ class Engine:
     # Devices.
 
     def _open(self) -> None:
-        """Open the devices that are asked for, or what stands in for them, or try again later."""
+        """Open the devices that are asked for, or substitutes, or try again later."""
         try:
             route = self._find_route()
             processor = self._build(self.settings.samplerate or route.input.samplerate)
@@ -387,7 +383,7 @@ class Engine:
         return max(1, round(self.settings.block_s * samplerate))
 
     def _look_at_devices(self) -> None:
-        """After the server has told of changes: what we use may be gone, what we want be back."""
+        """After the server has reported changes: what we use may be gone, what we want be back."""
         assert self._route
         devices = list_devices()
         sources = {d.server_name for d in devices if d.inputs} - {""}
@@ -502,7 +498,7 @@ class Engine:
         self._say(State.LISTENING, f"listening: {_between(route)}", connection=connection)
 
     def _warn(self, kind: str, text: str) -> None:
-        """A warning, unless the same was told a moment ago."""
+        """A warning, unless the same was reported a moment ago."""
         now = time.monotonic()
         if now - self._warned.get(kind, -WARN_EACH_S) >= WARN_EACH_S:
             self._warned[kind] = now

@@ -85,6 +85,6 @@ def _output(name: str | None) -> tuple[str | None, str | None]:
         return None, None
     try:
         found = find_device(list_devices(), name, "output")
-    except DeviceError:  # away; the default stands in
+    except DeviceError:  # away; the default replaces it
         return None, None
     return address(found, name)

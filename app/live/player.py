@@ -20,8 +20,9 @@ from resonance.app.live.loudspeaker import Loudspeaker
 from resonance.app.live.messages import Connection, Keyword, Message, Note, State, StateChange
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed
-from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
+from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.spotter import KeywordEvent
 
@@ -51,8 +52,7 @@ class Player:
         self.board: Board | None = None
         self.state = State.LOADING
         self.paused = False
-        self._models: dict[str, DenoiserModel] = {}
-        self._spotter: SpotterModel | None = None
+        self._factory = PipelineFactory()
         self.latency_samples = 0  #: that the preset looks ahead
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._changes: set[str] = set()
@@ -86,7 +86,7 @@ class Player:
         self._wake.set()
 
     def messages(self) -> list[Message]:
-        """What was told since the last call."""
+        """Messages since the last call."""
         found = []
         while not self._messages.empty():
             found.append(self._messages.get())
@@ -151,7 +151,7 @@ class Player:
         loudspeaker.play(played)
 
     def _begin_anew(self) -> None:
-        """Fade over to oscillators that have swung in on what stands before the next block."""
+        """Fade over to oscillators that have swung in on what precedes the next block."""
         pipeline = self._make_pipeline()
         pipeline.run_up(self._before(round(RUN_UP_S * self.samplerate)))
         self._processor.exchange(pipeline)
@@ -175,17 +175,14 @@ class Player:
 
     def _make_pipeline(self) -> _Pipeline:
         wanted = self.settings
-        if wanted.preset not in self._models:
-            self._models[wanted.preset] = DenoiserModel.preset(wanted.preset)
-        if wanted.spot and self._spotter is None:
-            self._spotter = SpotterModel()
-        pipeline = _Pipeline(
+        pipeline = self._factory.make(
             self.samplerate,
-            denoiser=self._models[wanted.preset],
-            spotter=self._spotter if wanted.spot else None,
+            kind=_Pipeline,
+            preset=wanted.preset,
+            spot=wanted.spot,
             limit_db=wanted.limit_db,
             sensitivity=wanted.sensitivity,
-            custom=wanted.custom if wanted.spot else (),
+            custom=wanted.custom,
         )
         pipeline.bypass = wanted.bypass
         self.latency_samples = pipeline.latency_samples
@@ -219,7 +216,7 @@ class FilePlayer(Player):
     Raises
     ------
     UserError
-        If the file is no sound or too long. What is damaged further in is told later.
+        If the file is no sound or too long. What is damaged further in is reported later.
     """
 
     def __init__(self, path: Path, settings: EngineSettings) -> None:

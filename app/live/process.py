@@ -87,7 +87,7 @@ class EngineProcess:
                 self._pipe.send(changes)
 
     def messages(self) -> list[Message]:
-        """What was told since the last call; starts the engine again if it is dead."""
+        """Messages since the last call; starts the engine again if it is dead."""
         found = self._received()
         if self._ended or self._process is None:
             return found
@@ -121,7 +121,7 @@ class EngineProcess:
         self._ended = self.state == State.STOPPED
         path = message.board
         if path and (self._watched is None or str(self._watched.path) != path):
-            with suppress(UserError):  # replaced already; the next message tells by what
+            with suppress(UserError):  # replaced already; the next message says by what
                 self.board = self._watched = Board.attach(Path(path))
         if self.state == State.LISTENING and time.monotonic() - self._begun_at > RESTART_S[1]:
             self._patience_s = RESTART_S[0]
@@ -157,7 +157,7 @@ class EngineProcess:
         if self._process is None:
             return
         if self._pipe:
-            self._pipe.close()  # that tells it to end
+            self._pipe.close()  # that ends it
         self._process.join(CLOSE_S)
         if self._process.is_alive():
             self._process.kill()
@@ -170,7 +170,7 @@ def _serve(
     settings: EngineSettings, pipe: Connection, owner: int, counters: dict[str, int]
 ) -> None:
     """What the engine's process does until the other end of the pipe is closed."""
-    for name in ("SIGINT", "SIGHUP"):  # Ctrl-C and a closed terminal: the pipe's holder tells
+    for name in ("SIGINT", "SIGHUP"):  # Ctrl-C and a closed terminal: the pipe's holder decides
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
@@ -196,7 +196,7 @@ def _serve(
 
 
 def _hush_libraries() -> None:
-    """ALSA and PortAudio write to the terminal what the engine tells in sentences."""
+    """ALSA and PortAudio write to the terminal what the engine reports in sentences."""
     saved = os.dup(2)
     sys.stderr = os.fdopen(saved, "w", buffering=1, encoding="utf-8", errors="replace")
     nothing = os.open(os.devnull, os.O_WRONLY)

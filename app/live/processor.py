@@ -304,7 +304,15 @@ class _Rest:
 
 
 def fade(before: Float32Array, after: Float32Array, out: Float32Array) -> None:
-    """Write a linear cross-fade of two blocks to ``out``, which may be one of them."""
+    """Write a linear cross-fade of two blocks to ``out``, which may be one of them.
+
+    Parameters
+    ----------
+    before, after
+        Blocks of the same length.
+    out
+        Where the mixture goes.
+    """
     ramp = _ramp(len(out))
     out[:] = before + ramp * (after - before)
 

@@ -109,7 +109,7 @@ class Recorder:
 
     @property
     def refused(self) -> bool:
-        """Whether it has ended by itself, and told why."""
+        """Whether it has ended by itself, and reported why."""
         return self._refused
 
     def _write_from(self, board: Board) -> None:
@@ -140,6 +140,22 @@ class Recorder:
 def save_last(board: Board, path: Path, seconds: float, what: str = "clean") -> float:
     """Write the last seconds of sound, as far as they are kept, to a new file; returns how long.
 
+    Parameters
+    ----------
+    board
+        Of the engine or player.
+    path
+        New file.
+    seconds
+        How much.
+    what
+        clean, raw or both.
+
+    Returns
+    -------
+    float
+        Seconds written.
+
     Raises
     ------
     AudioFileError
@@ -154,7 +170,17 @@ def save_last(board: Board, path: Path, seconds: float, what: str = "clean") -> 
 
 
 def write_new(path: Path, sound: Float32Array, samplerate: int) -> None:
-    """Write ``sound [samples, channels]`` to a new file, whole or not at all."""
+    """Write ``sound [samples, channels]`` to a new file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        New file; its ending chooses the container.
+    sound
+        Full scale 1, [samples, channels].
+    samplerate
+        Hz.
+    """
     part, file = open_new(path, samplerate, sound.shape[1])
     try:
         with file:
@@ -188,6 +214,22 @@ def open_new(
     path: Path, samplerate: int, channels: int, *, visible: bool = False
 ) -> tuple[Part, soundfile.SoundFile]:
     """A part of what will be called ``path``, and the sound file in it, open for writing.
+
+    Parameters
+    ----------
+    path
+        Its ending chooses the container.
+    samplerate
+        Hz.
+    channels
+        How many.
+    visible
+        Whether people can see the part in the folder.
+
+    Returns
+    -------
+    tuple[Part, soundfile.SoundFile]
+        The part and the open file.
 
     Raises
     ------

@@ -159,6 +159,11 @@ class LiveSession:
         source
             Whose sound; None: the engine's.
 
+        Returns
+        -------
+        Path
+            Of the file.
+
         Raises
         ------
         UserError

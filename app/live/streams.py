@@ -26,7 +26,7 @@ _EARLY, _SHORTEST_S, _LONGEST_S = 0.8, 0.0005, 0.005
 #: Sound that waits for so long without need is caught up with, s: so many blocks by cross-fade,
 #: what is more is dropped.
 _CATCH_UP_S, _FADED = 0.25, 4
-#: An output that does not call for so long stands still, s.
+#: An output that does not call for so long has stopped, s.
 _STILL_S = 3.0
 #: How long a device may take to let go, s.
 _LET_GO_S = 2.0
@@ -87,7 +87,7 @@ class CallbackStream:
 
 
 class LoopStream:
-    """The same in a loop of our own: for ALSA and what stands behind it.
+    """The same in a loop of our own: for ALSA and what is behind it.
 
     There, PortAudio's callbacks in both directions keep a core busy with waiting, whenever one
     direction is ready before the other; a real-time thread that does so starves the sound server.
@@ -245,6 +245,20 @@ class BridgedStream:
 
 def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
     """A stream for this route, not yet started.
+
+    Parameters
+    ----------
+    route
+        Input and output.
+    blocksize
+        Samples of a block, at the input's samplerate.
+    processor
+        Called with each block.
+
+    Returns
+    -------
+    Stream
+        One duplex stream, or two with a bridge between their clocks.
 
     Raises
     ------

@@ -187,7 +187,7 @@ class _Module:
 
     @property
     def base(self) -> str:
-        """The name without the number that tells several of a kind apart."""
+        """The name without the number that distinguishes several of a kind."""
         return re.sub(r"_\d+$", "", self.name)
 
 

@@ -12,11 +12,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resonance.app.batch.settings import BatchJob, BatchSettings
-from resonance.app.batch.worker import clean_file, spotter
+from resonance.app.batch.worker import clean_file, custom_words, factory
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.files import spot_file
 from resonance.app.pipeline import Pipeline
@@ -63,10 +64,7 @@ def _answer(ask: dict[str, Any], most_s: float) -> dict[str, Any]:
 
 
 def _spotted(source: Path, tell: Callable[[float], None]) -> dict[str, Any]:
-    model, custom = spotter()
-
-    def make(samplerate: int, channels: int) -> Pipeline:
-        return Pipeline(samplerate, channels, spotter=model, custom=custom)
+    make = partial(factory.make, kind=Pipeline, spot=True, custom=custom_words())
 
     try:
         result = spot_file(source, make, progress=tell)

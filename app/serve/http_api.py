@@ -46,6 +46,20 @@ def application(streams: Streams, files: Files, token: str) -> ASGIApp:
 
     Clients send ``token`` as ``Authorization: Bearer TOKEN``, or, where a browser lets them set
     no headers, as ``?token=TOKEN``.
+
+    Parameters
+    ----------
+    streams
+        Pipelines of clients that stream.
+    files
+        Cleans clients' files.
+    token
+        What clients must know.
+
+    Returns
+    -------
+    ASGIApp
+        For an ASGI server.
     """
     api = _Api(streams, files)
     return Starlette(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
 from resonance.app.custom_words import CustomWord
-from resonance.app.enrolment import load_all
-from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.serve.pcm import Format
 from resonance.app.spotter import Sensitivity
 
@@ -32,14 +29,14 @@ class Models:
 
     def __init__(self, preset: str, limit_db: float | None, sensitivity: Sensitivity) -> None:
         self.preset, self.limit_db, self.sensitivity = preset, limit_db, sensitivity
-        self.spotter = SpotterModel()
-        self._denoiser = functools.cache(DenoiserModel.preset)
+        self._factory = PipelineFactory()
+        self.spotter = self._factory.spotter()
         sensitivity.thresholds(self.spotter, self.custom())
         self.pipeline(Format(16000), denoise=True, spot=True)  # the first one is the slowest
 
     def custom(self) -> list[CustomWord]:
         """Words learnt from recordings, as they are now."""
-        return load_all(self.spotter)
+        return self._factory.custom_words()
 
     def words(self) -> list[str]:
         """Every word that is listened for now."""
@@ -56,16 +53,33 @@ class Models:
     ) -> Pipeline:
         """A pipeline at rest.
 
+        Parameters
+        ----------
+        form
+            Samplerate and channels.
+        denoise, spot
+            What it does.
+        preset
+            Denoiser; None: the server's.
+        limit_db
+            Largest attenuation, dB; None: the server's.
+
+        Returns
+        -------
+        Pipeline
+            With models that all pipelines share.
+
         Raises
         ------
         UserError
             If preset or limit make no sense.
         """
-        return Pipeline(
+        return self._factory.make(
             form.samplerate,
             form.channels,
-            denoiser=self._denoiser(preset or self.preset) if denoise else None,
-            spotter=self.spotter if spot else None,
+            kind=Pipeline,
+            preset=(preset or self.preset) if denoise else None,
+            spot=spot,
             limit_db=self.limit_db if limit_db is None else limit_db,
             sensitivity=self.sensitivity,
             custom=self.custom() if spot else (),

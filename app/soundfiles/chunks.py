@@ -120,7 +120,22 @@ class Chunk:
 
 
 def read_chunk(file: BinaryIO, family: Family, start: int) -> Chunk | None:
-    """The chunk that begins at ``start``; None if there is none."""
+    """The chunk that begins at ``start``; None if there is none.
+
+    Parameters
+    ----------
+    file
+        Open for reading, binary.
+    family
+        How the chunks of this kind of file are laid out.
+    start
+        Of its header, bytes.
+
+    Returns
+    -------
+    Chunk | None
+        None at the end of the file.
+    """
     file.seek(start)
     head = file.read(family.header_bytes)
     if len(head) < family.header_bytes:
@@ -136,13 +151,43 @@ def _has_riff_name(head: bytes) -> bool:
 
 
 def next_start(chunk: Chunk, family: Family, size: int | None = None) -> int:
-    """Where the chunk after this one begins."""
+    """Where the chunk after this one begins.
+
+    Parameters
+    ----------
+    chunk
+        The one before.
+    family
+        How the chunks of this kind of file are laid out.
+    size
+        Of the file, bytes.
+
+    Returns
+    -------
+    int
+        Of its header, bytes.
+    """
     end = chunk.body + (chunk.size if size is None else size)
     return -(-end // family.pad) * family.pad
 
 
 def chunks(file: BinaryIO, family: Family, start: int | None = None) -> Iterator[Chunk]:
-    """The chunks from ``start`` on (default: the first), as far as their sizes make sense."""
+    """The chunks from ``start`` on (default: the first), as far as their sizes make sense.
+
+    Parameters
+    ----------
+    file
+        Open for reading, binary.
+    family
+        How the chunks of this kind of file are laid out.
+    start
+        Of a header, bytes; None: the first.
+
+    Yields
+    ------
+    Chunk
+        One after the other.
+    """
     length = os.fstat(file.fileno()).st_size
     place = family.head if start is None else start
     for _ in range(MOST_CHUNKS):
@@ -255,7 +300,22 @@ def _is_zero(file: BinaryIO, start: int, length: int) -> bool:
 
 
 def repaired(file: BinaryIO, family: Family, extent: SoundExtent) -> list[Segment]:
-    """The file as segments whose header tells the truth: description and sound, nothing else."""
+    """The file as segments whose header is true: description and sound, nothing else.
+
+    Parameters
+    ----------
+    file
+        Open for reading, binary.
+    family
+        How the chunks of this kind of file are laid out.
+    extent
+        Where the sound lies.
+
+    Returns
+    -------
+    list[Segment]
+        In the order of the new file.
+    """
     head = b""
     for chunk in chunks(file, family):
         if chunk.name == family.sound:
@@ -289,7 +349,7 @@ def _sized(family: Family, content: bytes) -> bytes:
 
 
 def _counted(content: bytes, sound_bytes: int) -> bytes:
-    """AIFF's COMM chunk with the number of samples that there are, where that can be told."""
+    """AIFF's COMM chunk with the number of samples that there are, where that is known."""
     if len(content) < 18 or content[18:22] not in (
         b"",
         b"NONE",
@@ -367,7 +427,24 @@ def positions(file: BinaryIO, family: Family) -> tuple[int | None, int | None]:
 
 
 def set_positions(file: BinaryIO, family: Family, mask: int | None, valid_bits: int | None) -> bool:
-    """Write positions and valid bits into an extensible header; whether there is one."""
+    """Write positions and valid bits into an extensible header; whether there is one.
+
+    Parameters
+    ----------
+    file
+        Open for reading and writing, binary.
+    family
+        How the chunks of this kind of file are laid out.
+    mask
+        Loudspeaker positions, as WAVE_FORMAT_EXTENSIBLE counts them.
+    valid_bits
+        Of each sample.
+
+    Returns
+    -------
+    bool
+        Whether there is such a header.
+    """
     for chunk in chunks(file, family):
         if chunk.name == b"fmt ":
             content = _content(file, chunk)
@@ -443,7 +520,17 @@ def _all_chunks(file: BinaryIO, family: Family, extent: SoundExtent | None) -> I
 
 
 def append(file: BinaryIO, family: Family, content: list[tuple[bytes, bytes]]) -> None:
-    """Add chunks to the end of a whole file."""
+    """Add chunks to the end of a whole file.
+
+    Parameters
+    ----------
+    file
+        Open for reading and writing, binary.
+    family
+        How the chunks of this kind of file are laid out.
+    content
+        Name and body of each chunk.
+    """
     file.seek(0, os.SEEK_END)
     file.write(bytes(-file.tell() % family.pad))
     for name, body in content:

@@ -142,7 +142,22 @@ def family_of_format(form: str) -> str:
 
 
 def attach(path: Path, form: str, metadata: Metadata) -> list[str]:
-    """Put metadata of the same family into a finished file; names what could not be."""
+    """Put metadata of the same family into a finished file; names what could not be.
+
+    Parameters
+    ----------
+    path
+        The finished file.
+    form
+        Its container, by libsndfile's name.
+    metadata
+        What to add.
+
+    Returns
+    -------
+    list[str]
+        What could not be added, for people.
+    """
     family = family_of_format(form)
     if family == metadata.family and metadata.chunks:
         known = next(

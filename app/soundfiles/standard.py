@@ -17,7 +17,7 @@ from resonance.app.errors import AudioFileError
 from resonance.app.safe_write import create
 from resonance.app.soundfiles.chunks import W64, sound_extent
 
-#: What stands for both on the command line.
+#: What means both on the command line.
 DASH = Path("-")
 #: What standard output can be: the container it is made of. Raw sound has none.
 FORMATS = {"wav": ".wav", "w64": ".w64", "raw": ".w64"}

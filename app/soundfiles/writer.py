@@ -60,7 +60,22 @@ _USUAL_MASKS = {
 
 @functools.cache
 def can_write(form: str, subtype: str, samplerate: int, channels: int) -> bool:
-    """Whether libsndfile writes such a file, tried out in memory."""
+    """Whether libsndfile writes such a file, tried out in memory.
+
+    Parameters
+    ----------
+    form, subtype
+        By libsndfile's names.
+    samplerate
+        Hz.
+    channels
+        How many.
+
+    Returns
+    -------
+    bool
+        Whether it can.
+    """
     try:
         with soundfile.SoundFile(
             io.BytesIO(), "w", samplerate, channels, subtype, format=form
@@ -91,6 +106,11 @@ def output_format(source: SoundReader, target: Path, subtype: str | None = None)
     ----------
     subtype
         Take this one instead of the source's: PCM_16, PCM_24, FLOAT …
+
+    Returns
+    -------
+    tuple[str, str]
+        By libsndfile's names.
 
     Raises
     ------
@@ -247,6 +267,11 @@ def written_sound(
     preserve
         Give it the source's mode and time stamp.
 
+    Yields
+    ------
+    SoundWriter
+        Takes the blocks.
+
     Raises
     ------
     AudioFileError
@@ -278,7 +303,24 @@ def written_sound(
 def open_part(
     part: Part, samplerate: int, channels: int, subtype: str | None, form: str
 ) -> soundfile.SoundFile:
-    """A part, open for writing by libsndfile."""
+    """A part, open for writing by libsndfile.
+
+    Parameters
+    ----------
+    part
+        Its place on the disk.
+    samplerate
+        Hz.
+    channels
+        How many.
+    subtype, form
+        By libsndfile's names.
+
+    Returns
+    -------
+    soundfile.SoundFile
+        Open for writing.
+    """
     if sys.platform == "win32":  # its descriptors are not those of libsndfile there
         return soundfile.SoundFile(str(part.path), "w", samplerate, channels, subtype, format=form)
     descriptor = os.dup(part.descriptor)
@@ -286,7 +328,17 @@ def open_part(
 
 
 def command(file: soundfile.SoundFile, number: int, value: int) -> None:
-    """A command of libsndfile for which soundfile has no name."""
+    """A command of libsndfile for which soundfile has no name.
+
+    Parameters
+    ----------
+    file
+        Open in libsndfile.
+    number
+        Of the command, as in sndfile.h.
+    value
+        Its argument.
+    """
     soundfile._snd.sf_command(file._file, number, soundfile._ffi.NULL, value)
 
 

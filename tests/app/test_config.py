@@ -48,7 +48,7 @@ def test_options_of_commands_get_other_defaults(file, tmp_path, demo):
         ("[denoise]\nlimit-db = 999\n", "limit-db = 999"),
         ('[live]\nblock-ms = "soon"\n', "block-ms = 'soon'"),
         ("preset = 1\n", "no table [preset]"),
-        ("live = 1\n", "stands outside of a table"),
+        ("live = 1\n", "is outside of a table"),
         ("[live\n", "cannot be read"),
         ("[spot]\noutput = 1\n", "[spot] has no setting 'output'"),
     ],

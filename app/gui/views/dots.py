@@ -49,7 +49,19 @@ class Dots:
         colours: NDArray[np.integer],
         radii: NDArray[np.integer] | int = 0,
     ) -> None:
-        """Draw a dot at each of ``x, y [dots]`` by numbers of its colour and radius."""
+        """Draw a dot at each of ``x, y [dots]`` by numbers of its colour and radius.
+
+        Parameters
+        ----------
+        painter
+            Of the view.
+        x, y
+            Centres, pixels [dots].
+        colours
+            Number of each colour [dots].
+        radii
+            Number of each radius [dots].
+        """
         size, scale = self._source, 1.0 / self.ratio
         left = np.asarray(colours) * size
         top = np.broadcast_to(np.asarray(radii) * size, left.shape)

@@ -47,7 +47,17 @@ class Meter:
         return self._clip_age_s < CLIP_S
 
     def add(self, power: float, peak: float, seconds: float) -> None:
-        """Hear a block."""
+        """Hear a block.
+
+        Parameters
+        ----------
+        power
+            Mean square of the block.
+        peak
+            Its largest sample, full scale 1.
+        seconds
+            Its length.
+        """
         keep = math.exp(-seconds / LEVEL_S)
         self.power = keep * self.power + (1 - keep) * power
         self._clip_age_s = 0.0 if peak >= 0.999 else self._clip_age_s + seconds
@@ -95,7 +105,7 @@ class Levels(View):
         self._add_waves(rows)
 
     def rest(self, seconds: float) -> None:
-        """Nothing is heard at the moment: meters fall, waveforms stand."""
+        """There is no input at the moment: meters fall, waveforms stop."""
         if self.heard.peak_db <= FLOOR_DB and self.heard.db <= FLOOR_DB:
             return
         for meter in (self.heard, self.played):
@@ -160,7 +170,7 @@ class Levels(View):
         thick = min(14.0, pitch - 6)
         left, width = meters.left() + labels, meters.width() - labels - reading
         tops = [meters.top() + pitch * (n + 0.5) - thick / 2 for n in range(3)]
-        tops[2] += 0.9 * line  # the scale in dBFS stands between
+        tops[2] += 0.9 * line  # the scale in dBFS is between
         return [QRectF(left, top, width, thick) for top in tops]
 
     def _wave_areas(self) -> list[QRectF]:

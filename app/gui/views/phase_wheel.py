@@ -327,7 +327,17 @@ class ImpulseResponse(QWidget):
         self.hide()
 
     def show_oscillator(self, bank: OscillatorBank, number: int | None, samplerate: float) -> None:
-        """Draw another one; None: nothing."""
+        """Draw another one; None: nothing.
+
+        Parameters
+        ----------
+        bank
+            The oscillators.
+        number
+            Which of them; None: nothing is drawn.
+        samplerate
+            Of the sound, Hz.
+        """
         if number is None:
             return
         self._length_s = float(bank.ring_time_s[number]) / 2

@@ -346,7 +346,7 @@ class PlayWithOne(View):
             )
 
     def draw(self, painter: QPainter) -> None:
-        """What moves: x(t), the envelope, and where the tone stands on the curves."""
+        """What moves: x(t), the envelope, and where the tone is on the curves."""
         motion, resonance, phase = self._areas()
         if not self.one or phase.height() < 10:
             return

@@ -112,7 +112,7 @@ class Scale:
         self._linear = name == LINEAR
         heights = self._height(self.f0_hz)
         self._ends = heights[0], heights[-1]
-        rows = np.linspace(1.0, 0.0, ROWS)  # the highest stands on top
+        rows = np.linspace(1.0, 0.0, ROWS)  # the highest on top
         at = np.interp(rows, self._share(heights), np.arange(len(heights)))
         self._below = np.minimum(at.astype(int), len(heights) - 2)
         self._between = (at - self._below).astype(np.float32)[:, None]
@@ -237,7 +237,20 @@ class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
         self.setWidth(AXIS)
 
     def tickValues(self, minimum: float, maximum: float, size: float) -> list[Any]:  # noqa: N802
-        """Those that fit, the coarsest first."""
+        """Those that fit, the coarsest first.
+
+        Parameters
+        ----------
+        minimum, maximum
+            Ends of the axis.
+        size
+            Its length, pixels.
+
+        Returns
+        -------
+        list[Any]
+            Pairs of a spacing and its values, as pyqtgraph takes them.
+        """
         if self.scale_of_view is None:
             return []
         found: list[float] = []
@@ -601,7 +614,7 @@ class Resonogram(View):
         self._say_pointed("")
 
     def _read_out(self) -> None:
-        """What stands under the pointer now: the picture moves on below it."""
+        """What is under the pointer now: the picture moves on below it."""
         if self._pointer is None or not self._shown or not self._scale:
             return
         x, y = self._pointer

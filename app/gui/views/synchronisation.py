@@ -35,6 +35,20 @@ def travelled(
 
     ``φ̇ = -‖h‖ sin φ`` for φ = angle - goal, so ``tan(φ/2)`` shrinks by ``e^(-‖h‖t)``, exactly;
     ``pull_time`` is ‖h‖t.
+
+    Parameters
+    ----------
+    angle
+        Where they start, rad [oscillators].
+    goal
+        Where they are pulled, rad [oscillators].
+    pull_time
+        ‖h‖t, strength of the pull times the time.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Angles, rad [oscillators].
     """
     apart = np.angle(np.exp(1j * (angle - goal)))
     return np.asarray(goal + 2.0 * np.arctan(np.tan(0.5 * apart) * np.exp(-pull_time)))

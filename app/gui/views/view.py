@@ -38,7 +38,7 @@ class View(QWidget):
     :meth:`draw_backdrop`, the rest in :meth:`draw`. Nothing is painted while hidden.
 
     One oscillator can be followed, by a click in any view: :meth:`follow` marks it in this one
-    and tells the others through :attr:`followed_changed`.
+    and informs the others through :attr:`followed_changed`.
     """
 
     #: Another oscillator is followed: its number, or None.
@@ -212,7 +212,22 @@ _WRAPPED = Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap
 
 
 def figure(value: float, digits: int = 0, *, plus: bool = False) -> str:
-    """A number as people write it: with a real minus, and never −0."""
+    """A number as people write it: with a real minus, and never −0.
+
+    Parameters
+    ----------
+    value
+        The number.
+    digits
+        After the point.
+    plus
+        Write + in front of positive numbers.
+
+    Returns
+    -------
+    str
+        Such as −3.5.
+    """
     sign = "+" if plus else ""
     return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
