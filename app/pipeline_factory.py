@@ -88,7 +88,7 @@ class PipelineFactory:
         return kind(
             samplerate,
             channels,
-            denoiser=self.denoiser(preset) if preset else None,
+            denoiser=None if preset is None else self.denoiser(preset),
             spotter=self.spotter() if spot else None,
             limit_db=limit_db,
             sensitivity=sensitivity,
