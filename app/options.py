@@ -134,7 +134,20 @@ class Raw(click.ParamType["RawSound"]):
     name = "RATE:CHANNELS[:SAMPLES]"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> RawSound:
-        """The facts."""
+        """The facts.
+
+        Parameters
+        ----------
+        value
+            As given.
+        param, ctx
+            Of click.
+
+        Returns
+        -------
+        RawSound
+            Samplerate, channels and sample format.
+        """
         rate, _, rest = str(value).partition(":")
         channels, _, samples = rest.partition(":")
         samples = samples or "s16"

@@ -41,7 +41,7 @@ def public_functions(path):
         for found in inside if not getattr(node, "name", "_").startswith("_") else []:
             if isinstance(found, ast.FunctionDef) and not found.name.startswith("_"):
                 names = [a.arg for a in (*found.args.args, *found.args.kwonlyargs)]
-                command = any("click.command" in ast.unparse(d) for d in found.decorator_list)
+                command = any(".command" in ast.unparse(d) for d in found.decorator_list)
                 if len([n for n in names if n not in ("self", "cls")]) >= 3 and not command:
                     yield found
 
