@@ -16,6 +16,8 @@ from resonance.dsp.delay import DelayLine
 if TYPE_CHECKING:
     from resonance.dsp.stream import BankStream
 
+#: Hop of the shipped models, s; a board says its own.
+USUAL_HOP_S = 0.008
 #: Sound that is caught up with after a pause of the window, s.
 CATCH_UP_S = 30.0
 

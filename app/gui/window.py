@@ -39,7 +39,7 @@ from resonance.app.gui.bars import Banner, StatusLine, TopBar
 from resonance.app.gui.cleaning import Cleaner
 from resonance.app.gui.controls import Tabs
 from resonance.app.gui.files import FilesPanel, PlayerBar
-from resonance.app.gui.frames import Feed
+from resonance.app.gui.frames import USUAL_HOP_S, Feed
 from resonance.app.gui.shortcuts import KEYS, Sheet, key_of
 from resonance.app.gui.sound import MOST_DB, SoundPanel
 from resonance.app.gui.teach_word import TeachWord, load_words
@@ -750,5 +750,5 @@ def _warm_up() -> None:
     from resonance.dsp.bank import broad_bank
     from resonance.dsp.stream import BankStream
 
-    stream = BankStream(broad_bank(), 48000.0, 0.008)
+    stream = BankStream(broad_bank(), 48000.0, USUAL_HOP_S)
     stream.listen(np.zeros(stream.samples_left, np.float32))

@@ -169,6 +169,25 @@ def test_it_reads_out_what_is_under_the_pointer(qtbot, denoiser):
     assert "ζ" in said[-1]
 
 
+def test_the_pointer_reads_the_column_that_is_drawn_below_it(qtbot, denoiser):
+    view = shown(qtbot, Resonogram, tone(denoiser, 1000.0))
+    view.set_scale(EAR)
+    said = []
+    view.pointed.connect(said.append)
+    place, hop_s = view._scale.place(1000.0), view._pictures[0].hop_s
+    view._shown.heard[:] = 0
+    view._shown.heard[view._shown.end - 1 - 5] = 255  # one loud column, five hops ago
+    plot = view._plots[0].vb
+    levels = []
+    for hops_ago in (4.9, 5.1, 5.4, 5.6, 5.9, 6.1):
+        at = plot.viewRect().center().__class__(-hops_ago * hop_s, place)
+        view._on_pointed(plot.mapViewToScene(at))
+        levels.append(said[-1].split("original ")[1].split()[0])
+    quiet, loud = levels[0], levels[1]
+    assert quiet != loud
+    assert levels == [quiet, loud, loud, loud, loud, quiet]
+
+
 def test_frozen_it_stands_still_and_misses_nothing(qtbot, board):
     view = shown(qtbot, Resonogram, board)
     view.set_frozen(True)

@@ -19,7 +19,7 @@ from PyQt6.QtGui import (
 from PyQt6.QtWidgets import QLabel, QVBoxLayout
 
 from resonance.app.gui import theme as themes
-from resonance.app.gui.frames import Frame
+from resonance.app.gui.frames import USUAL_HOP_S, Frame
 from resonance.app.gui.theme import Theme
 from resonance.app.gui.views.scroll import Scroll
 from resonance.app.gui.views.view import View, figure, run_alone
@@ -166,14 +166,24 @@ class Picture(pg.GraphicsObject):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.scroll = Scroll(ROWS, KEPT)
-        self.end, self.hop_s, self.paints = 0, 0.008, 0
+        self.end, self.hop_s, self.paints = 0, USUAL_HOP_S, 0
         self.marks: list[tuple[float, str]] = []  #: column and word
         self.theme = themes.DARK
         self.caption = ""
 
+    @property
+    def kept_s(self) -> float:
+        """Length of all that is kept, s."""
+        return KEPT * self.hop_s
+
+    def column(self, at_s: float) -> int:
+        """Number of the column that is drawn at a time, 0 s being the end of the newest."""
+        back = int(np.clip(np.floor(-at_s / self.hop_s), 0, KEPT - 1))
+        return self.end - 1 - back
+
     def boundingRect(self) -> QRectF:  # noqa: N802 (Qt's name)
         """All that is kept."""
-        return QRectF(-KEPT * self.hop_s, 0.0, KEPT * self.hop_s, 1.0)
+        return QRectF(-self.kept_s, 0.0, self.kept_s, 1.0)
 
     def paint(self, painter: QPainter, *_: Any) -> None:
         """Draw the part that can be seen, in one or two pieces, without smoothing."""
@@ -322,7 +332,7 @@ class Resonogram(View):
             picture = Picture()
             plot.addItem(picture)
             plot.vb.setLimits(
-                xMin=-KEPT * 0.008, xMax=0.0, yMin=0.0, yMax=1.0, minXRange=0.2, minYRange=0.05
+                xMin=-picture.kept_s, xMax=0.0, yMin=0.0, yMax=1.0, minXRange=0.2, minYRange=0.05
             )
             plot.vb.disableAutoRange()
             plot.setYRange(0.0, 1.0, padding=0)
@@ -408,8 +418,9 @@ class Resonogram(View):
     def _take_board(self, frame: Frame) -> None:
         carriers = np.array(frame.board.facts["carriers"], dtype=bool)
         self._facts = {"bank": frame.bank, "carriers": carriers}
-        for picture in self._pictures:
+        for picture, plot in zip(self._pictures, self._plots, strict=True):
             picture.hop_s = frame.hop_s
+            plot.vb.setLimits(xMin=-picture.kept_s)
         self._rescale()
 
     def _rescale(self) -> None:
@@ -528,13 +539,14 @@ class Resonogram(View):
         """Show ``factor`` times as much time."""
         low, high = self._plots[0].viewRange()[0]
         self._leave_now()
-        self._plots[0].setXRange(max(high - (high - low) * factor, -KEPT * 0.008), high, padding=0)
+        first = -self._pictures[0].kept_s
+        self._plots[0].setXRange(max(high - (high - low) * factor, first), high, padding=0)
 
     def pan(self, share: float) -> None:
         """Move by a share of what is seen, to the right if above 0."""
         low, high = self._plots[0].viewRange()[0]
         step = min(share * (high - low), -high)
-        step = max(step, -KEPT * 0.008 - low)
+        step = max(step, -self._pictures[0].kept_s - low)
         self._leave_now()
         self._plots[0].setXRange(low + step, high + step, padding=0)
 
@@ -568,7 +580,7 @@ class Resonogram(View):
     def _fit(self) -> None:
         if self._follows:
             width = max(60.0, self._graphics.width() - AXIS - COLOURS)
-            self._plots[0].setXRange(-min(width, KEPT) * 0.008, 0.0, padding=0)
+            self._plots[0].setXRange(-min(width, KEPT) * self._pictures[0].hop_s, 0.0, padding=0)
 
     def _on_moved(self, *_: Any) -> None:
         self._leave_now()
@@ -624,8 +636,7 @@ class Resonogram(View):
             across.show()
             along.show()
         number = self._scale.oscillator(y)
-        ago = round(-x / self._pictures[0].hop_s)
-        place = (self._shown.end - 1 - ago) % KEPT
+        place = self._pictures[0].column(x) % KEPT
         bank: OscillatorBank = self._facts["bank"]
         heard, played = (
             level_db(int(levels[place, number]))
