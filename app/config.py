@@ -30,7 +30,7 @@ from resonance.app import safe_write
 from resonance.app.errors import UserError
 
 #: Options of ``live`` that a device's table may hold.
-DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate")
+DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate", "channel")
 #: Parameters that are about a single run.
 _ONCE = {
     "output",
@@ -49,7 +49,6 @@ _ONCE = {
     "manifest",
     "dry_run",
     "overwrite",
-    "channel",
     "raw",
     "form",
 }

@@ -129,7 +129,7 @@ def list_devices() -> list[Device]:
 
 
 def _of_server(end: pulse.Endpoint, kind: str) -> Device:
-    hears, plays = int(kind == "input"), int(kind == "output")
+    hears, plays = (end.channels if kind == which else 0 for which in ("input", "output"))
     return Device(
         end.description,
         pulse.HOST_API,

@@ -46,6 +46,7 @@ class Endpoint:
     #: same card stay in step.
     card: int
     default: bool
+    channels: int = 1
 
 
 def library() -> ModuleType:
@@ -135,7 +136,9 @@ def _is_name(value: Any) -> bool:
 
 def _endpoint(raw: Any, default: str) -> Endpoint:
     monitor = bool(getattr(raw, "monitor_of_sink_name", None))
-    return Endpoint(raw.name, raw.description, monitor, raw.card, raw.name == default)
+    return Endpoint(
+        raw.name, raw.description, monitor, raw.card, raw.name == default, raw.channel_count
+    )
 
 
 def listeners(source: str) -> int:

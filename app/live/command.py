@@ -63,6 +63,11 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
     default=False,
     help="Play into a microphone that other programs can choose (Linux).",
 )
+@click.option(
+    "--channel",
+    type=click.IntRange(1),
+    help="Of an input with several, counted from 1; default: the device mixes them.",
+)
 @click.option("--samplerate", type=Number(1), help="Hz; default: the input device's.")
 @click.option("--block-ms", type=Number(1, 200), default=10.0, help="Block length.")
 @click.option("--seconds", type=Number(0), help="Stop after this long; default: Ctrl-C.")
@@ -116,6 +121,7 @@ def live(
     output_name: str | None,
     direction: str,
     virtual_mic: bool,
+    channel: int | None,
     samplerate: float | None,
     block_ms: float,
     seconds: float | None,
@@ -156,6 +162,7 @@ def live(
     settings = EngineSettings(
         input_name=input_name,
         output_name=output_name,
+        channel=channel,
         direction=direction,
         virtual_mic=virtual_mic,
         monitor=virtual_mic and output_name is not None,

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from resonance.app.live.messages import Connection, Keyword, Message, State, Sta
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed, check
 from resonance.app.live.streams import Stream, open_stream
-from resonance.app.live.virtual_devices import Monitor, VirtualMic, VirtualSpeaker
+from resonance.app.live.virtual_devices import ChosenChannel, Monitor, VirtualMic, VirtualSpeaker
 from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
 
@@ -50,6 +51,7 @@ WARN_EACH_S = 10.0
 COLLECT_S = 10.0
 
 _REOPEN = {
+    "channel",
     "input_name",
     "output_name",
     "direction",
@@ -99,7 +101,7 @@ class Engine:
         self._tell = tell or self._messages.put
         self._shared = shared
         self._mic, self._speaker = VirtualMic(owner), VirtualSpeaker(owner)
-        self._monitor = Monitor(owner)
+        self._monitor, self._channel = Monitor(owner), ChosenChannel(owner)
         self._changes: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self.run, name="engine", daemon=True)
@@ -304,9 +306,13 @@ class Engine:
         """Open the devices that are asked for, or substitutes, or try again later."""
         try:
             route = self._find_route()
+            channel = self.settings.channel
+            if self._channel.exists and route.input.server_name == self._channel.source:
+                route = replace(route, input=replace(route.input, card=self._channel.card))
+                channel = None  # the sound server chooses it
             processor = self._build(self.settings.samplerate or route.input.samplerate)
             blocksize = self._blocksize(processor.samplerate)
-            stream = open_stream(route, blocksize, processor)
+            stream = open_stream(route, blocksize, processor, channel)
             try:
                 processor.last_block_s = time.monotonic()
                 stream.start()
@@ -366,7 +372,18 @@ class Engine:
             input_name = self._speaker.monitor
         else:
             self._speaker.close()
-        return input_name, output_name
+        return self._one_channel(input_name), output_name
+
+    def _one_channel(self, input_name: str | None) -> str | None:
+        """The input's name, or that of a source which is the channel of it that is asked for."""
+        if not self.settings.channel:
+            self._channel.close()
+            return input_name
+        device = find_device(list_devices(), input_name, "input")
+        if not device.server_name:
+            return input_name
+        self._channel.follow(device.server_name, self.settings.channel)
+        return self._channel.source
 
     def _let_hear(self, output_name: str | None) -> None:
         """Play what the virtual microphone carries into the output, if that is wanted."""
@@ -460,6 +477,7 @@ class Engine:
         self._monitor.close()
         self._mic.close()
         self._speaker.close()
+        self._channel.close()
         if self.board:
             self.board.close()
 

@@ -21,6 +21,8 @@ class EngineSettings:
 
     input_name: str | None = None
     output_name: str | None = None
+    #: Of an input with several channels, from 1; None: what the device gives as one channel.
+    channel: int | None = None
     #: "in" cleans the microphone, "out" what other programs play.
     direction: str = "in"
     #: Play into a microphone that other programs can choose.
@@ -51,6 +53,8 @@ def check(settings: EngineSettings) -> None:
         raise WrongUsage("the virtual microphone is the output: leave the output device out")
     if settings.monitor and not settings.virtual_mic:
         raise WrongUsage("only a virtual microphone has a monitor; without one, name an output")
+    if settings.channel is not None and settings.channel < 1:
+        raise WrongUsage(f"channel {settings.channel}: channels are counted from 1")
     if not 0.001 <= settings.block_s <= 0.2:
         raise WrongUsage(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
     if settings.samplerate is not None:

@@ -60,17 +60,22 @@ class CallbackStream:
 
     bridge_s = 0.0
 
-    def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
-        self._processor = processor
+    def __init__(
+        self, route: Route, blocksize: int, processor: Processor, inputs: int, column: int
+    ) -> None:
+        self._processor, self._column = processor, column
         self._stream = sounddevice().Stream(
-            device=route.portaudio, callback=self._callback, **_common(blocksize, processor)
+            device=route.portaudio,
+            channels=(inputs, 1),
+            callback=self._callback,
+            **_common(blocksize, processor),
         )
         self.latency_s: tuple[float, float] = self._stream.latency
 
     def _callback(self, heard: Any, played: Any, frames: int, _: Any, status: Any) -> None:
         if status:
             count_flags(self._processor, status)
-        self._processor.process(heard[:, 0], played[:, 0])
+        self._processor.process(heard[:, self._column], played[:, 0])
 
     @property
     def active(self) -> bool:
@@ -97,9 +102,13 @@ class LoopStream:
 
     bridge_s = 0.0
 
-    def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
-        self._processor, self._blocksize = processor, blocksize
-        self._stream = sounddevice().Stream(device=route.portaudio, **_common(blocksize, processor))
+    def __init__(
+        self, route: Route, blocksize: int, processor: Processor, inputs: int, column: int
+    ) -> None:
+        self._processor, self._blocksize, self._column = processor, blocksize, column
+        self._stream = sounddevice().Stream(
+            device=route.portaudio, channels=(inputs, 1), **_common(blocksize, processor)
+        )
         self.latency_s: tuple[float, float] = self._stream.latency
         self._started, self._ending = threading.Event(), threading.Event()
         self._looks, self._least, self._surplus = 0, sys.maxsize, 0
@@ -171,8 +180,8 @@ class LoopStream:
     def _next_block(self) -> Float32Array:
         """Heard and cleaned [samples, 1]."""
         heard, overflowed = self._stream.read(self._blocksize)
-        played: Float32Array = np.empty_like(heard)
-        self._processor.process(heard[:, 0], played[:, 0])
+        played = np.empty((len(heard), 1), np.float32)
+        self._processor.process(heard[:, self._column], played[:, 0])
         self._processor.counters["input_overflows"] += bool(overflowed)
         return played
 
@@ -188,17 +197,21 @@ class LoopStream:
 class BridgedStream:
     """Two callbacks, each in step with its own device; sound is cleaned in the input's."""
 
-    def __init__(self, route: Route, blocksize: int, processor: Processor) -> None:
+    def __init__(
+        self, route: Route, blocksize: int, processor: Processor, inputs: int, column: int
+    ) -> None:
         sd = sounddevice()
-        self._processor = processor
+        self._processor, self._column = processor, column
         self._bridge = ClockBridge(processor.samplerate, blocksize, processor.counters)
         self._played_at = time.monotonic()
         self._ready_in, self._ready_out = _once(raise_priority), _once(raise_priority)
         options = _common(blocksize, processor)
-        self._input = sd.InputStream(device=route.portaudio[0], callback=self._hear, **options)
+        self._input = sd.InputStream(
+            device=route.portaudio[0], channels=inputs, callback=self._hear, **options
+        )
         try:
             self._output = sd.OutputStream(
-                device=route.portaudio[1], callback=self._play, **options
+                device=route.portaudio[1], channels=1, callback=self._play, **options
             )
         except Exception:
             _close(self._input)
@@ -214,8 +227,9 @@ class BridgedStream:
         self._ready_in()
         if status:
             count_flags(self._processor, status)
-        played: Float32Array = heard[:, 0].copy()
-        self._processor.process(heard[:, 0], played)
+        chosen = heard[:, self._column]
+        played: Float32Array = chosen.copy()
+        self._processor.process(chosen, played)
         self._bridge.write(played)
 
     def _play(self, played: Any, frames: int, _: Any, status: Any) -> None:
@@ -243,7 +257,9 @@ class BridgedStream:
         _close(self._output)
 
 
-def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
+def open_stream(
+    route: Route, blocksize: int, processor: Processor, channel: int | None = None
+) -> Stream:
     """A stream for this route, not yet started.
 
     Parameters
@@ -254,6 +270,8 @@ def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
         Samples of a block, at the input's samplerate.
     processor
         Called with each block.
+    channel
+        Of the input, from 1; None: what the device gives as one channel.
 
     Returns
     -------
@@ -263,14 +281,17 @@ def open_stream(route: Route, blocksize: int, processor: Processor) -> Stream:
     Raises
     ------
     DeviceError
-        If the devices refuse.
+        If the devices refuse, or the input has no such channel.
     """
+    inputs = route.input.inputs if channel else 1
+    if channel and channel > inputs:
+        raise DeviceError(f"channel {channel}: {route.input.name} has {inputs}")
     sd = sounddevice()
     together = LoopStream if sys.platform == "linux" else CallbackStream
     kind = together if route.one_clock else BridgedStream
     try:
         with OPENING, pulse.chosen(*route.server):
-            return kind(route, blocksize, processor)
+            return kind(route, blocksize, processor, inputs, (channel or 1) - 1)
     except (sd.PortAudioError, ValueError) as error:
         raise DeviceError(f"cannot open the audio devices: {error}") from error
 
@@ -309,7 +330,6 @@ def _common(blocksize: int, processor: Processor) -> dict[str, Any]:
     return {
         "samplerate": processor.samplerate,
         "blocksize": blocksize,
-        "channels": 1,
         "dtype": "float32",
         "latency": "low",
         "clip_off": True,

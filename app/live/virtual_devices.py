@@ -19,6 +19,7 @@ from resonance.app.processes import alive
 #: Delay of the monitor, ms.
 MONITOR_MS = 20
 _OWNER = re.compile(r"resonance\.owner=\W*(\d+)")
+_NAME = re.compile(r"(?:sink_name|master|source|source_name)=(resonance_\w+)")
 
 
 class VirtualDevice:
@@ -131,6 +132,52 @@ class VirtualMic(VirtualDevice):
         return super()._properties(kind, " (input)" if kind == "sink" else suffix)
 
 
+class ChosenChannel(VirtualDevice):
+    """One channel of a device with several, as a source of its own (:attr:`source`).
+
+    Asked for fewer channels than a device has, the server mixes them by their positions.
+    """
+
+    label = "Resonance: one channel"
+    base = "resonance_channel"
+    #: Number of the sound card that the device is on: both are in step.
+    card = -1
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.sink
+
+    def follow(self, master: str, channel: int) -> None:
+        """Be channel number ``channel`` (from 1) of the source ``master``.
+
+        Raises
+        ------
+        DeviceError
+            If it has no such channel, or there is no sound server to ask, or it refuses.
+        """
+        with pulse.connection() as server:
+            clear_away(server)
+            ours = _ours(server)
+            mine = [m for m in ours if m.owner == self._owner and m.base == self.base]
+            self.sink = mine[0].name if mine else _free(self.base, {m.name for m in ours})
+            device = server.get_source_by_name(master)
+            positions, self.card = device.channel_list, device.card
+            if channel > len(positions):
+                raise DeviceError(f"channel {channel}: {master} has {len(positions)}")
+            arguments = (
+                f"master={master} source_name={self.source} channels=1 channel_map=mono "
+                f"master_channel_map={positions[channel - 1]} remix=no "
+                f"{self._properties('source')}"
+            )
+            if any(module.argument == arguments for module in mine):
+                return
+            for module in mine:
+                server.module_unload(module.index)
+            _load(server, "module-remap-source", arguments)
+        self.exists = True
+
+
 class Monitor(VirtualDevice):
     """What a virtual microphone carries, played into a loudspeaker, so that people hear it."""
 
@@ -202,7 +249,7 @@ def _ours(server: Any) -> list[_Module]:
     found = []
     for raw in server.module_list():
         owner = _OWNER.search(raw.argument or "")
-        name = re.search(r"(?:sink_name|master|source)=(resonance_\w+)", raw.argument or "")
+        name = _NAME.search(raw.argument or "")
         if owner and name:
             found.append(_Module(raw.index, int(owner[1]), name[1], raw.argument))
     return found

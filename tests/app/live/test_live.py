@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 
 import numpy as np
@@ -381,3 +383,48 @@ def test_the_end_of_the_command_is_the_end_of_the_engine(server):
     while server.our_modules():
         assert time.monotonic() < deadline, "the engine lives on"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("positions", ["", ",".join(f"aux{k}" for k in range(8))])
+def test_one_channel_of_many_is_taken(server, tmp_path, positions):
+    """Each of the interface's channels carries a tone of its own."""
+    arguments = ["sink_name=interface", "rate=48000", "channels=8"]
+    arguments += [f"channel_map={positions}"] if positions else []
+    module = server.pactl("load-module", "module-null-sink", *arguments).strip()
+    t = np.arange(48000)[:, None] / 48000
+    tones = 0.1 * np.sin(2 * np.pi * (300 + 200 * np.arange(8)) * t)
+    player = subprocess.Popen(
+        ["paplay", "-d", "interface", "--raw", "--format=float32le", "--rate=48000"]
+        + ["--channels=8"]
+        + ([f"--channel-map={positions}"] if positions else []),
+        env=server.environment,
+        stdin=subprocess.PIPE,
+    )
+    feeder = threading.Thread(target=feed, args=(player, tones.astype("<f4").tobytes()))
+    feeder.start()
+    try:
+        take = tmp_path / "take.wav"
+        command = ("live", "--input", "interface.monitor", "--no-spot", "--seconds", "2")
+        run(server, *resonance(*command, "--channel", "6", "--record-raw", take), check=True)
+        heard, _ = soundfile.read(take)
+        spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)), 48000))
+        assert abs(np.argmax(spectrum) - (300 + 200 * 5)) <= 2
+        others = np.concatenate([spectrum[200:1200], spectrum[1400:2000]])
+        assert others.max() < 0.03 * spectrum.max()
+        done = run(server, *resonance(*command, "--channel", "9"))
+        assert done.returncode == 1
+        assert "channel 9: " in done.stderr
+        assert "has 8" in done.stderr
+    finally:
+        player.kill()
+        player.wait()
+        feeder.join()
+        server.pactl("unload-module", module)
+    assert server.our_modules() == []
+
+
+def feed(player, second):
+    """Play the same second again and again, until the player ends."""
+    with suppress(BrokenPipeError), player.stdin as pipe:
+        while True:
+            pipe.write(second)
