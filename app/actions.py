@@ -239,10 +239,10 @@ class WebSocket:
         with self._lock:
             full = self._waiting >= MOST_WAITING or len(self._clients) >= MOST_CLIENTS
             self._waiting += not full
-        if full:
-            connection.close()
-            return
-        self._shown.token = False
+        if full:  # the handler finds nobody there, and ends at once
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._shown.token = full
         try:
             self._handle(connection, peer)
         finally:
