@@ -308,7 +308,8 @@ class Engine:
             route = self._find_route()
             channel = self.settings.channel
             if self._channel.exists and route.input.server_name == self._channel.source:
-                route = replace(route, input=replace(route.input, card=self._channel.card))
+                of, card = self._channel.device_name, self._channel.card
+                route = replace(route, input=replace(route.input, name=of, card=card))
                 channel = None  # the sound server chooses it
             processor = self._build(self.settings.samplerate or route.input.samplerate)
             blocksize = self._blocksize(processor.samplerate)

@@ -142,6 +142,8 @@ class ChosenChannel(VirtualDevice):
     base = "resonance_channel"
     #: Number of the sound card that the device is on: both are in step.
     card = -1
+    #: What the device is listed as.
+    device_name = ""
 
     @property
     def source(self) -> str:
@@ -163,6 +165,7 @@ class ChosenChannel(VirtualDevice):
             self.sink = mine[0].name if mine else _free(self.base, {m.name for m in ours})
             device = server.get_source_by_name(master)
             positions, self.card = device.channel_list, device.card
+            self.device_name = device.description
             if channel > len(positions):
                 raise DeviceError(f"channel {channel}: {master} has {len(positions)}")
             arguments = (
@@ -170,6 +173,7 @@ class ChosenChannel(VirtualDevice):
                 f"master_channel_map={positions[channel - 1]} remix=no "
                 f"{self._properties('source')}"
             )
+            self.exists = bool(mine)
             if any(module.argument == arguments for module in mine):
                 return
             for module in mine:

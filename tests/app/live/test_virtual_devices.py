@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from resonance.app.live.virtual_devices import Monitor, VirtualMic
+from resonance.app.live.virtual_devices import ChosenChannel, Monitor, VirtualMic
 
 pytestmark = pytest.mark.audio
 
@@ -78,3 +78,17 @@ def test_the_monitor_of_a_plain_null_sink_can_be_the_microphone(server):
         server.pactl("unload-module", module)
     facts = [json.loads(line) for line in done.stdout.splitlines()]
     assert [f["state"] for f in facts if "state" in f] == ["loading", "listening"]
+
+
+def test_the_next_engine_takes_the_chosen_channel_over(server):
+    first, second = ChosenChannel(os.getpid()), ChosenChannel(os.getpid())
+    try:
+        first.follow("ci_out.monitor", 2)
+        second.follow("ci_out.monitor", 2)  # as after an engine that was killed
+        assert second.exists
+        assert second.source == first.source
+        assert second.device_name == "Monitor of Null Output"
+        assert len(server.our_modules()) == 1
+    finally:
+        second.close()
+    assert server.our_modules() == []
