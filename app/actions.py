@@ -21,8 +21,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -446,43 +447,116 @@ def _close(workers: Sequence[Worker]) -> None:
         worker.close()
 
 
-def _of_a_word(text: str, words: Sequence[str]) -> tuple[str | None, str]:
-    """``WORD=COMMAND`` apart; None: it is for every word."""
+def _of_a_word(text: str, words: Sequence[str]) -> tuple[str, str | None]:
+    """Command and word of ``[WORD=]COMMAND``; None: it is for every word."""
     word, equals, command = text.partition("=")
     if equals and word in words:
-        return word, command
+        return command, word
     if equals and re.fullmatch(r"\w+", word):  # so no program with arguments
         raise WrongUsage(f"--run {text!r}: no keyword {word!r}; there are: {', '.join(words)}")
-    return None, text
+    return text, None
 
 
-def makers(
-    words: Sequence[str],
-    *,
-    events: Path | None = None,
-    commands: Sequence[str] = (),
-    websocket: str | None = None,
-    token: str = "",
-    osc: str | None = None,
-    mqtt: str | None = None,
-) -> list[Callable[[], Action]]:
-    """What the command line's options ask for; ``words`` may stand before a command's ``=``.
+@dataclass(frozen=True)
+class Known:
+    """What a kind of action may need beside its own value."""
+
+    words: Sequence[str] = ()  #: that can be spotted
+    token: str = ""  #: that clients must show
+
+
+@dataclass(frozen=True)
+class ActionKind:
+    """A kind of action: an option of ``live``, a setting, and a field in the window."""
+
+    name: str  #: of the option and the setting
+    prepare: Callable[[str, Known], Callable[[], Action]]  #: checks the value; what it gives starts
+    help: str  #: of the option
+    metavar: str | None = None
+    title: str = ""  #: of the field
+    hint: str = ""  #: what may be typed into the field
+    is_path: bool = False
+    multiple: bool = (
+        False  #: a list of values; the window has a list of programs in place of a field
+    )
+    needs_token: bool = False
+
+
+#: Every kind of action, in the order of help and window.
+ACTIONS = [
+    ActionKind(
+        "events",
+        lambda path, _: partial(JsonLines, Path(path)),
+        "Add each keyword to this file as a line of JSON.",
+        title="Write to file",
+        hint="words.jsonl",
+        is_path=True,
+    ),
+    ActionKind(
+        "run",
+        lambda text, known: partial(Command, *_of_a_word(text, known.words)),
+        "Start a program for every keyword, or for one: stop='playerctl pause'. Its arguments "
+        "are not read by a shell; RESONANCE_KEYWORD, RESONANCE_SCORE, RESONANCE_TIME_S and "
+        "RESONANCE_WALL_TIME are in its environment. May be given several times.",
+        "[WORD=]COMMAND",
+        multiple=True,
+    ),
+    ActionKind(
+        "websocket",
+        lambda text, known: partial(WebSocket, *address(text), known.token),
+        "Serve keywords as JSON; on this machine only, unless HOST says otherwise.",
+        "[HOST:]PORT",
+        title="WebSocket",
+        hint="8765",
+        needs_token=True,
+    ),
+    ActionKind(
+        "osc",
+        lambda text, _: partial(Osc, *address(text)),
+        "Send keywords by Open Sound Control (UDP).",
+        "[HOST:]PORT",
+        title="OSC",
+        hint="9000 or HOST:9000",
+    ),
+    ActionKind(
+        "mqtt",
+        lambda url, _: partial(Mqtt, url),
+        "Publish keywords: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC].",
+        "URL",
+        title="MQTT",
+        hint="mqtt://broker/home",
+    ),
+]
+
+
+def with_token(asked: Mapping[str, Any]) -> list[str]:
+    """Names of the actions asked for whose clients must show a token."""
+    return [kind.name for kind in ACTIONS if kind.needs_token and asked.get(kind.name)]
+
+
+def makers(asked: Mapping[str, Any], known: Known) -> list[Callable[[], Action]]:
+    """What makes the actions that are asked for.
+
+    Parameters
+    ----------
+    asked
+        A value, or for ``multiple`` ones a list, by name of the kind; empty ones are left out.
+    known
+        What their values may refer to.
+
+    Returns
+    -------
+    list of callable
+        One for each action; see :func:`start_all`.
 
     Raises
     ------
     WrongUsage
         If there is no such word, program or address.
     """
-    asked: list[Callable[[], Action]] = []
-    if events:
-        asked.append(partial(JsonLines, events))
-    for text in commands:
-        word, command = _of_a_word(text, words)
-        asked.append(partial(Command, command, word))
-    if websocket:
-        asked.append(partial(WebSocket, *address(websocket), token))
-    if osc:
-        asked.append(partial(Osc, *address(osc)))
-    if mqtt:
-        asked.append(partial(Mqtt, mqtt))
-    return asked
+    made = []
+    for kind in ACTIONS:
+        value = asked.get(kind.name) or ()
+        values = value if kind.multiple else [value] if value else []
+        made += [kind.prepare(str(one), known) for one in values]
+    return made

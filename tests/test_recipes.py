@@ -25,6 +25,31 @@ def toy() -> None:
 """
 
 
+ACTION = """
+from functools import partial
+from pathlib import Path
+from resonance.app.actions import ACTIONS, ActionKind
+
+
+class Toy:
+    name = "toy"
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, event):
+        Path(self.path).write_text(event.keyword)
+
+    def close(self):
+        pass
+
+
+ACTIONS.append(ActionKind(
+    "toy", lambda path, _: partial(Toy, path), "Play with words.", "PATH", "Toy", "a path"
+))
+"""
+
+
 def resonance(before, *arguments):
     """The command line, in a process that has done something before."""
     code = f"{before}\nfrom resonance.app.cli import main\nmain({list(map(str, arguments))})"
@@ -54,6 +79,29 @@ def test_a_preset_is_a_model_and_its_card(tmp_path):
     assert done.returncode == 0, done.stderr
     assert np.std(soundfile.read(target)[0]) < 0.2 * np.std(noise)
     assert "toy: only a toy" in " ".join(resonance(before, "denoise", "--help").stdout.split())
+
+
+def test_an_action_is_a_class_and_a_row(tmp_path):
+    toy, settings = tmp_path / "toy", tmp_path / "config.toml"
+    assert "--toy PATH" in resonance(ACTION, "live", "--help").stdout
+    settings.write_text(f"[live]\ntoy = {str(toy)!r}\n[window]\ntoy = {str(toy)!r}\n")
+    code = f"""{ACTION}
+import os, sys
+os.environ["RESONANCE_CONFIG"] = {str(settings)!r}
+from resonance.app import config
+from resonance.app.actions import Known, makers, start_all
+from resonance.app.cli import main
+from resonance.app.gui.kept import Kept
+from resonance.app.spotter import KeywordEvent
+
+assert config.load(main)["live"]["toy"] == Kept.load().actions["toy"]
+[worker] = start_all(makers(Kept.load().actions, Known()), print)
+worker.put(KeywordEvent(1.0, "stop", 0.9))
+worker.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert toy.read_text() == "stop"
 
 
 def test_the_recipes_name_files_that_are_there():

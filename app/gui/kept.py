@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resonance.app import config
+from resonance.app.actions import ACTIONS
 from resonance.app.checks import is_number
 from resonance.app.errors import UserError
 from resonance.app.live.settings import EngineSettings
@@ -40,11 +41,8 @@ class Kept:
     record: str = "clean"
     clean_to: str = ""  #: where cleaned files go; empty: beside the file
     run: list[str] = field(default_factory=list)  #: programs, WORD=COMMAND or COMMAND
-    events: str = ""
-    websocket: str = ""
+    actions: Mapping[str, str] = field(default_factory=dict)  #: values by kind; flat in the file
     token: str = ""
-    osc: str = ""
-    mqtt: str = ""
     frequency_scale: str = "sharp"
     low_db: float = -78.0  #: what the colours of the resonogram span, dBFS
     high_db: float = -18.0
@@ -69,12 +67,15 @@ class Kept:
             for name, value in content.items()
             if name in known and _alike(value, getattr(usual, name))
         }
-        return cls(**sound)
+        names = [kind.name for kind in ACTIONS if not kind.multiple]
+        actions = {name: content[name] for name in names if isinstance(content.get(name), str)}
+        return cls(**{**sound, "actions": actions})
 
     def save(self) -> None:
         """Into the file of settings, as far as it differs from what is usual."""
         usual = asdict(Kept())
-        config.keep_window({k: v for k, v in asdict(self).items() if v != usual[k]})
+        changed = {k: v for k, v in asdict(self).items() if v != usual[k]}
+        config.keep_window({**changed, **changed.pop("actions", {})})
 
     def engine_settings(self) -> EngineSettings:
         """What an engine is to do, but for the words: whoever knows them adds them."""

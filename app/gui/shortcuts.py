@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
 
+from resonance.app.gui.views.side_views import SIDE_VIEWS
 from resonance.app.gui.widgets import Scrolled, label
 
-#: Name of what is done, keys, and how the sheet says it.
-KEYS: tuple[tuple[str, str, str], ...] = (
+#: What keys do with the sound: name of what is done, keys, and how the sheet says it.
+SOUND_KEYS: tuple[tuple[str, str, str], ...] = (
     ("toggle", "Space", "start or stop listening; play or pause a file"),
     ("bypass", "B", "cleaned or original"),
     ("record", "R", "record, or end the recording"),
@@ -22,12 +22,9 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("more_limit", "]", "remove more"),
     ("preset", "P", "the next preset"),
     ("all_views", "A", "all views at once"),
-    ("tab_1", "1", "phase wheel"),
-    ("tab_2", "2", "bank"),
-    ("tab_3", "3", "words"),
-    ("tab_4", "4", "play with one oscillator"),
-    ("tab_5", "5", "sound settings"),
-    ("tab_6", "6", "files"),
+)
+#: What keys do with files and the window.
+WINDOW_KEYS: tuple[tuple[str, str, str], ...] = (
     ("teach", "E", "teach a word"),
     ("open", "Ctrl+O", "open files to clean"),
     ("save_file", "Ctrl+S", "save the cleaned file that is played"),
@@ -38,6 +35,8 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("sheet", "?", "this sheet"),
     ("quit", "Ctrl+Q", "quit"),
 )
+#: Keys of the panels whose tabs are no views.
+SOUND_PANEL, FILES_PANEL = "5", "6"
 #: What views do with keys while they have the focus.
 IN_VIEWS = (
     ("+ and −", "zoom the resonogram; arrows move it, Home returns to now"),
@@ -46,9 +45,12 @@ IN_VIEWS = (
 )
 
 
-def key_of(name: str) -> QKeySequence:
-    """The keys of what is done."""
-    return QKeySequence(next(keys for known, keys, _ in KEYS if known == name))
+def all_keys() -> list[tuple[str, str, str]]:
+    """Every key of the window: name of what it does, keys, and how the sheet says it."""
+    tabs = {row.key: row.view.title.lower() for row in SIDE_VIEWS}
+    tabs |= {SOUND_PANEL: "sound settings", FILES_PANEL: "files"}
+    by_key = [(f"tab_{key}", key, tabs[key]) for key in sorted(tabs)]
+    return [*SOUND_KEYS, *by_key, *WINDOW_KEYS]
 
 
 class Sheet(QDialog):
@@ -66,7 +68,7 @@ class Sheet(QDialog):
         grid = QGridLayout()
         grid.setHorizontalSpacing(18)
         grid.setVerticalSpacing(7)
-        lines = [(keys, text) for _, keys, text in KEYS] + list(IN_VIEWS)
+        lines = [(keys, text) for _, keys, text in all_keys()] + list(IN_VIEWS)
         half = -(-len(lines) // 2)
         for number, (keys, text) in enumerate(lines):
             key = QLabel(f"<b>{keys}</b>")

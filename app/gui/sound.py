@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 )
 
 from resonance.app import devices, pulse
+from resonance.app.actions import ACTIONS
 from resonance.app.devices import Device
 from resonance.app.errors import UserError
 from resonance.app.gui.controls import ComboBox, Slider
@@ -306,20 +307,14 @@ class SoundPanel(Scrolled):
         self.column.addWidget(self.programs)
         self.add = button("Add a program…", self.programs.add, "Start a program for a word")
         self.column.addLayout(row(self.add, 1))
-        kept = self.session.kept
-        self.fields = {}
-        for name, text, hint in (
-            ("events", "Write to file", "words.jsonl"),
-            ("websocket", "WebSocket", "8765"),
-            ("osc", "OSC", "9000 or HOST:9000"),
-            ("mqtt", "MQTT", "mqtt://broker/home"),
-        ):
-            field = QLineEdit(getattr(kept, name))
-            field.setPlaceholderText(hint)
-            field.setAccessibleName(text)
+        self.fields: dict[str, QLineEdit] = {}
+        for kind in (kind for kind in ACTIONS if not kind.multiple):
+            field = QLineEdit(self.session.kept.actions.get(kind.name, ""))
+            field.setPlaceholderText(kind.hint)
+            field.setAccessibleName(kind.title)
             field.setClearButtonEnabled(True)
-            self.fields[name] = field
-            self.column.addWidget(QLabel(text))
+            self.fields[kind.name] = field
+            self.column.addWidget(QLabel(kind.title))
             self.column.addWidget(field)
         self.apply = button("Use these actions", self.apply_actions)
         self._actions_text = label("", "muted", selectable=True)
@@ -341,7 +336,9 @@ class SoundPanel(Scrolled):
     def apply_actions(self) -> None:
         """From now on these."""
         values = {name: field.text().strip() for name, field in self.fields.items()}
-        self.session.keep(run=self.programs.texts(), **values)
+        self.session.keep(
+            run=self.programs.texts(), actions={name: text for name, text in values.items() if text}
+        )
         try:
             where = self.session.start_actions()
         except UserError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PyQt6.QtCore import QPoint, QSize, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import (
@@ -14,6 +14,7 @@ from PyQt6.QtGui import (
     QDragEnterEvent,
     QDropEvent,
     QKeyEvent,
+    QKeySequence,
     QResizeEvent,
     QShortcut,
     QShowEvent,
@@ -40,7 +41,7 @@ from resonance.app.gui.cleaning import Cleaner
 from resonance.app.gui.controls import Tabs
 from resonance.app.gui.files import FilesPanel, PlayerBar
 from resonance.app.gui.frames import USUAL_HOP_S, Feed
-from resonance.app.gui.shortcuts import KEYS, Sheet, key_of
+from resonance.app.gui.shortcuts import FILES_PANEL, SOUND_PANEL, Sheet, all_keys
 from resonance.app.gui.sound import MOST_DB, SoundPanel
 from resonance.app.gui.teach_word import TeachWord, load_words
 from resonance.app.gui.theme import Theme
@@ -57,7 +58,7 @@ from resonance.app.gui.views.resonogram import (
     SHARP,
     Resonogram,
 )
-from resonance.app.gui.views.synchronisation import Synchronisation
+from resonance.app.gui.views.side_views import SIDE_VIEWS
 from resonance.app.gui.views.view import View
 from resonance.app.gui.welcome import HowItWorks, Welcome
 from resonance.app.gui.widgets import Choice, aside, button, card, fit_to_screen, row
@@ -67,6 +68,8 @@ from resonance.app.live.messages import State
 from resonance.app.presets import speech_presets
 from resonance.app.spotter import KeywordEvent
 from resonance.assets import DEMO
+
+AnyView = TypeVar("AnyView", bound=View)
 
 #: Time between two frames, ms; every so many frames messages are read, and text is written.
 FRAME_MS, MESSAGES_EACH, TEXT_EACH = 16, 3, 15
@@ -137,18 +140,15 @@ class Window(QMainWindow):
         self.top = TopBar(session, theme)
         self.status, self.player_bar = StatusLine(session), PlayerBar(session)
         self.resonogram, self.levels = Resonogram(theme), Levels(theme)
-        self.wheel, self.bank = PhaseWheel(theme), Bank(theme)
-        self.synchronisation, self.play_with_one = Synchronisation(theme), PlayWithOne(theme)
-        self.play_with_one.output_name = lambda: session.kept.output or None
+        self._side_views = [(entry, entry.view(theme)) for entry in SIDE_VIEWS]
         self.views: tuple[View, ...] = (
             self.resonogram,
             self.levels,
-            self.wheel,
-            self.bank,
-            self.synchronisation,
-            self.play_with_one,
+            *(view for _, view in self._side_views),
         )
-        self._grid_views: tuple[View, ...] = (self.wheel, self.bank, self.synchronisation)
+        self.wheel, self.bank = self.view(PhaseWheel), self.view(Bank)
+        self.play_with_one = self.view(PlayWithOne)
+        self.play_with_one.output_name = lambda: session.kept.output or None
         self.sound, self.files = SoundPanel(session), FilesPanel(session, self.cleaner)
         self._side = QStackedWidget()
         self.tabs = self._make_tabs()
@@ -181,20 +181,20 @@ class Window(QMainWindow):
         self.setCentralWidget(central)
         self.menu = self._make_menu()
 
+    def view(self, kind: type[AnyView]) -> AnyView:
+        """The view of a class."""
+        return next(view for view in self.views if isinstance(view, kind))
+
     def _make_tabs(self) -> Tabs:
         tabs = Tabs("Side panel")
-        self._cards: dict[View, QFrame] = {view: card(view) for view in self.views[2:]}
-        for view, name in (
-            (self.wheel, "Wheel"),
-            (self.bank, "Bank"),
-            (self.synchronisation, "Words"),
-            (self.play_with_one, "Play"),
-        ):
-            tabs.addTab(self._cards[view], name)
-        tabs.addTab(self.sound, "Sound")
-        tabs.addTab(self.files, "Files")
-        for number in range(tabs.count()):
-            tabs.setTabToolTip(number, f"Key {number + 1}")
+        self._cards: dict[View, QFrame] = {view: card(view) for _, view in self._side_views}
+        self._panels: dict[str, tuple[str, QWidget]] = {
+            SOUND_PANEL: ("Sound", self.sound),
+            FILES_PANEL: ("Files", self.files),
+            **{entry.key: (entry.tab, self._cards[view]) for entry, view in self._side_views},
+        }
+        for key, (name, panel) in sorted(self._panels.items()):
+            tabs.setTabToolTip(tabs.addTab(panel, name), f"Key {key}")
         tabs.setCurrentIndex(min(self.session.kept.tab, tabs.count() - 1))
         tabs.setMinimumWidth(340)
         return tabs
@@ -313,12 +313,15 @@ class Window(QMainWindow):
             "back": self._go_back,
             "sheet": self.show_sheet,
             "quit": self.quit,
-            **{f"tab_{n + 1}": partial(self.show_tab, n) for n in range(6)},
+            **{
+                f"tab_{key}": partial(self.show_panel, panel)
+                for key, (_, panel) in self._panels.items()
+            },
         }
         self.shortcuts: dict[str, QShortcut] = {}
-        for name, _, _ in KEYS:
+        for name, keys, _ in all_keys():
             if name != "toggle":  # Space also presses the button that has the focus
-                shortcut = QShortcut(key_of(name), self)
+                shortcut = QShortcut(QKeySequence(keys), self)
                 shortcut.activated.connect(actions[name])
                 self.shortcuts[name] = shortcut
 
@@ -442,14 +445,14 @@ class Window(QMainWindow):
         if together == (self._side.currentWidget() is self._grid):
             return
         if together:
-            places = ((0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 1, 2))
-            for view, place in zip(self._grid_views, places, strict=True):
-                self._grid_layout.addWidget(card(view), *place)
+            for entry, view in self._side_views:
+                if entry.place:
+                    self._grid_layout.addWidget(card(view), *entry.place)
             self._side.setCurrentWidget(self._grid)
             half = self._splitter.width() // 2
             self._splitter.setSizes([half, half])
         else:
-            for view in self._grid_views:
+            for view in (view for entry, view in self._side_views if entry.place):
                 frame = self._cards[view]
                 layout = frame.layout()
                 assert layout is not None  # an empty layout is false

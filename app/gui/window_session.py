@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
-from resonance.app.actions import makers
+from resonance.app.actions import Known, makers, with_token
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.gui.kept import Kept, music_folder, split_program
@@ -307,22 +307,15 @@ class WindowSession(QObject):
         UserError
             If one of them cannot be made.
         """
-        if self.kept.websocket and not self.kept.token:
+        served = with_token(self.kept.actions)
+        if served and not self.kept.token:
             self.keep(token=secrets.token_urlsafe(16))
         kept, known = self.kept, self.words()
         # Programs of words that are not there wait for them.
         named = [word for text in kept.run if (word := split_program(text, known)[0])]
-        asked = makers(
-            [*known, *named],
-            events=Path(kept.events) if kept.events else None,
-            commands=kept.run,
-            websocket=kept.websocket or None,
-            token=kept.token,
-            osc=kept.osc or None,
-            mqtt=kept.mqtt or None,
-        )
-        self.live.start_actions(asked)
-        return f"?token={kept.token}" if kept.websocket else ""
+        asked = {**kept.actions, "run": kept.run}
+        self.live.start_actions(makers(asked, Known([*known, *named], kept.token)))
+        return f"?token={kept.token}" if served else ""
 
     def words(self) -> list[str]:
         """All that can be listened for: as shipped, and one's own."""

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from resonance.app import config
+from resonance.app.actions import ACTIONS, Known, makers, with_token
 from resonance.app.errors import UserError
 from resonance.app.options import (
     FILES,
@@ -42,6 +43,19 @@ LOOK_S = 0.05
 #: What the keys do.
 KEYS = "b: uncleaned/cleaned   s: save the last 30 s   r: record/stop   q: quit"
 _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"}
+
+
+def _action_options(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for each kind of action."""
+    for kind in reversed(ACTIONS):
+        command = click.option(
+            f"--{kind.name}",
+            type=FILES if kind.is_path else str,
+            multiple=kind.multiple,
+            metavar=kind.metavar,
+            help=kind.help,
+        )(command)
+    return command
 
 
 @click.command()
@@ -87,29 +101,11 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
     default=True,
     help="Turn the output down when it howls into the microphone.",
 )
-@click.option("--events", type=FILES, help="Add each keyword to this file as a line of JSON.")
-@click.option(
-    "--run",
-    "commands",
-    multiple=True,
-    metavar="[WORD=]COMMAND",
-    help="Start a program for every keyword, or for one: stop='playerctl pause'. Its "
-    "arguments are not read by a shell; RESONANCE_KEYWORD, RESONANCE_SCORE, RESONANCE_TIME_S and "
-    "RESONANCE_WALL_TIME are in its environment. May be given several times.",
-)
-@click.option(
-    "--websocket",
-    metavar="[HOST:]PORT",
-    help="Serve keywords as JSON; on this machine only, unless HOST says otherwise.",
-)
+@_action_options
 @click.option(
     "--token",
     envvar="RESONANCE_TOKEN",
     help="What clients of --websocket must know; default: one that is kept in a file.",
-)
-@click.option("--osc", metavar="[HOST:]PORT", help="Send keywords by Open Sound Control (UDP).")
-@click.option(
-    "--mqtt", metavar="URL", help="Publish keywords: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC]."
 )
 @PRESET
 @LIMIT
@@ -117,6 +113,7 @@ _FLAGS_THAT_HELP = {"overloads": " (--block-ms 20)", "howls": " (--virtual-mic)"
 @click.pass_context
 def live(
     ctx: click.Context,
+    /,
     input_name: str | None,
     output_name: str | None,
     direction: str,
@@ -135,13 +132,9 @@ def live(
     folder: Path,
     clips: bool,
     feedback_guard: bool,
-    events: Path | None,
-    commands: tuple[str, ...],
-    websocket: str | None,
     token: str | None,
-    osc: str | None,
-    mqtt: str | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Clean the microphone into the loudspeaker, and say which keywords are heard.
 
@@ -179,9 +172,7 @@ def live(
     check(settings)
     for recording in filter(None, (record, record_raw, record_both)):
         check_new(recording)
-    actions = _actions(
-        words, token, events=events, commands=commands, websocket=websocket, osc=osc, mqtt=mqtt
-    )
+    actions = _actions(asked, words, token)
     session = LiveSession(folder, clips=clips)
     run = LiveRun(session, _device_presets(ctx), as_json=as_json)
     try:
@@ -408,17 +399,18 @@ def _device_presets(ctx: click.Context) -> dict[str, dict[str, Any]]:
     return presets
 
 
-def _actions(words: Sequence[str], token: str | None, **asked: Any) -> list[Callable[[], Action]]:
+def _actions(
+    asked: Mapping[str, Any], words: Sequence[str], token: str | None
+) -> list[Callable[[], Action]]:
     """What makes the actions asked for."""
-    from resonance.app.actions import makers
     from resonance.app.tokens import kept_token
 
     if any(asked.values()) and not words:
         raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")
-    if asked.get("websocket") and not token:
+    if (served := with_token(asked)) and not token:
         path, token = kept_token()
-        err.print(f"clients of --websocket need the token in {path}")
-    return makers(words, token=token or "", **asked)
+        err.print(f"clients of --{' and --'.join(served)} need the token in {path}")
+    return makers(asked, Known(words, token or ""))
 
 
 def _say_where_clients_go(session: LiveSession) -> None:

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from resonance.app.actions import (
     Command,
     JsonLines,
+    Known,
     Mqtt,
     Osc,
     WebSocket,
@@ -243,7 +244,8 @@ def test_options_become_actions(tmp_path):
     made = [
         make()
         for make in makers(
-            ["stop"], events=tmp_path / "e.jsonl", commands=("stop=true", "true a=b"), osc="9000"
+            {"events": tmp_path / "e.jsonl", "run": ("stop=true", "true a=b"), "osc": "9000"},
+            Known(["stop"]),
         )
     ]
     for action in made:

@@ -32,7 +32,7 @@ def test_options_of_commands_get_other_defaults(file, tmp_path, demo):
     write(file, '[denoise]\nlimit-db = 12\n[live]\nrun = ["stop=true"]\nvirtual-mic = true\n')
     loaded = config.load(main)
     assert loaded["denoise"] == {"limit_db": 12}
-    assert loaded["live"] == {"commands": ["stop=true"], "virtual_mic": True}
+    assert loaded["live"] == {"run": ["stop=true"], "virtual_mic": True}
     write(file, '[denoise]\npreset = "nowhere"\n')
     result = CliRunner().invoke(main, ["denoise", "x.wav", "-o", str(tmp_path)])
     assert "preset 'nowhere' is not shipped" in result.stderr, "the file counts"

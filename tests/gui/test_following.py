@@ -10,6 +10,7 @@ from resonance.app.gui.frames import Feed
 from resonance.app.gui.snapshot import demo_board
 from resonance.app.gui.views.phase_wheel import PhaseWheel
 from resonance.app.gui.views.resonogram import EAR, SHARP, Resonogram
+from resonance.app.gui.views.synchronisation import Synchronisation
 from tests.gui.test_views import pixels, shown
 
 
@@ -114,7 +115,7 @@ def test_the_way_back_to_now_and_the_colours_are_offered(qtbot, window):
 def test_signs_are_explained_where_they_are(qtbot, window):
     window.set_all_views(True)
     window.on_frame()
-    words = window.synchronisation
+    words = window.view(Synchronisation)
     centre, radius = words._circles()[0]
     assert "Anchors" in words.explain(QPointF(centre.x() + radius, centre.y()))
     assert "Order" in words.explain(QPointF(centre.x(), centre.y() + radius + 10))

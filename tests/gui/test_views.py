@@ -18,7 +18,6 @@ from resonance.app.gui.snapshot import demo_board
 from resonance.app.gui.views.bank import FIRST_TOP_HZ, FIRST_WIDTH_HZ, Bank
 from resonance.app.gui.views.levels import Levels, Meter
 from resonance.app.gui.views.phase_wheel import SLOWER, PhaseWheel
-from resonance.app.gui.views.play_with_one import PlayWithOne
 from resonance.app.gui.views.resonogram import (
     DIFFERENCE,
     EAR,
@@ -27,6 +26,7 @@ from resonance.app.gui.views.resonogram import (
     SHARP,
     Resonogram,
 )
+from resonance.app.gui.views.side_views import SIDE_VIEWS
 from resonance.app.gui.views.synchronisation import Synchronisation, travelled
 from resonance.app.live.board import Board
 from resonance.app.live.processor import Processor, board_facts
@@ -37,10 +37,7 @@ from resonance.models.denoiser import DenoiserConfig
 VIEWS = {
     "resonogram": Resonogram,
     "levels": Levels,
-    "phase_wheel": PhaseWheel,
-    "bank": Bank,
-    "synchronisation": Synchronisation,
-    "play_with_one": PlayWithOne,
+    **{row.view.__module__.rpartition(".")[-1]: row.view for row in SIDE_VIEWS},
 }
 
 
@@ -109,7 +106,7 @@ def test_every_view_runs_alone(snapshot, tmp_path, name):
 def test_what_is_hidden_is_not_painted(qtbot, window):
     window.show_tab(0)
     qtbot.wait(50)
-    hidden = (window.bank, window.synchronisation)
+    hidden = (window.bank, window.view(Synchronisation))
     before = [view.paints for view in hidden]
     seen = window.wheel.paints
     qtbot.waitUntil(lambda: window.wheel.paints > seen + 10)

@@ -18,7 +18,7 @@ from resonance.app import config
 from resonance.app.gui import theme as themes
 from resonance.app.gui.cleaning import CANCELLED, DONE, FAILED
 from resonance.app.gui.kept import NATURAL_DB, Kept
-from resonance.app.gui.shortcuts import KEYS
+from resonance.app.gui.shortcuts import all_keys
 from resonance.app.gui.views.resonogram import DIFFERENCE, LINEAR, SHARP
 from resonance.app.live.messages import Keyword, State
 from resonance.app.spotter import KeywordEvent
@@ -73,7 +73,7 @@ def test_unreadable_settings_are_told_and_do_not_keep_it_from_opening(make_windo
 
 def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     session = window.session
-    keys = {name: text for name, text, _ in KEYS}
+    keys = {name: text for name, text, _ in all_keys()}
     assert set(window.shortcuts) == set(keys) - {"toggle"}
     press(qtbot, window, Qt.Key.Key_B)
     assert session.bypass
