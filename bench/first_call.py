@@ -54,7 +54,7 @@ def inside() -> None:
     from PyQt6.QtCore import QSocketNotifier, QTimer
     from PyQt6.QtWidgets import QApplication
 
-    from resonance.app.gui.command import run_on
+    from resonance.app.commands.gui import run_on
     from resonance.app.gui.window import Window
     from resonance.app.gui.window_session import open_session
 
