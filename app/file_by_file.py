@@ -32,7 +32,31 @@ def standard_files(
     output: Path | None = None,
     form: str = "wav",
 ) -> tuple[list[Path], Path]:
-    """Inputs and output, with files for a while in the place of ``-``."""
+    """Inputs and output, with files for a while in the place of ``-``.
+
+    Parameters
+    ----------
+    stack
+        Removes the spooled files at its end.
+    files
+        Inputs; ``-`` is standard input.
+    raw
+        What raw sound on standard input is; None: it is a sound file.
+    output
+        File or folder; ``-`` is standard output; None: there is none.
+    form
+        What standard output gets.
+
+    Returns
+    -------
+    tuple of list and Path
+        Inputs and output, all of them files.
+
+    Raises
+    ------
+    click.UsageError
+        If ``raw`` is given, but no input is ``-``.
+    """
     if raw and DASH not in files:
         raise click.UsageError("--raw is about standard input: give - as input")
     spooled = stack.enter_context(standard_input(raw)) if DASH in files else DASH
@@ -45,7 +69,22 @@ def standard_files(
 def each_file(
     files: Sequence[Path], work: Callable[[Path, Callable[[float], None]], None], verb: str
 ) -> None:
-    """Do every file; report those that fail and go on, then fail as a whole."""
+    """Do every file; report those that fail and go on, then fail as a whole.
+
+    Parameters
+    ----------
+    files
+        Inputs.
+    work
+        Gets a file, and a function to report the seconds done.
+    verb
+        What is done, for the progress line.
+
+    Raises
+    ------
+    SystemExit
+        If a file failed.
+    """
     failed = 0
     with _progress(verb, files) as tell:
         for source in files:

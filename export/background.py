@@ -77,6 +77,20 @@ def readings(embed: Embedder, corpus: Corpus, cache: Path) -> dict[str, list[Flo
     """Embeddings [features] of single words to train on, at their ends, by word.
 
     Recorded and synthetic readings of a word are kept apart.
+
+    Parameters
+    ----------
+    embed
+        Gives embeddings of seconds of sound.
+    corpus
+        Recordings of words and speech.
+    cache
+        Folder of decoded recordings.
+
+    Returns
+    -------
+    dict
+        Embeddings [features] of each reading, by word.
     """
     clips = ClipVersions(corpus, vocabulary(corpus), cache, 1)
     frames = clips[0]["frames"]
@@ -120,7 +134,22 @@ def partly_white(covariance: NDArray[np.float64], part: float) -> NDArray[np.flo
 
 
 def averages(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArray:
-    """Every so many of a recording's embeddings [steps, features], mapped, as likenesses are."""
+    """Every so many of a recording's embeddings [steps, features], mapped, as likenesses are.
+
+    Parameters
+    ----------
+    found
+        Embeddings [steps, features].
+    mean
+        Of ordinary speech [features].
+    mapped
+        Shrinks the directions in which it varies [features, features].
+
+    Returns
+    -------
+    array
+        Mapped averages [examples, features].
+    """
     places = (found - mean) @ mapped
     places /= np.linalg.norm(places, axis=1, keepdims=True)
     sums = np.cumsum(np.concatenate([np.zeros((1, len(mean))), places]), axis=0)
@@ -130,7 +159,24 @@ def averages(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatAr
 def write(
     path: Path, found: Sequence[FloatArray], mean: FloatArray, mapped: FloatArray, hours: float
 ) -> str:
-    """Write the background beside the spotter at ``path``; returns what was written."""
+    """Write the background beside the spotter at ``path``; returns what was written.
+
+    Parameters
+    ----------
+    path
+        Of the spotter.
+    found
+        Embeddings of each recording [steps, features].
+    mean, mapped
+        As in :func:`averages`.
+    hours
+        Length of the speech.
+
+    Returns
+    -------
+    str
+        What was written, for people.
+    """
     examples = np.concatenate([averages(each, mean, mapped) for each in found])
     target = path.with_name("keywords-background.npz")
     aside = target.with_suffix(".part.npz")

@@ -70,7 +70,15 @@ def state_names(model: Denoiser) -> list[str]:
 
 
 def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
-    """Write both forms, without metadata."""
+    """Write both forms, without metadata.
+
+    Parameters
+    ----------
+    model
+        Trained.
+    step_path, sequence_path
+        Where the step form and the sequence form go.
+    """
     names = state_names(model)
     states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
     outputs = ["gain", "reading", *(f"new_{name}" for name in names)]
@@ -93,7 +101,22 @@ def proof_sound() -> Sound:
 def play(
     model: Denoiser, sound: Sound, next_gains: Callable[[Sound], NDArray[np.complex64]]
 ) -> Sound:
-    """Stream ``sound`` through the bank; ``next_gains`` gets each hop's features."""
+    """Stream ``sound`` through the bank; ``next_gains`` gets each hop's features.
+
+    Parameters
+    ----------
+    model
+        Gives the bank.
+    sound
+        At the model's samplerate [samples].
+    next_gains
+        Gets each hop's features, gives its gains [oscillators].
+
+    Returns
+    -------
+    array
+        Cleaned sound [samples].
+    """
     config = model.config
     bank = BankStream(
         model.bank.frozen(),
@@ -131,7 +154,25 @@ class Runner:
 
 
 def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, float]:
-    """Largest differences of the sound that torch and both files make; raises if too large."""
+    """Largest differences of the sound that torch and both files make; raises if too large.
+
+    Parameters
+    ----------
+    model
+        The original.
+    step_path, sequence_path
+        Both forms.
+
+    Returns
+    -------
+    dict
+        Largest differences by name.
+
+    Raises
+    ------
+    ParityError
+        If one is too large.
+    """
     sound = proof_sound()
     with torch.no_grad():
         trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
@@ -148,7 +189,22 @@ def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, fl
 def played_by(
     model: Denoiser, step_path: Path, sequence_path: Path, sound: Sound
 ) -> tuple[Sound, Sound]:
-    """What the two files make of a sound, each as long as whole hops and calls allow."""
+    """What the two files make of a sound, each as long as whole hops and calls allow.
+
+    Parameters
+    ----------
+    model
+        Gives the bank.
+    step_path, sequence_path
+        Both forms.
+    sound
+        At the model's samplerate [samples].
+
+    Returns
+    -------
+    tuple of array
+        Cleaned by the step form, by the sequence form [samples].
+    """
     step, sequence = Runner(model, step_path), Runner(model, sequence_path)
     stepped = play(model, sound, lambda features: step(features[None])[0])
     chunks = np.concatenate(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
@@ -162,7 +218,27 @@ def played_by(
 def make_smaller(
     model: Denoiser, step_path: Path, sequence_path: Path, bits: int
 ) -> dict[str, float]:
-    """Quantise both files in place; how far the sound moved, and how far they are apart."""
+    """Quantise both files in place; how far the sound moved, and how far they are apart.
+
+    Parameters
+    ----------
+    model
+        The original.
+    step_path, sequence_path
+        Both forms; replaced.
+    bits
+        Of each weight.
+
+    Returns
+    -------
+    dict
+        Differences by name, dB.
+
+    Raises
+    ------
+    ParityError
+        If both forms no longer agree.
+    """
     sound = proof_sound()
     before, _ = played_by(model, step_path, sequence_path, sound)
     quantise(step_path, bits)
@@ -181,7 +257,24 @@ def make_smaller(
 
 
 def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> dict[str, Any]:
-    """What the application checks and uses."""
+    """What the application checks and uses.
+
+    Parameters
+    ----------
+    model
+        The original.
+    preset
+        Name.
+    saved
+        The checkpoint.
+    data
+        What it was trained on, in words.
+
+    Returns
+    -------
+    dict
+        Facts of the card and the file.
+    """
     bank, config = model.bank.frozen(), model.config
     return {
         "format_version": FORMAT_VERSION,

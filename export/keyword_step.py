@@ -173,7 +173,18 @@ class AttentionStep(nn.Module):
     def view(
         self, drive: Tensor, length: Tensor, coupling: Tensor, weights: Tensor
     ) -> Synchronisation:
-        """What the window draws, with the batch it is used to."""
+        """What the window draws, with the batch it is used to.
+
+        Parameters
+        ----------
+        drive, length, coupling, weights
+            The second result of :meth:`forward`.
+
+        Returns
+        -------
+        Synchronisation
+            With a batch of 1.
+        """
         free = drive[None, ..., :-1]
         pull = free.norm(dim=-1)
         order = pull / (coupling.sum(-1) + self.rest * coupling.shape[-1])

@@ -64,7 +64,22 @@ def prove(model: KeywordSpotter, path: Path) -> dict[str, float]:
 
 
 def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[str, Any]:
-    """What the application checks and uses."""
+    """What the application checks and uses.
+
+    Parameters
+    ----------
+    model
+        The original.
+    scores
+        Measured on held-out recordings.
+    data
+        What it was trained on, in words.
+
+    Returns
+    -------
+    dict
+        Facts of the card and the file.
+    """
     config, bank = model.config, broad_bank()
     return {
         "format_version": FORMAT_VERSION,

@@ -27,7 +27,19 @@ class ParityError(RuntimeError):
 def export_onnx(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], path: Path
 ) -> None:
-    """Export ``module`` for exactly these input shapes (batch 1, no dynamic sizes)."""
+    """Export ``module`` for exactly these input shapes (batch 1, no dynamic sizes).
+
+    Parameters
+    ----------
+    module
+        In evaluation mode.
+    inputs
+        Examples by name.
+    outputs
+        Names.
+    path
+        File to write.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -86,6 +98,21 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def check_close(name: str, difference: float, allowed: float = TOLERANCE) -> None:
-    """Raise :class:`ParityError` if ``difference`` exceeds ``allowed``, naming what differed."""
+    """Raise :class:`ParityError` if ``difference`` exceeds ``allowed``, naming what differed.
+
+    Parameters
+    ----------
+    name
+        What is compared.
+    difference
+        Largest difference.
+    allowed
+        Largest that is allowed.
+
+    Raises
+    ------
+    ParityError
+        If it is larger, or no number.
+    """
     if not difference <= allowed:
         raise ParityError(f"{name} differ by {difference:.2e}, allowed: {allowed:g}")

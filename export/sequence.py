@@ -33,7 +33,17 @@ Sound = NDArray[np.float32]
 
 
 def make_sequence(step_path: Path, sequence_path: Path, hops: int = SEQUENCE_HOPS) -> None:
-    """Write the sequence form of the step form at ``step_path``, metadata included."""
+    """Write the sequence form of the step form at ``step_path``, metadata included.
+
+    Parameters
+    ----------
+    step_path
+        The step form.
+    sequence_path
+        File to write.
+    hops
+        How many one call takes.
+    """
     model = onnx.load(str(step_path))
     _Unroller(model, hops).rewrite()
     onnx.checker.check_model(model)

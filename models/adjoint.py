@@ -37,6 +37,19 @@ def listen_forward(  # type: ignore[no-untyped-def]
     """Energy of each hop and z at its end [batch, hops, oscillators], from x [batch, samples].
 
     With weights of neighbours also their ``contrast [batch, hops, weights]`` (dsp/contrast.py).
+
+    Parameters
+    ----------
+    x
+        Sound [batch, samples].
+    edges
+        First sample of each hop, and the end [hops + 1].
+    pole_re, pole_im
+        λ of each oscillator [oscillators].
+    own_re, own_im, next_re, next_im
+        Weights of differences of neighbours [weights].
+    energy, contrast, end_re, end_im
+        Results, filled in.
     """
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
@@ -62,6 +75,21 @@ def synthesise_forward(  # type: ignore[no-untyped-def]
 
     In hop h the weights go from ``w[h]`` to ``w[h + 1]`` within ``ramp`` samples. z at the end of
     each hop is kept in ``end [batch, hops, oscillators]`` for the reverse pass.
+
+    Parameters
+    ----------
+    x
+        Sound [batch, samples].
+    edges
+        First sample of each hop, and the end [hops + 1].
+    ramp
+        Samples in which weights change.
+    pole_re, pole_im
+        λ of each oscillator [oscillators].
+    w_re, w_im
+        Weights at each edge [batch, hops + 1, oscillators].
+    end_re, end_im, y
+        Results, filled in.
     """
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
@@ -115,7 +143,17 @@ def _reverse_step(i, pole_re, pole_im, z_re, z_im, p_re, p_im, d_re, d_im, dp_re
 def listen_backward(  # type: ignore[no-untyped-def]
     x, edges, pole_re, pole_im, end_re, end_im, d_energy, d_end_re, d_end_im, dx, dp_re, dp_im
 ):
-    """Reverse of :func:`listen_forward`; fills dx [batch, samples], dp [batch, oscillators]."""
+    """Reverse of :func:`listen_forward`; fills dx [batch, samples], dp [batch, oscillators].
+
+    Parameters
+    ----------
+    x, edges, pole_re, pole_im, end_re, end_im
+        As in :func:`listen_forward`.
+    d_energy, d_end_re, d_end_im
+        Gradients of its results.
+    dx, dp_re, dp_im
+        Results, filled in.
+    """
     hops = edges.shape[0] - 1
     longest = np.max(edges[1:] - edges[:-1])
     for b in numba.prange(x.shape[0]):
@@ -168,6 +206,15 @@ def weights_backward(x, edges, ramp, pole_re, pole_im, dy, dw_re, dw_im):  # typ
     """Reverse of :func:`synthesise_forward` for the weights: dw [batch, hops + 1, oscillators].
 
     A sum over each hop needs no reverse order, so the bank simply listens once more.
+
+    Parameters
+    ----------
+    x, edges, ramp, pole_re, pole_im
+        As in :func:`synthesise_forward`.
+    dy
+        Gradient of its output [batch, samples].
+    dw_re, dw_im
+        Results, filled in.
     """
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
@@ -192,7 +239,17 @@ def weights_backward(x, edges, ramp, pole_re, pole_im, dy, dw_re, dw_im):  # typ
 def synthesise_backward(  # type: ignore[no-untyped-def]
     x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im, dy, dx, dp_re, dp_im
 ):
-    """Reverse of :func:`synthesise_forward` for dx [batch, samples], dp [batch, oscillators]."""
+    """Reverse of :func:`synthesise_forward` for dx [batch, samples], dp [batch, oscillators].
+
+    Parameters
+    ----------
+    x, edges, ramp, pole_re, pole_im, w_re, w_im, end_re, end_im
+        As in :func:`synthesise_forward`.
+    dy
+        Gradient of its output [batch, samples].
+    dx, dp_re, dp_im
+        Results, filled in.
+    """
     hops = edges.shape[0] - 1
     longest = np.max(edges[1:] - edges[:-1])
     for b in numba.prange(x.shape[0]):
@@ -231,6 +288,15 @@ def rewind_forward(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im, y):  # t
 
     Hop h hears them start from rest ``ahead`` samples after its own beginning; the sample itself,
     which the forward run has played, counts once. Weights as in :func:`synthesise_forward`.
+
+    Parameters
+    ----------
+    x, edges, ramp, pole_re, pole_im, w_re, w_im
+        As in :func:`synthesise_forward`.
+    ahead
+        Samples of look-ahead.
+    y
+        Output, added to [batch, samples].
     """
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
@@ -258,7 +324,17 @@ def rewind_forward(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im, y):  # t
 
 @_per_item
 def rewind_backward(x, edges, ramp, ahead, pole_re, pole_im, dy, dw_re, dw_im):  # type: ignore[no-untyped-def]
-    """Reverse of :func:`rewind_forward` for the weights, added to dw [batch, hops + 1, osc.]."""
+    """Reverse of :func:`rewind_forward` for the weights, added to dw [batch, hops + 1, osc.].
+
+    Parameters
+    ----------
+    x, edges, ramp, ahead, pole_re, pole_im
+        As in :func:`rewind_forward`.
+    dy
+        Gradient of its output [batch, samples].
+    dw_re, dw_im
+        Results, added to.
+    """
     for b in numba.prange(x.shape[0]):
         z_re = np.zeros_like(pole_re)
         z_im = np.zeros_like(pole_re)
@@ -288,7 +364,17 @@ def rewind_backward(x, edges, ramp, ahead, pole_re, pole_im, dy, dw_re, dw_im): 
 
 @_per_item
 def scan_forward(pole_re, pole_im, u_re, u_im, h_re, h_im):  # type: ignore[no-untyped-def]
-    """h[t] = λ[t] h[t-1] + u[t], all [batch, frames, states]."""
+    """h[t] = λ[t] h[t-1] + u[t], all [batch, frames, states].
+
+    Parameters
+    ----------
+    pole_re, pole_im
+        λ of each frame and state.
+    u_re, u_im
+        Inputs.
+    h_re, h_im
+        Results, filled in.
+    """
     for b in numba.prange(u_re.shape[0]):
         re = np.zeros_like(u_re[b, 0])
         im = np.zeros_like(re)
@@ -303,7 +389,17 @@ def scan_forward(pole_re, pole_im, u_re, u_im, h_re, h_im):  # type: ignore[no-u
 
 @_per_item
 def scan_backward(pole_re, pole_im, h_re, h_im, d_re, d_im, dp_re, dp_im, du_re, du_im):  # type: ignore[no-untyped-def]
-    """Reverse pass of :func:`scan_forward`: fills dp and du from d = ∂L/∂h."""
+    """Reverse pass of :func:`scan_forward`: fills dp and du from d = ∂L/∂h.
+
+    Parameters
+    ----------
+    pole_re, pole_im, h_re, h_im
+        As in :func:`scan_forward`.
+    d_re, d_im
+        Gradients of h.
+    dp_re, dp_im, du_re, du_im
+        Results, filled in.
+    """
     for b in numba.prange(h_re.shape[0]):
         re = np.zeros_like(h_re[b, 0])
         im = np.zeros_like(re)

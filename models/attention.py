@@ -159,6 +159,20 @@ def trajectory(start: Tensor, drive: Tensor, time: float | Tensor) -> Tensor:
 
     The angle to the settled position obeys ``φ̇ = -‖h‖ sin φ``, hence exactly
     ``tan(φ(t)/2) = tan(φ0/2) e^{-‖h‖ t}`` in the plane of start and drive.
+
+    Parameters
+    ----------
+    start
+        Unit vectors [..., d].
+    drive
+        What pulls them [..., d].
+    time
+        Since the start; ``drive`` is a rate.
+
+    Returns
+    -------
+    Tensor
+        Unit vectors [..., d].
     """
     size = drive.norm(dim=-1, keepdim=True)
     goal = drive / size
@@ -181,6 +195,21 @@ def cap_probability(angle: float, d_osc: int) -> float:
 
 
 def settled_fraction(size: float, time: float, tolerance: float) -> float:
-    """Share of random starts on the circle within ``tolerance`` after ``time``, if ‖h‖ = size."""
+    """Share of random starts on the circle within ``tolerance`` after ``time``, if ‖h‖ = size.
+
+    Parameters
+    ----------
+    size
+        ‖h‖.
+    time
+        Since the start.
+    tolerance
+        Largest distance from the goal on the unit circle.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
     near = 2.0 * math.asin(tolerance / 2.0)
     return 2.0 / math.pi * math.atan(math.tan(near / 2.0) * math.exp(min(700.0, size * time)))

@@ -23,7 +23,22 @@ _MOST_THREADS = numba.get_num_threads()
 
 
 def poles_from(f0_hz: Tensor, damping_ratio: Tensor, samplerate: float) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of λ = exp((-γ + iω_d) / samplerate), each [oscillators]."""
+    """Real and imaginary part of λ = exp((-γ + iω_d) / samplerate), each [oscillators].
+
+    Parameters
+    ----------
+    f0_hz
+        Natural frequencies [oscillators].
+    damping_ratio
+        ζ [oscillators].
+    samplerate
+        Hz.
+
+    Returns
+    -------
+    tuple of Tensor
+        Real and imaginary part [oscillators].
+    """
     radians = 2.0 * np.pi / samplerate * f0_hz
     size = torch.exp(-damping_ratio * radians)
     angle = radians * torch.sqrt(1.0 - damping_ratio**2)
@@ -72,6 +87,24 @@ def play(
 
     In hop h the weights go from ``w[h]`` to ``w[h + 1]`` within ``ramp`` samples;
     ``w_re, w_im [batch, hops + 1, oscillators]``, the rest as in :func:`hear`.
+
+    Parameters
+    ----------
+    x
+        Sound [batch, samples].
+    edges
+        First sample of each hop, and the end [hops + 1].
+    ramp
+        Samples in which weights change.
+    pole_re, pole_im
+        λ [oscillators].
+    w_re, w_im
+        Weights at each edge [batch, hops + 1, oscillators].
+
+    Returns
+    -------
+    Tensor
+        Sound [batch, samples].
     """
     if x.device.type == "cpu":
         return _Play.apply(x, edges, ramp, pole_re, pole_im, w_re, w_im)  # type: ignore[no-any-return]
@@ -93,6 +126,18 @@ def rewind(
     Each hop's start from rest ``ahead`` samples after its beginning. With both, an oscillator
     answers an impulse by ``Re w λ^|n|``, before and after it alike, and turns no phase. Gradients
     reach the weights alone: a bank learns without look-ahead.
+
+    Parameters
+    ----------
+    x, edges, ramp, pole_re, pole_im, w_re, w_im
+        As in :func:`play`.
+    ahead
+        Samples of look-ahead.
+
+    Returns
+    -------
+    Tensor
+        Sound to add [batch, samples].
     """
     if x.device.type == "cpu":
         return _Rewind.apply(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im)  # type: ignore[no-any-return]
@@ -109,7 +154,18 @@ def rewind_fft(
     w_re: Tensor,
     w_im: Tensor,
 ) -> Tensor:
-    """:func:`rewind` in plain torch, for any device."""
+    """:func:`rewind` in plain torch, for any device.
+
+    Parameters
+    ----------
+    x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im
+        As in :func:`rewind`.
+
+    Returns
+    -------
+    Tensor
+        Sound to add [batch, samples].
+    """
     out = torch.zeros_like(x)
     with torch.no_grad():
         padded = torch.nn.functional.pad(x, (0, ahead))
@@ -128,7 +184,20 @@ def rewind_fft(
 
 
 def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-    """Z of every sample by FFT convolution with λ^n, complex [batch, samples, oscillators]."""
+    """Z of every sample by FFT convolution with λ^n, complex [batch, samples, oscillators].
+
+    Parameters
+    ----------
+    x
+        Sound [batch, samples].
+    pole_re, pole_im
+        λ [oscillators].
+
+    Returns
+    -------
+    Tensor
+        Complex [batch, samples, oscillators].
+    """
     length = x.shape[-1]
     n = torch.arange(length, device=x.device, dtype=x.dtype)
     size = torch.log(torch.sqrt(pole_re**2 + pole_im**2))
@@ -141,7 +210,18 @@ def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
 def hear_fft(
     x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor, neighbours: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """:func:`hear` in plain torch, for any device."""
+    """:func:`hear` in plain torch, for any device.
+
+    Parameters
+    ----------
+    x, edges, pole_re, pole_im, neighbours
+        As in :func:`hear`.
+
+    Returns
+    -------
+    tuple of Tensor
+        As of :func:`hear`.
+    """
     z = states_fft(x, pole_re, pole_im)
     edges = edges.to(x.device)
     own, following = (w.to(z) for w in neighbours)
@@ -168,7 +248,18 @@ def play_fft(
     w_re: Tensor,
     w_im: Tensor,
 ) -> Tensor:
-    """:func:`play` in plain torch, for any device."""
+    """:func:`play` in plain torch, for any device.
+
+    Parameters
+    ----------
+    x, edges, ramp, pole_re, pole_im, w_re, w_im
+        As in :func:`play`.
+
+    Returns
+    -------
+    Tensor
+        Sound [batch, samples].
+    """
     z = states_fft(x, pole_re, pole_im)
     lengths = edges[1:] - edges[:-1]
     hop = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
@@ -183,7 +274,20 @@ def play_fft(
 
 
 def scan(pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor) -> tuple[Tensor, Tensor]:
-    """Slow oscillators over frames, h[t] = λ[t] h[t-1] + u[t], all [batch, frames, states]."""
+    """Slow oscillators over frames, h[t] = λ[t] h[t-1] + u[t], all [batch, frames, states].
+
+    Parameters
+    ----------
+    pole_re, pole_im
+        λ of each frame and state.
+    u_re, u_im
+        Inputs.
+
+    Returns
+    -------
+    tuple of Tensor
+        Real and imaginary part of h [batch, frames, states].
+    """
     if u_re.device.type == "cpu":
         return _Scan.apply(pole_re, pole_im, u_re, u_im)  # type: ignore[no-any-return]
     return scan_doubling(pole_re, pole_im, u_re, u_im)
@@ -192,7 +296,18 @@ def scan(pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor) -> tuple[
 def scan_doubling(
     pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """:func:`scan` by recursive doubling in log2(frames) parallel steps, for any device."""
+    """:func:`scan` by recursive doubling in log2(frames) parallel steps, for any device.
+
+    Parameters
+    ----------
+    pole_re, pole_im, u_re, u_im
+        As in :func:`scan`.
+
+    Returns
+    -------
+    tuple of Tensor
+        Real and imaginary part of h [batch, frames, states].
+    """
     shift = 1
     while shift < u_re.shape[1]:
         late = (pole_re[:, shift:], pole_im[:, shift:])

@@ -170,7 +170,20 @@ class Looks(nn.Module):
         )
 
     def forward(self, features: Tensor, fast: Tensor, slow: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [..., oscillators, 4] and averages [..., oscillators] → two looks."""
+        """Features [..., oscillators, 4] and averages [..., oscillators] → two looks.
+
+        Parameters
+        ----------
+        features
+            Of each oscillator [..., oscillators, 4].
+        fast, slow
+            Averages of the level [..., oscillators].
+
+        Returns
+        -------
+        tuple of Tensor
+            Looks inward and outward [..., oscillators, look].
+        """
         around = F.pad(features[..., :2], (0, 0, 1, 1))
         levels = fast[..., None], slow[..., None]
         seen = torch.cat([features, around[..., :-2, :], around[..., 2:, :], *levels], -1)

@@ -383,7 +383,20 @@ def coupled_plain(
     mix: Tensor,
     out_weight: Tensor,
 ) -> Tensor:
-    """:func:`coupled` in plain torch, for any device."""
+    """:func:`coupled` in plain torch, for any device.
+
+    Parameters
+    ----------
+    x
+        Tokens' channels [batch, hops, tokens, channels].
+    norm_weight, norm_bias, into_weight, into_bias, turn, mix, out_weight
+        As in :func:`coupled`.
+
+    Returns
+    -------
+    Tensor
+        Shaped like ``x``.
+    """
     n = F.layer_norm(x, norm_weight.shape, norm_weight, norm_bias, NORM_EPS)
     z = F.linear(n, into_weight, into_bias)
     u_re, u_im, g, a = z.split([STATES, STATES, STATES, 2 * STATES], -1)

@@ -145,6 +145,20 @@ def read_recording(recording: Recording) -> NDArray[np.float32]:
 def chosen(recordings: Sequence[Recording], kind: str, split: str) -> list[Recording]:
     """Recordings of one kind and split.
 
+    Parameters
+    ----------
+    recordings
+        All there are.
+    kind
+        Such as "speech" or "noise".
+    split
+        Such as "train" or "dev".
+
+    Returns
+    -------
+    list of Recording
+        In their order.
+
     Raises
     ------
     DataError
@@ -214,7 +228,20 @@ class AudioStore:
         return int(self._ends[index] - (self._ends[index - 1] if index else 0))
 
     def get(self, index: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Samples ``start:stop`` of recording ``index``, float32 of full scale 1 [samples]."""
+        """Samples ``start:stop`` of recording ``index``, float32 of full scale 1 [samples].
+
+        Parameters
+        ----------
+        index
+            Number of the recording.
+        start, stop
+            First sample, and the one after the last; None: to its end.
+
+        Returns
+        -------
+        array
+            Samples [samples].
+        """
         begin = int(self._ends[index]) - self.length(index)
         stop = self.length(index) if stop is None else min(stop, self.length(index))
         part = self._samples[begin + start : begin + stop]

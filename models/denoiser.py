@@ -145,7 +145,22 @@ class Denoiser(nn.Module):
         return played[:, late : late + samples], readings[:, : math.ceil(samples / hop)]
 
     def features(self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-        """Features of every hop [batch, hops, oscillators, 4] (see ``dsp/features.py``)."""
+        """Features of every hop [batch, hops, oscillators, 4] (see ``dsp/features.py``).
+
+        Parameters
+        ----------
+        sound
+            At the model's samplerate [batch, samples].
+        edges
+            First sample of each hop, and the end [hops + 1].
+        pole_re, pole_im
+            λ [oscillators].
+
+        Returns
+        -------
+        Tensor
+            Features [batch, hops, oscillators, 4].
+        """
         energy, between, end_re, end_im = hear(sound, edges, pole_re, pole_im, self.neighbours())
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
         lengths = (edges[1:] - edges[:-1]).to(sound)
@@ -214,6 +229,18 @@ class Denoiser(nn.Module):
 
         As in ``resonance.dsp.identity.identity_and_span``; the narrow oscillators' span
         follows their poles.
+
+        Parameters
+        ----------
+        gains
+            Complex, of every hop [batch, hops, oscillators].
+        pole_re, pole_im
+            λ [oscillators].
+
+        Returns
+        -------
+        tuple of Tensor
+            Real and imaginary part [batch, hops + 1, oscillators].
         """
         identity = self.identity
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)

@@ -195,7 +195,24 @@ def resampled(sound: Sound, speed: float) -> Sound:
 def varied(
     rng: np.random.Generator, sound: Sound, rooms: Sequence[Sound], speed: float | None = None
 ) -> Sound:
-    """Faster or slower, in a room, through a codec: each now and then."""
+    """Faster or slower, in a room, through a codec: each now and then.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    sound
+        At 16 kHz [samples].
+    rooms
+        Impulse responses [samples].
+    speed
+        Factor; None: by chance.
+
+    Returns
+    -------
+    array
+        At 16 kHz [samples].
+    """
     if speed is None:
         speed = float(rng.uniform(0.8, 1.25)) if rng.random() < 0.7 else 1.0
     sound = resampled(sound, speed)

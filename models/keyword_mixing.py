@@ -294,14 +294,39 @@ def power_of(frames: Tensor) -> FloatArray:
 
 
 def put(power: FloatArray, source: FloatArray, start: int) -> None:
-    """Add ``source`` from frame ``start``, which may lie outside."""
+    """Add ``source`` from frame ``start``, which may lie outside.
+
+    Parameters
+    ----------
+    power
+        Added to [frames, bands].
+    source
+        What is added [frames, bands].
+    start
+        Frame of ``power`` at which it begins.
+    """
     first, last = max(0, start), min(len(power), start + len(source))
     if last > first:
         power[first:last] += source[first - start : last - start]
 
 
 def coloured(rng: np.random.Generator, power: FloatArray, most_db: float = 7.0) -> FloatArray:
-    """Through a smooth random frequency response, now and then."""
+    """Through a smooth random frequency response, now and then.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    power
+        Of each band [frames, bands].
+    most_db
+        Largest gain or attenuation.
+
+    Returns
+    -------
+    array
+        Shaped like ``power``.
+    """
     if rng.random() < 0.5:
         return power
     bands = power.shape[1]

@@ -25,6 +25,18 @@ def error_db(estimate: Tensor, target: Tensor, noisy: Tensor, best_db: float = 3
     """Error relative to the target [batch], dB, levelling off at ``-best_db``: lower is better.
 
     Without any target (no speech) it is the output relative to the input.
+
+    Parameters
+    ----------
+    estimate, target, noisy
+        Cleaned, clean and noisy sound [batch, samples].
+    best_db
+        Where it levels off.
+
+    Returns
+    -------
+    Tensor
+        dB [batch].
     """
     silent = target.square().mean(-1) < TINY * 1e-2
     reference = torch.where(silent, noisy.square().sum(-1), target.square().sum(-1)) + TINY
@@ -43,6 +55,20 @@ def spectral_distance(
 
     Spectra are compressed to ``|X|^power e^{i arg X}`` (Ephrat et al. 2018; Braun & Tashev 2020);
     magnitude and complex distance weigh 0.7 and 0.3. Levels are taken relative to the mixture.
+
+    Parameters
+    ----------
+    estimate, target, noisy
+        Cleaned, clean and noisy sound [batch, samples].
+    windows
+        Lengths of the windows, samples.
+    power
+        Exponent of the compression.
+
+    Returns
+    -------
+    Tensor
+        Mean distance [scalar].
     """
     scale = noisy.square().mean(-1, keepdim=True).sqrt() + 1e-5
     total = estimate.new_zeros(())
@@ -175,7 +201,18 @@ def _hearing_threshold() -> Tensor:
 
 
 def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
-    """Waveform error, spectral distance, loudness and intelligibility in one number [scalar]."""
+    """Waveform error, spectral distance, loudness and intelligibility in one number [scalar].
+
+    Parameters
+    ----------
+    estimate, target, noisy
+        Cleaned, clean and noisy sound [batch, samples].
+
+    Returns
+    -------
+    Tensor
+        Weighted sum [scalar].
+    """
     return (
         error_db(estimate, target, noisy).mean() / 10
         + spectral_distance(estimate, target, noisy)
@@ -185,19 +222,56 @@ def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
 
 
 def waveform_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
-    """Waveform error alone [scalar]; for sounds nobody listens to."""
+    """Waveform error alone [scalar]; for sounds nobody listens to.
+
+    Parameters
+    ----------
+    estimate, target, noisy
+        Cleaned, clean and noisy sound [batch, samples].
+
+    Returns
+    -------
+    Tensor
+        Mean error, dB [scalar].
+    """
     return error_db(estimate, target, noisy).mean() / 10
 
 
 def readings_loss(readings: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
-    """Loss of the read-outs [batch, hops, 2] (voice logit, noise dBFS) of a mixture [scalar]."""
+    """Loss of the read-outs [batch, hops, 2] (voice logit, noise dBFS) of a mixture [scalar].
+
+    Parameters
+    ----------
+    readings
+        Voice logit and noise level, dBFS [batch, hops, 2].
+    noisy, clean
+        Sounds [batch, samples].
+
+    Returns
+    -------
+    Tensor
+        Sum of both losses [scalar].
+    """
     voice, noise_dbfs = true_readings(noisy, clean, readings.shape[1])
     wrong_voice = nn.functional.binary_cross_entropy_with_logits(readings[..., 0], voice)
     return wrong_voice + nn.functional.smooth_l1_loss(readings[..., 1] / 10, noise_dbfs / 10)
 
 
 def true_readings(noisy: Tensor, clean: Tensor, hops: int) -> tuple[Tensor, Tensor]:
-    """Whether there is voice, and the noise level over 0.4 s, dBFS, each [batch, hops]."""
+    """Whether there is voice, and the noise level over 0.4 s, dBFS, each [batch, hops].
+
+    Parameters
+    ----------
+    noisy, clean
+        Sounds [batch, samples].
+    hops
+        How many there are.
+
+    Returns
+    -------
+    tuple of Tensor
+        Voice (0 or 1) and noise level, dBFS [batch, hops].
+    """
 
     def power(sound: Tensor) -> Tensor:
         return nn.functional.adaptive_avg_pool1d(sound.square()[:, None], hops)[:, 0]

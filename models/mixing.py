@@ -59,12 +59,40 @@ def speech_rms(speech: Sound) -> float:
 
 
 def noise_scale(speech: Sound, noise: Sound, snr_db: float) -> np.float32:
-    """What makes ``noise`` lie ``snr_db`` below the spoken parts of ``speech``."""
+    """What makes ``noise`` lie ``snr_db`` below the spoken parts of ``speech``.
+
+    Parameters
+    ----------
+    speech, noise
+        Sounds [samples].
+    snr_db
+        Wanted ratio, dB.
+
+    Returns
+    -------
+    float32
+        Factor for ``noise``.
+    """
     return np.float32(speech_rms(speech) * 10 ** (-snr_db / 20) / rms(noise))
 
 
 def colored_noise(rng: np.random.Generator, length: int, tilt_db_per_octave: float) -> Sound:
-    """Gaussian noise [samples] of RMS 1 whose spectrum falls by ``tilt_db_per_octave``."""
+    """Gaussian noise [samples] of RMS 1 whose spectrum falls by ``tilt_db_per_octave``.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    length
+        Samples.
+    tilt_db_per_octave
+        Fall of the spectrum.
+
+    Returns
+    -------
+    array
+        Noise [samples].
+    """
     spectrum = np.fft.rfft(rng.standard_normal(length))
     hz = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLERATE), 20.0)
     spectrum *= (hz / 1000.0) ** (-tilt_db_per_octave / 6.02)
@@ -84,7 +112,22 @@ def hum(rng: np.random.Generator, length: int) -> Sound:
 
 
 def coloured(rng: np.random.Generator, sound: Sound, most_db: float) -> Sound:
-    """The sound [samples] through a smooth random frequency response within ±``most_db``."""
+    """The sound [samples] through a smooth random frequency response within ±``most_db``.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    sound
+        To be filtered [samples].
+    most_db
+        Largest gain or attenuation.
+
+    Returns
+    -------
+    array
+        Filtered sound [samples].
+    """
     length = next_fast_len(len(sound), real=True)
     spectrum = rfft(sound, length)
     octaves = np.linspace(0, 7, 8)  # from 62.5 Hz to 8 kHz

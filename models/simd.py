@@ -105,7 +105,20 @@ def _alignment(context: Any, sig: Any) -> int:
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """16 numbers of an array along its last axis, from an index on."""
+    """16 numbers of an array along its last axis, from an index on.
+
+    Parameters
+    ----------
+    typing
+        Context of numba's typing.
+    array, index
+        Typed by numba.
+
+    Returns
+    -------
+    signature and generator
+        As numba's intrinsics return them.
+    """
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_place(context, builder, sig, args), align=_alignment(context, sig))
@@ -115,7 +128,20 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write a vector into an array along its last axis, from an index on."""
+    """Write a vector into an array along its last axis, from an index on.
+
+    Parameters
+    ----------
+    typing
+        Context of numba's typing.
+    array, index, vector
+        Typed by numba.
+
+    Returns
+    -------
+    signature and generator
+        As numba's intrinsics return them.
+    """
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = _place(context, builder, sig, args)
@@ -176,7 +202,20 @@ def exp(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def transpose(typing: Any, source: Any, start: Any, target: Any, to: Any) -> Any:
-    """Copy 16 rows of 16 numbers of a matrix, from ``start`` on, into 16 columns of another."""
+    """Copy 16 rows of 16 numbers of a matrix, from ``start`` on, into 16 columns of another.
+
+    Parameters
+    ----------
+    typing
+        Context of numba's typing.
+    source, start, target, to
+        Typed by numba.
+
+    Returns
+    -------
+    signature and generator
+        As numba's intrinsics return them.
+    """
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         width = _alignment(context, sig)

@@ -105,6 +105,20 @@ class BroadcastBlock(nn.Module):
         """The input, what the bands say, and what the band average says over time, added up.
 
         ``average`` [batch, after, frames + past_frames] gives as many frames as ``spread`` has.
+
+        Parameters
+        ----------
+        x
+            Input [batch, channels, bands, frames].
+        spread
+            From the bands, shaped like the output.
+        average
+            Mean over bands [batch, after, frames + past_frames].
+
+        Returns
+        -------
+        Tensor
+            Their sum.
         """
         timed = self.dropout(self.mix(F.silu(self.time_norm(self.over_time(average)))))
         y = spread + timed[:, :, None]

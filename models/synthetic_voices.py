@@ -25,6 +25,22 @@ def speak(
 ) -> NDArray[np.float32]:
     """Speech as mono at 16 kHz [samples], cut to where it sounds.
 
+    Parameters
+    ----------
+    text
+        What is said.
+    voice
+        As espeak-ng names it.
+    pitch
+        From 0 to 99.
+    words_per_minute
+        Speed.
+
+    Returns
+    -------
+    array
+        Mono at 16 kHz [samples].
+
     Raises
     ------
     RuntimeError
@@ -35,7 +51,24 @@ def speak(
 
 
 def speak_flite(text: str, *, voice: str, pitch_hz: float, stretch: float) -> NDArray[np.float32]:
-    """:func:`speak` by flite, whose voices were cut from recordings of people."""
+    """:func:`speak` by flite, whose voices were cut from recordings of people.
+
+    Parameters
+    ----------
+    text
+        What is said.
+    voice
+        As flite names it.
+    pitch_hz
+        Mean pitch.
+    stretch
+        Factor of the length.
+
+    Returns
+    -------
+    array
+        Mono at 16 kHz [samples].
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         settings = (f"int_f0_target_mean={pitch_hz:.0f}", f"duration_stretch={stretch:.2f}")
@@ -64,7 +97,22 @@ def _trimmed(wav: bytes) -> NDArray[np.float32]:
 def spoken_words(
     words: tuple[str, ...], each: int, seed: int
 ) -> list[tuple[str, NDArray[np.float32]]]:
-    """``each`` readings of every word by random voices: (word, sound [samples])."""
+    """``each`` readings of every word by random voices: (word, sound [samples]).
+
+    Parameters
+    ----------
+    words
+        What is said.
+    each
+        Readings of each word.
+    seed
+        Chooses voices and speeds.
+
+    Returns
+    -------
+    list
+        Word and sound [samples] of each reading.
+    """
     rng = np.random.default_rng(seed)
     return [(word, speak_by_anyone(rng, word)) for word in words for _ in range(each)]
 

@@ -57,13 +57,43 @@ VOWELS_ONLY = MixingRecipe(
 
 
 def stores(recordings: list[Recording], split: str, cache: Path) -> tuple[AudioStore, AudioStore]:
-    """Speech and noise of one split."""
+    """Speech and noise of one split.
+
+    Parameters
+    ----------
+    recordings
+        All there are.
+    split
+        Such as "train".
+    cache
+        Folder of the decoded sound.
+
+    Returns
+    -------
+    tuple of AudioStore
+        Speech and noise.
+    """
     speech, noise = (chosen(recordings, kind, split) for kind in ("speech", "noise"))
     return AudioStore(speech, cache), AudioStore(noise, cache)
 
 
 def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[Any]:
-    """Fixed mixtures of held-out speakers and noises at each SNR: (snr_db, noisy, clean)."""
+    """Fixed mixtures of held-out speakers and noises at each SNR: (snr_db, noisy, clean).
+
+    Parameters
+    ----------
+    recordings
+        All there are.
+    cache
+        Folder of the decoded sound.
+    count
+        Mixtures at each SNR.
+
+    Returns
+    -------
+    list
+        SNR, dB, noisy and clean sound [batch, samples].
+    """
     speech, noise = stores(recordings, "dev", cache)
     batches = []
     for number, snr_db in enumerate(DEV_SNRS_DB):
@@ -91,13 +121,43 @@ def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[An
 
 
 def dev_vowels(recordings: list[Recording], cache: Path, count: int) -> list[Any]:
-    """The same for the vowel task: (snr_db, noisy, clean)."""
+    """The same for the vowel task: (snr_db, noisy, clean).
+
+    Parameters
+    ----------
+    recordings
+        All there are.
+    cache
+        Folder of the decoded sound.
+    count
+        Mixtures at each SNR.
+
+    Returns
+    -------
+    list
+        SNR, dB, noisy and clean sound [batch, samples].
+    """
     mixer = Mixer(*stores(recordings, "dev", cache), [], VOWELS_ONLY, seed=10_000)
     return [(VOWELS_ONLY.snr_db[0], *mixer.batch(0, count))]
 
 
 def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -> dict[str, float]:
-    """Mean loss, ESTOI, SI-SDR improvement (also per SNR), and SI-SDR of clean speech passed."""
+    """Mean loss, ESTOI, SI-SDR improvement (also per SNR), and SI-SDR of clean speech passed.
+
+    Parameters
+    ----------
+    model
+        Left in training mode.
+    batches
+        From :func:`dev_batches`.
+    loss
+        What is averaged.
+
+    Returns
+    -------
+    dict
+        Figures by name.
+    """
     model.eval()
     gains, losses, heard = {}, [], []
     with torch.no_grad():

@@ -131,6 +131,22 @@ def mistakes(
     """Frames of some of a stream's recordings where a core word seems to end that was not said.
 
     ``said`` are first and last frames of the core words that were [words, 2].
+
+    Parameters
+    ----------
+    model
+        Scores every frame.
+    stream
+        Running speech.
+    said
+        First and last frames of core words [words, 2].
+    rng
+        Chooses recordings.
+
+    Returns
+    -------
+    array
+        Frames [mistakes].
     """
     found, recordings = [], len(stream.starts) - 1
     for number in rng.choice(recordings, round(MINED_SHARE * recordings), replace=False):

@@ -22,7 +22,24 @@ def seed_everything(seed: int) -> None:
 
 
 def warm_hold_decay(step: int, steps: int, warm: int = 200, decay: float = 0.4) -> float:
-    """Learning rate factor: rise, hold, and fall in a straight line over the last ``decay``."""
+    """Learning rate factor: rise, hold, and fall in a straight line over the last ``decay``.
+
+    Parameters
+    ----------
+    step
+        From 0.
+    steps
+        In all.
+    warm
+        Steps of the rise.
+    decay
+        Share of the fall.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
     rise = min(1.0, (step + 1) / warm)
     return rise * min(1.0, max(0.0, (steps - step) / (decay * steps)))
 
@@ -111,7 +128,22 @@ class _From(Sampler[int]):
 def numbered_batches(
     make: Callable[[int], Any], start: int, stop: int, workers: int
 ) -> DataLoader[Any]:
-    """``make(start) … make(stop - 1)`` in order, made ahead of time by ``workers`` processes."""
+    """``make(start) … make(stop - 1)`` in order, made ahead of time by ``workers`` processes.
+
+    Parameters
+    ----------
+    make
+        Makes a batch from its number; must be importable by the workers.
+    start, stop
+        First number, and the one after the last.
+    workers
+        Processes.
+
+    Returns
+    -------
+    DataLoader
+        In order.
+    """
     return DataLoader(
         _Numbered(make),
         batch_size=None,

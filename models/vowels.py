@@ -34,6 +34,22 @@ def vowel(
     """One vowel [samples] with RMS 0.1: F0 80–300 Hz with 2 % vibrato at 5 Hz, -6 dB per octave.
 
     ``which`` of FORMANTS_HZ; any, unless told.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    length
+        Samples.
+    samplerate
+        Hz.
+    which
+        Number of a row of FORMANTS_HZ; None: any.
+
+    Returns
+    -------
+    array
+        Sound [samples].
     """
     which = int(rng.integers(len(FORMANTS_HZ))) if which is None else which
     formants = np.array(FORMANTS_HZ[which]) * rng.uniform(0.9, 1.2)
