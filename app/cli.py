@@ -30,8 +30,8 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, those without a section last."""
-        told = {name for names in SECTIONS.values() for name in names}
-        others = [name for name in self.list_commands(ctx) if name not in told]
+        listed = {name for names in SECTIONS.values() for name in names}
+        others = [name for name in self.list_commands(ctx) if name not in listed]
         for title, names in {**SECTIONS, "Models and experiments": others}.items():
             known = [(name, self.commands[name]) for name in names if name in self.commands]
             with formatter.section(title):
@@ -76,7 +76,8 @@ def main(ctx: click.Context) -> None:
             stream.reconfigure(errors="replace")
 
 
-for command in all_commands():
+_ORDER = [name for names in SECTIONS.values() for name in names]
+for command in sorted(all_commands(), key=lambda c: [*_ORDER, c.name].index(c.name)):
     main.add_command(command)
 
 
