@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,27 +147,23 @@ def _targets(files: Sequence[Path], output: Path, figure: Path | None) -> dict[P
 def _pipeline_maker(
     preset: str, limit_db: float | None, spot: bool, wanted: Sensitivity
 ) -> tuple[Callable[[int, int], Any], Any]:
-    from resonance.app.enrolment import load_all
-    from resonance.app.onnx_models import DenoiserModel, SpotterModel
-    from resonance.app.pipeline import Pipeline
+    from resonance.app.pipeline_factory import PipelineFactory
+    from resonance.app.stretch_pipeline import StretchPipeline
 
-    model = DenoiserModel.preset(preset)
-    spotter = SpotterModel() if spot else None
-    custom = load_all(spotter) if spotter else []
-    if spotter:
-        wanted.thresholds(spotter, custom)
-
-    def make(samplerate: int, channels: int) -> Pipeline:
-        return Pipeline(
-            samplerate,
-            channels,
-            denoiser=model,
-            spotter=spotter,
-            limit_db=limit_db,
-            sensitivity=wanted,
-            custom=custom,
-        )
-
+    factory = PipelineFactory()
+    model = factory.denoiser(preset)
+    custom = factory.custom_words() if spot else []
+    if spot:
+        wanted.thresholds(factory.spotter(), custom)
+    make = partial(
+        factory.make,
+        kind=StretchPipeline,
+        preset=preset,
+        spot=spot,
+        limit_db=limit_db,
+        sensitivity=wanted,
+        custom=custom,
+    )
     return make, model
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -41,15 +42,15 @@ def spot(
     as_json: bool,
 ) -> None:
     """Find keywords in recordings: one line for each."""
-    from resonance.app.enrolment import load_all
     from resonance.app.files import spot_file
-    from resonance.app.onnx_models import SpotterModel
     from resonance.app.pipeline import Pipeline
+    from resonance.app.pipeline_factory import PipelineFactory
 
     with err.status("loading models"):
-        model, wanted = SpotterModel(), sensitivity(rates)
-        custom = load_all(model)
-    wanted.thresholds(model, custom)
+        factory, wanted = PipelineFactory(), sensitivity(rates)
+        custom = factory.custom_words()
+    wanted.thresholds(factory.spotter(), custom)
+    make = partial(factory.make, kind=Pipeline, spot=True, sensitivity=wanted, custom=custom)
 
     def find(source: Path, tell: Callable[[float], None]) -> None:
         def say(event: KeywordEvent) -> None:
@@ -63,9 +64,7 @@ def spot(
 
         result = spot_file(
             source,
-            lambda rate, channels: Pipeline(
-                rate, channels, spotter=model, sensitivity=wanted, custom=custom
-            ),
+            make,
             progress=tell,
             on_event=say,
             channel=channel,

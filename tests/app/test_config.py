@@ -43,7 +43,7 @@ def test_options_of_commands_get_other_defaults(file, tmp_path, demo):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[dnoise]\n", "no table [dnoise]; there are: batch"),
+        ("[dnoise]\n", "no table [dnoise]; there are: gui, live, denoise"),
         ("[live]\ninptu = 1\n", "[live] has no setting 'inptu'; there are: input"),
         ("[denoise]\nlimit-db = 999\n", "limit-db = 999"),
         ('[live]\nblock-ms = "soon"\n', "block-ms = 'soon'"),
