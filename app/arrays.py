@@ -12,6 +12,7 @@ from resonance.app.errors import UserError
 from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
+from resonance.app.presets import FILE_PRESET
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
 
@@ -22,7 +23,11 @@ MOST_CHANNELS = 64
 
 
 def clean(
-    array: NDArray[Any], samplerate: float, *, preset: str = "studio", limit_db: float | None = None
+    array: NDArray[Any],
+    samplerate: float,
+    *,
+    preset: str = FILE_PRESET,
+    limit_db: float | None = None,
 ) -> Float32Array:
     """Clean a whole recording; nothing in it moves, and its loudness stays.
 
@@ -37,7 +42,7 @@ def clean(
     samplerate
         In Hz, 4000 to 192000.
     preset
-        Model: ``studio``, or ``live``.
+        Model: ``studio``, ``call`` or ``live``.
     limit_db
         Largest attenuation, dB; None: no limit.
 

@@ -24,6 +24,7 @@ from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.presets import LIVE_PRESET
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, last_loud
@@ -110,7 +111,7 @@ def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Flo
 @functools.cache
 def _voice_finder() -> DenoiserModel:
     """The denoiser, which distinguishes voices from other sounds."""
-    return DenoiserModel.preset("live")
+    return DenoiserModel.preset(LIVE_PRESET)
 
 
 def _check_word(path: Path, levels: NDArray[np.floating], voice_s: float) -> None:

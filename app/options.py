@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from resonance.app.presets import presets
+from resonance.app import presets
 from resonance.app.soundfiles.standard import ENCODINGS, RawSound
 from resonance.app.spotter import Sensitivity
 from resonance.app.text import shown, shown_lines
@@ -181,9 +181,9 @@ LIMIT = click.option(
     default=None,
     help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
 )
-_PRESETS = "Denoiser. " + " ".join(f"{p.name}: {p.summary}." for p in presets())
-PRESET = click.option("--preset", default="live", metavar="NAME", help=_PRESETS)
-FILE_PRESET = click.option("--preset", default="studio", metavar="NAME", help=_PRESETS)
+_PRESETS = "Denoiser. " + " ".join(f"{p.name}: {p.summary}." for p in presets.presets())
+PRESET = click.option("--preset", default=presets.LIVE_PRESET, metavar="NAME", help=_PRESETS)
+FILE_PRESET = click.option("--preset", default=presets.FILE_PRESET, metavar="NAME", help=_PRESETS)
 
 
 def examples(*lines: str) -> str:

@@ -11,6 +11,9 @@ from typing import Any
 from resonance.app.errors import WrongUsage
 from resonance.assets import MODELS
 
+#: What live sound and what files are cleaned with unless another preset is named.
+LIVE_PRESET, FILE_PRESET = "call", "studio"
+
 
 @dataclass(frozen=True)
 class Preset:

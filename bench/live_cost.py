@@ -31,6 +31,7 @@ from resonance.app.live.settings import EngineSettings
 from resonance.app.live.streams import open_stream, raise_priority
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
@@ -41,7 +42,8 @@ CANDIDATES = {
     "a plain wire": "wire",
     "RNNoise 0.2": "rnnoise",
     "`live`": "live",
-    "`live` and keywords": "live+spot",
+    "`call`": "call",
+    "`call` and keywords": "call+spot",
     "`studio`": "studio",
 }
 
@@ -114,8 +116,8 @@ def share(pid: int) -> float:
 
 
 def without_pauses(sound: Sound, samplerate: int) -> float:
-    """Share of a core [%] of `live` itself when block follows block, caches always warm."""
-    pipeline = Pipeline(samplerate, denoiser=DenoiserModel.preset("live"))
+    """Share of a core [%] of the default preset itself, block after block, caches warm."""
+    pipeline = Pipeline(samplerate, denoiser=DenoiserModel.preset(LIVE_PRESET))
     seconds = len(sound) / samplerate
     return 100 * min(listened(pipeline, sound).computing_s for _ in range(ROUNDS)) / seconds
 
@@ -148,7 +150,7 @@ def main(served: str | None) -> None:
         "live-cost",
         "## Live: cost of the whole process\n\nPercent of one core, real streams at 48 kHz, "
         f"blocks of 10 ms, {rounds} (`python -m bench.live_cost`).\n\n"
-        f"{table(('process', 'silence', 'speaking'), rows)}\n\n`live` takes "
+        f"{table(('process', 'silence', 'speaking'), rows)}\n\n`{LIVE_PRESET}` takes "
         f"{without_pauses(demo_like(48000), 48000):.1f} % when block follows block without a "
         "pause; where a process waits for each, the caches are cold again by the next one.",
     )

@@ -1,7 +1,7 @@
 """Pictures for the docs: ``python -m bench.pictures --data DIR``.
 
-Spectrograms of a few dev mixtures before and after, and what the bank learned. Only pictures are
-kept: none of the recordings may leave the data folder.
+Spectrograms of a few dev mixtures before and after, the bank, and learning curves. Only pictures
+are kept: none of the recordings may leave the data folder.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from bench.denoise import mixed, noise_for
 from bench.peers import ours
 from bench.scores import Sound, sdr_db
 from resonance.app.onnx_models import DenoiserModel
+from resonance.app.presets import LIVE_PRESET
 from resonance.models.data import SAMPLERATE, find_recordings
-from resonance.models.denoiser import DenoiserConfig
 from resonance.models.mixing import speech_rms
 from resonance.models.train_denoiser import stores
 
@@ -67,26 +67,27 @@ def before_and_after(folder: Path, work: Path, target: Path) -> None:
     figure.savefig(target, dpi=80)
 
 
-def learned_bank(target: Path) -> None:
-    """Where the oscillators started, and where learning took the narrow ones."""
-    model, config = DenoiserModel.preset("live"), DenoiserConfig()
-    start, narrow = config.first_bank(), ~config.carriers()
-    figure, (places, moves) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
-    for chosen, name in ((~narrow, "broad (fixed)"), (narrow, "narrow (learned)")):
-        places.scatter(model.bank.f0_hz[chosen], model.bank.damping_ratio[chosen], s=9, label=name)
+def the_bank(target: Path) -> None:
+    """Where the oscillators are, and what every eighth of them lets through."""
+    model = DenoiserModel.preset(LIVE_PRESET)
+    bank, broad = model.bank, model.carriers
+    figure, (places, responses) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    for chosen, name in ((broad, "broad"), (~broad, "narrow")):
+        places.scatter(bank.f0_hz[chosen], bank.damping_ratio[chosen], s=9, label=name)
     places.set(xscale="log", yscale="log", xlabel="f0 / Hz", ylabel="damping ratio")
     places.legend()
-    width = model.bank.decay_hz[narrow] / start.decay_hz[narrow]
-    moves.axhline(1.0, color="grey", lw=0.8)
-    moves.scatter(
-        start.f0_hz[narrow],
-        width,
-        s=12,
-        c=model.bank.f0_hz[narrow] - start.f0_hz[narrow],
-        cmap="coolwarm",
-    )
-    moves.set(xlabel="f0 at the start / Hz", ylabel="bandwidth after / before")
-    figure.colorbar(moves.collections[0], label="shift of f0 / Hz")
+    hz = np.geomspace(50, SAMPLERATE / 2, 2000)
+    for number in range(0, len(bank), 8):
+        ratio = hz / bank.f0_hz[number]
+        size = (
+            2
+            * bank.damping_ratio[number]
+            * ratio
+            / np.hypot(1 - ratio**2, 2 * bank.damping_ratio[number] * ratio)
+        )
+        color = "C0" if broad[number] else "C1"
+        responses.plot(hz, 20 * np.log10(size), color=color, lw=0.9)
+    responses.set(xscale="log", xlabel="Hz", ylabel="velocity / dB of its peak", ylim=(-40, 2))
     figure.savefig(target, dpi=80)
 
 
@@ -129,7 +130,7 @@ def main(data: Path, work: Path, runs: tuple[Path, ...]) -> None:
     """Draw docs/before-after.png, docs/bank.png and docs/learning.png."""
     plt.switch_backend("Agg")
     before_and_after(data, work, DOCS / "before-after.png")
-    learned_bank(DOCS / "bank.png")
+    the_bank(DOCS / "bank.png")
     if runs:
         learning_curves(runs, DOCS / "learning.png")
 

@@ -30,6 +30,7 @@ from resonance.app.live.one_oscillator import SAMPLERATE, TONE
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
 from resonance.dsp.oscillator import Oscillator
 
@@ -56,7 +57,7 @@ class Demo:
         self._sound = np.interp(places * samplerate / self.samplerate, np.arange(len(sound)), sound)
         self._sound = self._sound.astype(np.float32)
         pipeline = Pipeline(
-            self.samplerate, denoiser=DenoiserModel.preset("live"), spotter=SpotterModel()
+            self.samplerate, denoiser=DenoiserModel.preset(LIVE_PRESET), spotter=SpotterModel()
         )
         self.board = Board(board_facts(pipeline, kept_s=30.0))
         self._processor = Processor(pipeline, self.board, clock=lambda: 0.0)

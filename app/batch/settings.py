@@ -11,6 +11,7 @@ from resonance import __version__
 from resonance.app.enrolment import WORD_FILE, kept
 from resonance.app.errors import UserError
 from resonance.app.onnx_models import DenoiserModel, read_card
+from resonance.app.presets import FILE_PRESET
 from resonance.app.spotter import Sensitivity
 from resonance.assets import MODELS
 
@@ -19,7 +20,7 @@ from resonance.assets import MODELS
 class BatchSettings:
     """Choices that shape an output; two runs with the same ones make the same files."""
 
-    preset: str = "studio"
+    preset: str = FILE_PRESET
     limit_db: float | None = None
     spot: bool = False
     rates: tuple[tuple[str, float], ...] = ()  #: false accepts per hour, for words; "" is all

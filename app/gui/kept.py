@@ -14,6 +14,7 @@ from resonance.app.actions import ACTIONS
 from resonance.app.checks import is_number
 from resonance.app.errors import UserError
 from resonance.app.live.settings import EngineSettings
+from resonance.app.presets import LIVE_PRESET
 
 #: Largest attenuation that leaves a natural room behind the voice, dB.
 NATURAL_DB = 24.0
@@ -26,7 +27,7 @@ class Kept:
     input: str = ""  #: device by name; empty: the system's default
     output: str = ""
     virtual_mic: bool = False
-    preset: str = "live"
+    preset: str = LIVE_PRESET
     limit_db: float = NATURAL_DB  #: below 0: no limit
     block_ms: float = 10.0
     spot: bool = True

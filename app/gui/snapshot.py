@@ -16,13 +16,14 @@ from resonance.app.live.board import Board
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
+from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
 
 #: A moment of the demo recording in which somebody speaks, s.
 END_S = 8.3
 
 
-def demo_board(end_s: float = END_S, preset: str = "live") -> Board:
+def demo_board(end_s: float = END_S, preset: str = LIVE_PRESET) -> Board:
     """The board after the first ``end_s`` of the demo recording."""
     sound, samplerate = soundfile.read(DEMO, dtype="float32")
     pipeline = PipelineFactory().make(samplerate, kind=Pipeline, preset=preset, spot=True)

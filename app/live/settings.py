@@ -8,7 +8,7 @@ from typing import Any
 
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import WrongUsage
-from resonance.app.presets import preset_path
+from resonance.app.presets import LIVE_PRESET, preset_path
 from resonance.app.spotter import Sensitivity
 
 
@@ -31,7 +31,7 @@ class EngineSettings:
     monitor: bool = False
     samplerate: float | None = None  #: Hz; None: the input device's
     block_s: float = 0.01
-    preset: str = "live"
+    preset: str = LIVE_PRESET
     limit_db: float | None = None  #: largest attenuation; None: no limit
     bypass: bool = False  #: play the sound as it came, aligned
     spot: bool = True  #: listen for keywords

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from resonance import __version__
 from resonance.app.errors import AudioFileError, UserError, WrongUsage
+from resonance.app.presets import FILE_PRESET
 from resonance.app.serve.files import Files
 from resonance.app.serve.limits import BusyError, TooLargeError
 from resonance.app.serve.page import html, openapi
@@ -158,7 +159,7 @@ class _Api:
 
     async def clean(self, request: Request, send: Send) -> None:
         wishes = {
-            "preset": request.query_params.get("preset", "studio"),
+            "preset": request.query_params.get("preset", FILE_PRESET),
             "limit_db": _limit_db(request),
         }
         with self._files.place() as folder:
