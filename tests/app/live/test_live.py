@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.presets import LIVE_PRESET
-from resonance.app.sessions import DenoiserModel
 
 pytestmark = pytest.mark.audio
 
