@@ -134,8 +134,10 @@ def _progress(verb: str, files: Sequence[Path]) -> Iterator[Callable[[Path, floa
 def _length_s(source: Path) -> float:
     """How long a file is by its header; 0 if that does not say."""
     try:
+        if not source.is_file():  # a pipe would never answer
+            return 0.0
         facts = soundfile.info(os.fsencode(source))
-    except (soundfile.LibsndfileError, OSError, TypeError):
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):
         return 0.0
     known = facts.frames < 1 << 62  # libsndfile's word for "I cannot tell"
     return float(facts.duration) if known else 0.0

@@ -68,10 +68,13 @@ class Track:
     ranges: list[tuple[int, int]] = field(default_factory=list)  #: bytes with nothing but frames
     first: bytes = b""  #: header of the first frame
     cut: bool = False  #: the last frame is not whole
+    misleads: bool = False  #: what comes before the first frame is no tag that decoders skip
 
     @property
     def is_plain(self) -> bool:
         """Whether a decoder finds all of it by the header."""
+        if self.misleads:
+            return False
         return self.promised is not None and abs(self.promised - self.frames) <= 1
 
     def segments(self) -> list[Segment]:
@@ -94,11 +97,12 @@ def track(file: BinaryIO) -> Track | None:
     """The frames of a file; None if it is no MP3 that can be counted."""
     length = os.fstat(file.fileno()).st_size
     window = _Window(file)
-    place = _skip_tags(window, 0)
-    place = _first_frame(window, place, length)
+    behind_tags = _skip_tags(window, 0)
+    lies = behind_tags > length
+    place = _first_frame(window, 10 if lies else behind_tags, length)
     if place < 0:
         return None
-    found = Track()
+    found = Track(misleads=lies or window.at(0, 3) == b"APE")
     while place < length - 4:
         frame = frame_header(window.at(place, 4))
         if frame is None:
@@ -154,7 +158,8 @@ def _skip_tags(window: _Window, place: int) -> int:
             place += 10 + sum((byte & 127) << shift for byte, shift in sizes)
             place += 10 if head[5] & 16 else 0  # its footer
         elif head[:8] == b"APETAGEX" and len(head) == 32:
-            place += int.from_bytes(head[12:16], "little") + (32 if head[23] & 32 else 0)
+            size = int.from_bytes(head[12:16], "little") + (32 if head[23] & 32 else 0)
+            place += max(32, size)
         elif head[:3] == b"TAG":
             place += 128
         else:

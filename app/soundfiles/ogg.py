@@ -10,6 +10,16 @@ _WINDOW = 1 << 20
 _HEAD = 27
 
 
+def _crc_of(byte: int) -> int:
+    crc = byte << 24
+    for _ in range(8):
+        crc = crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)
+    return crc & 0xFFFFFFFF
+
+
+_CRC = [_crc_of(byte) for byte in range(256)]
+
+
 @dataclass
 class Link:
     """One of the streams of a chained file."""
@@ -17,14 +27,14 @@ class Link:
     start: int  #: bytes
     stop: int = 0
     streams: int = 1  #: side by side in it; more than one holds more than sound
-    ended: bool = False  #: its last page says that it is the last
+    ended: bool = False  #: its last page is whole, and says that it is the last
 
 
 def links(file: BinaryIO) -> list[Link]:
     """The streams of an Ogg file, one after the other; empty if it is none."""
     length = os.fstat(file.fileno()).st_size
     found: list[Link] = []
-    place, beginning = 0, False
+    place, page, beginning = 0, (0, 0), False
     while place + _HEAD <= length:
         file.seek(place)
         head = file.read(_HEAD + 255)
@@ -42,8 +52,19 @@ def links(file: BinaryIO) -> list[Link]:
         stop = place + _HEAD + head[26] + sum(head[_HEAD : _HEAD + head[26]])
         found[-1].stop = min(stop, length)
         found[-1].ended = last and stop <= length
-        place = stop
+        page, place = (place, stop), stop
+    if found and found[-1].ended:
+        file.seek(page[0])
+        found[-1].ended = _is_whole(file.read(page[1] - page[0]))
     return found
+
+
+def _is_whole(page: bytes) -> bool:
+    """Whether a page's checksum is right."""
+    crc = 0
+    for byte in page[:22] + bytes(4) + page[26:]:
+        crc = (crc << 8 & 0xFFFFFFFF) ^ _CRC[crc >> 24 ^ byte]
+    return crc == int.from_bytes(page[22:26], "little")
 
 
 def _next_page(file: BinaryIO, place: int) -> int:

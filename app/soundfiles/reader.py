@@ -235,7 +235,8 @@ def _open(path: Path, stack: ExitStack) -> SoundReader:
         return _open_chunks(path, raw, family, stack)
     if head[:4] == b"OggS":
         return _open_links(path, raw, stack)
-    track = mpeg.track(raw) if head[:3] == b"ID3" or mpeg.frame_header(head[:4]) else None
+    tagged = head.startswith((b"ID3", b"APETAGEX"))
+    track = mpeg.track(raw) if tagged or mpeg.frame_header(head[:4]) else None
     if track:
         return _open_mpeg(path, raw, track, stack)
     starts = _flac_streams(raw) if head[:4] == b"fLaC" else []
@@ -249,8 +250,9 @@ def _open(path: Path, stack: ExitStack) -> SoundReader:
 def _open_chunks(path: Path, raw: BinaryIO, family: chunks.Family, stack: ExitStack) -> SoundReader:
     extent = chunks.sound_extent(raw, family)
     raw.seek(0)
+    misleads = family is chunks.CAF and extent and not extent.is_right  # libsndfile refuses it
     lies = extent and (extent.promised < extent.there or extent.unknown or raw.read(4) == b"BW64")
-    if extent and lies:
+    if extent and (lies or misleads):
         file = _spliced(path, chunks.repaired(raw, family, extent), stack)
     else:
         file = stack.enter_context(_Forward(_native(path)))
@@ -272,7 +274,7 @@ def _open_links(path: Path, raw: BinaryIO, stack: ExitStack) -> SoundReader:
     reader = SoundReader(path, parts, [])
     if found and not found[-1].ended:
         reader.warnings.append(
-            f"{path} has no end, it may have been cut short; all that is there was read"
+            f"{path} has no whole end: it is damaged or cut short; all that is there was read"
         )
     return reader
 

@@ -1,8 +1,10 @@
 """All that is in a file is read, whatever its header says; what cannot be is reported."""
 
+import os
 import shutil
 import struct
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -169,3 +171,56 @@ def test_a_channel_can_be_chosen(tmp_path):
         np.testing.assert_allclose(sound[:, 0], both[:, 1], atol=1e-7)
         with pytest.raises(AudioFileError, match="2 channels; there is no channel 3"):
             reader.choose_channel(3)
+
+
+@pytest.mark.parametrize("promised", [0, 7, 10**12, 2**63 - 1])
+def test_a_caf_is_read_whatever_size_it_says(tmp_path, promised):
+    soundfile.write(tmp_path / "a.caf", noise(), RATE)
+    content = bytearray((tmp_path / "a.caf").read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 8] = promised.to_bytes(8, "big")
+    (tmp_path / "a.caf").write_bytes(content)
+    sound, warnings = read(tmp_path / "a.caf")
+    assert len(sound) == RATE
+    assert bool(warnings) == (promised < 2**62)
+
+
+def test_damage_in_the_last_page_is_reported(tmp_path):
+    soundfile.write(tmp_path / "a.ogg", noise(), RATE)
+    content = bytearray((tmp_path / "a.ogg").read_bytes())
+    assert read(tmp_path / "a.ogg")[1] == []
+    content[-100] ^= 0x55
+    (tmp_path / "a.ogg").write_bytes(content)
+    sound, warnings = read(tmp_path / "a.ogg")
+    assert len(sound) < RATE
+    assert "damaged or cut short" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        b"ID3\x03\0\0\x7f\x7f\x7f\x7f",
+        b"ID3\xff\xff\xff\xff\xff\xff\xff" + bytes(300),
+        b"APETAGEX" + bytes(24),
+        b"APETAGEX" + b"\xff" * 24,
+    ],
+)
+def test_tags_that_lie_hide_no_sound(tmp_path, front):
+    soundfile.write(tmp_path / "a.mp3", noise(), RATE)
+    content = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "b.mp3").write_bytes(front + content)
+    sound, _ = read(tmp_path / "b.mp3")
+    assert abs(len(sound) - RATE) < 3000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    sources = [str(tmp_path / "pipe.wav"), str(tmp_path / "loop.wav"), "/dev/zero"]
+    for command in (["spot", *sources], ["denoise", *sources, "-o", str(tmp_path / "out")]):
+        program = [sys.executable, "-m", "resonance", *command]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert all(f"error: {source} " in done.stderr for source in sources)
