@@ -64,12 +64,12 @@ class Worker:
     ----------
     action
         What to do.
-    tell
+    report
         Called with a sentence when the action starts to fail, and when it works again.
     """
 
-    def __init__(self, action: Action, tell: Callable[[str], None]) -> None:
-        self.action, self.tell = action, tell
+    def __init__(self, action: Action, report: Callable[[str], None]) -> None:
+        self.action, self.report = action, report
         self.failed = self.dropped = 0
         self._works = True
         self._events: queue.Queue[KeywordEvent | None] = queue.Queue(WAITING)
@@ -89,7 +89,7 @@ class Worker:
             self._events.put_nowait(event)
         except queue.Full:
             if not self.dropped:
-                self.tell(f"{self.action.name} hangs: keywords are left out for it")
+                self.report(f"{self.action.name} hangs: keywords are left out for it")
             self.dropped += 1
 
     def _run(self) -> None:
@@ -99,11 +99,11 @@ class Worker:
             except Exception as error:  # whatever an action raises, the next event gets its chance
                 self.failed += 1
                 if self._works:
-                    self.tell(f"{self.action.name} failed: {error}")
+                    self.report(f"{self.action.name} failed: {error}")
                 self._works = False
             else:
                 if not self._works:
-                    self.tell(f"{self.action.name} works again")
+                    self.report(f"{self.action.name} works again")
                 self._works = True
         self.action.close()
 
@@ -419,7 +419,9 @@ def address(text: str, default_host: str = "127.0.0.1") -> tuple[str, int]:
     return host, int(port)
 
 
-def start_all(makers: Sequence[Callable[[], Action]], tell: Callable[[str], None]) -> list[Worker]:
+def start_all(
+    makers: Sequence[Callable[[], Action]], report: Callable[[str], None]
+) -> list[Worker]:
     """A worker for each action; if one cannot be made, the others are closed again.
 
     Raises
@@ -430,7 +432,7 @@ def start_all(makers: Sequence[Callable[[], Action]], tell: Callable[[str], None
     workers: list[Worker] = []
     try:
         for make in makers:
-            workers.append(Worker(make(), tell))
+            workers.append(Worker(make(), report))
     except ImportError as error:
         _close(workers)
         raise UserError(

@@ -86,11 +86,11 @@ def each_file(
         If a file failed.
     """
     failed = 0
-    with _progress(verb, files) as tell:
+    with _progress(verb, files) as report:
         for source in files:
-            tell(source, 0.0)
+            report(source, 0.0)
             try:
-                work(source, partial(tell, source))
+                work(source, partial(report, source))
             except UserError as error:
                 named = "" if str(source) in str(error) else f"{source}: "
                 err.print(f"error: {shown(f'{named}{error}')}", style="red")
@@ -105,7 +105,7 @@ def each_file(
 def _progress(verb: str, files: Sequence[Path]) -> Iterator[Callable[[Path, float], None]]:
     """A calm line with per cent and the time left, on terminals alone.
 
-    Yields a function that is told a file and the seconds of its sound that are done.
+    Yields a function that takes a file and the seconds of its sound that are done.
     """
     lengths = [_length_s(source) for source in files]
     columns = (
@@ -119,7 +119,7 @@ def _progress(verb: str, files: Sequence[Path]) -> Iterator[Callable[[Path, floa
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(verb, total=sum(lengths) or None)
 
-        def tell(source: Path, seconds: float) -> None:
+        def report(source: Path, seconds: float) -> None:
             place = files.index(source)
             count = f" ({place + 1} of {len(files)})" if len(files) > 1 else ""
             progress.update(
@@ -128,7 +128,7 @@ def _progress(verb: str, files: Sequence[Path]) -> Iterator[Callable[[Path, floa
                 description=f"{verb} {shown(source.name)}{count}",
             )
 
-        yield tell
+        yield report
 
 
 def _length_s(source: Path) -> float:

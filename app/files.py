@@ -23,7 +23,7 @@ from resonance.app.spotter import KeywordEvent
 from resonance.app.stretch_pipeline import BLOCK_S
 from resonance.dsp.delay import DelayLine
 
-#: Silence played after a file while spotting, so that a word at the very end is heard, s.
+#: Silence played after a file while spotting, for a word at the very end, s.
 TAIL_S = 1.0
 
 Progress = Callable[[float], None]
@@ -225,7 +225,7 @@ class FileRun:
             yield line.waiting[skip:], cleaned[skip:]
 
     def _after_the_end(self, out: Float32Array) -> None:
-        """Silence into the pipeline; what is heard in it was said before."""
+        """Silence into the pipeline; what it detects there was said before."""
         end = self.samples / self.pipeline.samplerate
         late = self.pipeline.process(np.zeros_like(out), out)
         self._report([replace(e, time_s=round(min(e.time_s, end), 3)) for e in late])

@@ -314,7 +314,7 @@ class SpotterState:
         self.reset()
 
     def reset(self) -> None:
-        """Nothing heard."""
+        """At rest."""
         self._step.reset()
 
     def step(self, frames: Float32Array) -> Float32Array:

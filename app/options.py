@@ -172,8 +172,8 @@ SENSITIVITY = click.option(
     "rates",
     type=Rate(),
     multiple=True,
-    help="False accepts allowed per hour of running speech: more hears more. For every word "
-    "(default 1), or for one: stop=2. May be given several times.",
+    help="False accepts allowed per hour of running speech: a higher rate detects more. For every "
+    "word (default 1), or for one: stop=2. May be given several times.",
 )
 LIMIT = click.option(
     "--limit-db",

@@ -33,13 +33,13 @@ class Pipeline:
     samplerate
         Of the sound, Hz.
     channels
-        Each is cleaned on its own; keywords are heard on all together.
+        Each is cleaned on its own; keywords are detected on all together.
     denoiser, spotter
         Models; None leaves that part out.
     limit_db
         Largest attenuation allowed, dB; None: no limit.
     sensitivity, custom
-        When a keyword counts as heard, and words learnt from recordings.
+        When a keyword counts as detected, and words learnt from recordings.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class Pipeline:
         self.samplerate, self.channels = samplerate, channels
         self.limit_db = limit_db
         self.bypass = False  #: play the sound as it came, through the same path
-        self.bad_samples = 0  #: samples heard so far that were NaN, infinite or absurdly large
+        self.bad_samples = 0  #: samples of input so far that were NaN, infinite or absurdly large
         #: Called at the end of each hop with the first channel's oscillators and the gains
         #: [oscillators] chosen for it (None while only listening), before the next hop begins.
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
@@ -124,7 +124,7 @@ class Pipeline:
         return self.latency_samples / self.samplerate
 
     def reset(self) -> None:
-        """As new: nothing heard."""
+        """As new."""
         for stream in self._streams:
             stream.reset()
         for state in self._states:
@@ -146,7 +146,7 @@ class Pipeline:
 
         Returns
         -------
-        The keywords that were heard in this block.
+        The keywords detected in this block.
         """
         columns = self._columns(block, out)
         events: list[KeywordEvent] = []

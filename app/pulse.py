@@ -1,6 +1,6 @@
 """The sound server of Linux (PulseAudio, or PipeWire in its place): its devices and their changes.
 
-PortAudio sees the server as one device called ``pulse``. Which microphone and loudspeaker stand
+PortAudio sees the server as one device called ``pulse``. Which microphone and loudspeaker are
 behind it is chosen by two environment variables, read when a stream is opened.
 """
 
@@ -41,7 +41,7 @@ class Endpoint:
 
     name: str
     description: str
-    monitor: bool  #: a source that hears what is played into a sink
+    monitor: bool  #: a source that records what is played into a sink
     #: Number of the sound card; all without one run on the computer's clock. Endpoints of the
     #: same card stay in step.
     card: int

@@ -243,7 +243,7 @@ def remove_parts(targets: Iterable[Path]) -> None:
                     path.unlink()
 
 
-def rescue(folder: Path, tell: Callable[[Path], None]) -> None:
+def rescue(folder: Path, report: Callable[[Path], None]) -> None:
     """Give names to the visible parts that dead processes left in a folder; reports each."""
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
@@ -257,7 +257,7 @@ def rescue(folder: Path, tell: Callable[[Path], None]) -> None:
                 for name in names:
                     with suppress(FileExistsError):
                         give_name(path, name)
-                        tell(name)
+                        report(name)
                         break
 
 

@@ -28,7 +28,7 @@ class Status:
 
     installed: tuple[str, ...]  #: of :data:`KINDS`
     files: tuple[Path, ...]
-    running: bool | None  #: None: systemd does not tell
+    running: bool | None  #: None: systemd does not say
 
 
 def install(kind: str | None = None, arguments: Sequence[str] = ARGUMENTS) -> Path:

@@ -28,7 +28,7 @@ BELOW_PEAK = 2.0 * float(np.log(10.0)) / LOG_SCALE
 
 @dataclass(frozen=True)
 class KeywordEvent:
-    """A word that was heard."""
+    """A word that was detected."""
 
     time_s: float  #: about the end of the word, from the start of the stream
     keyword: str
@@ -36,7 +36,7 @@ class KeywordEvent:
     wall_time: str | None = None  #: ``time_s`` by the clock, ISO 8601; None: it is no live sound
 
     def at(self, seconds: float) -> KeywordEvent:
-        """The same, heard at ``seconds`` since 1970."""
+        """The same, at ``seconds`` since 1970."""
         local = datetime.fromtimestamp(seconds).astimezone()
         return replace(self, wall_time=local.isoformat(timespec="milliseconds"))
 
@@ -83,7 +83,7 @@ class Sensitivity:
 
 
 def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
-    """Threshold at which ``word`` is falsely heard ``per_hour`` times; 0.5 if never measured.
+    """Threshold at which ``word`` is falsely detected ``per_hour`` times; 0.5 if never measured.
 
     The model's curve is straight in log rate against the score's log odds.
 
@@ -127,7 +127,7 @@ class Spotter:
     model
         Knows the trained words.
     sensitivity
-        When a word counts as heard.
+        When a word counts as detected.
     custom
         Words learnt from recordings, listened for as well.
     """

@@ -16,7 +16,7 @@ BLOCK_S = 2.56
 class StretchPipeline(Pipeline):
     """A :class:`~resonance.app.pipeline.Pipeline` that works through each block as a whole.
 
-    It hears the block to its end, asks the model for the gains of many hops at once, and then plays
+    It listens to the whole block, asks the model for the gains of many hops at once, and then plays
     the block. Blocks may have any length; seconds (:data:`BLOCK_S`) are fast, milliseconds are not.
     It must have a denoiser.
     """
@@ -49,7 +49,7 @@ class StretchPipeline(Pipeline):
         return self._spotted(contrasts)
 
     def _spotted(self, contrasts: list[Float32Array]) -> list[KeywordEvent]:
-        """Keywords in the hops of a block, heard on all channels [hops, oscillators] together."""
+        """Keywords in a block's hops, detected on all channels [hops, oscillators] together."""
         if not self.spotter:
             return []
         together = contrasts[0].copy()

@@ -1,7 +1,7 @@
 """Make the demo recording: sentences and keywords by espeak-ng voices, under synthetic noise.
 
 ``python -m resonance.assets.make_demo`` writes ``demo.flac`` (noisy), ``demo-clean.flac`` and
-``demo.json`` (which keyword stands where). Needs espeak-ng; the results are shipped.
+``demo.json`` (which keyword is where). Needs espeak-ng; the results are shipped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sharper hearing: the difference of two neighbouring oscillators.
 
-One damped oscillator hears loud sound from afar (its skirts fall by 6 dB per octave only), so a
+One damped oscillator responds to loud sound from afar (its skirts fall by only 6 dB per octave): a
 vowel's low partials hide all that is soft and high. Two neighbours, scaled to answer alike to a
-constant force, hear nearly the same from afar; their difference keeps what lies between them and
+constant force, respond nearly alike from afar; their difference keeps what lies between them and
 falls by 12 dB per octave (the second-order gammatone filter is its limit for close neighbours).
 """
 

@@ -38,7 +38,7 @@ PATIENCE_S = 2.0, 30.0
 
 
 class HowlGuard:
-    """Decides, hop by hop, whether what is heard is our own output that comes back and grows.
+    """Decides, hop by hop, whether the input is our own output that comes back and grows.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class HowlGuard:
         self.reset()
 
     def reset(self) -> None:
-        """Nothing heard."""
+        """At rest."""
         self.gain = 1.0
         self._held = 0  # hops of the same tone
         self._place, self._power, self._first_power = -1, 0.0, 0.0
@@ -92,7 +92,7 @@ class HowlGuard:
         return False
 
     def _follow(self, contrast: NDArray[np.float32], power: float) -> None:
-        """Count how long the same tone has been heard."""
+        """Count how long the same tone has lasted."""
         place = int(np.argmax(contrast))
         pure = _around(contrast, place) > PURITY * float(contrast.sum())
         stays = abs(place - self._place) <= 1

@@ -219,7 +219,7 @@ def rewind(  # type: ignore[no-untyped-def]
 def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
     """Keep ``played [samples]`` within full scale, in place, without delay.
 
-    Where the sound heard was itself beyond full scale, its own peak (falling by the factor
+    Where the input was itself beyond full scale, its own peak (falling by the factor
     ``hold`` each sample) is the ceiling. A sample above the ceiling is brought down to it, and
     the gain recovers by ``release`` of the way each sample; as long as nothing is above, every
     sample passes unchanged.

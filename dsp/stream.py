@@ -22,14 +22,14 @@ WING_REFERENCE = (0.7, 0.92)
 GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
 #: How many of the highest awake oscillators replace those that rest.
 STAND_INS = 4
-#: What a bank that plays late hears with its playing states: nothing.
+#: What a bank that plays late listens to with its playing states: nothing.
 NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
 
 
 class BankStream:
     """Oscillators driven by one channel of sound, hop by hop, at any samplerate.
 
-    The owner feeds blocks that never cross a hop's end (:attr:`samples_left` tells how much is
+    The owner feeds blocks that never cross a hop's end (:attr:`samples_left` says how much is
     left), at the end of each hop reads :meth:`power` or :meth:`features`, and calls
     :meth:`next_hop` with the new gains.
 
@@ -122,7 +122,7 @@ class BankStream:
         self._top_of_a_wire = self._top_response(self._identity[:count])
 
     def reset(self) -> None:
-        """Back to rest: no sound heard, all gains 1."""
+        """Back to rest: no input, all gains 1."""
         total = len(self._pole_re)
         self._z_re, self._z_im, self._energy = (np.zeros(total, np.float32) for _ in range(3))
         self._before_re, self._before_im = (np.zeros(self.oscillators, np.float32) for _ in "zi")
@@ -167,7 +167,7 @@ class BankStream:
     def advance(self, block: Float32Array, out: Float32Array) -> int:
         """Hear ``block``, play into ``out``, both [samples]; returns how many were not finite.
 
-        What is played stays within full scale if what was heard did.
+        The output stays within full scale if the input did.
         """
         if not self.latency_samples:
             return self._play(block, out, self._energy, self._contrasts)

@@ -1,6 +1,6 @@
-"""A bank at work on a long stretch at once: heard to its end, then played with every hop's gains.
+"""A bank at work on a long stretch: it listens to all of it, then plays with every hop's gains.
 
-Gains of a hop act on the next one, never on what was heard before. So a whole stretch can be heard
+Gains of a hop act on the next one, never on sound before. So a bank can listen to a whole stretch
 first, all its hops' gains be found together, and then be played: the samples are those of
 :class:`resonance.dsp.stream.BankStream`, which goes hop by hop.
 """
@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What was heard in a stretch: of every hop that ended in it."""
+    """What listening to a stretch gave: of every hop that ended in it."""
 
     features: Float32Array  #: [hops, oscillators, 4]
     contrast: Float32Array  #: of neighbours, mean power [hops, oscillators]
@@ -81,7 +81,7 @@ class BankStretch(BankStream):
         return Heard(features, contrasts, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
-        """Play the stretch just heard into ``out [samples]``.
+        """Play the stretch just listened to into ``out [samples]``.
 
         Parameters
         ----------

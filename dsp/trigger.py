@@ -12,7 +12,7 @@ FloatArray = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class TriggerSettings:
-    """When a word counts as heard.
+    """When a word counts as detected.
 
     A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold.
     It can fire again after ``rest_s``, and only once it has fallen below ``release`` times the
@@ -28,7 +28,7 @@ class TriggerSettings:
 
 
 class Trigger:
-    """Decides, evaluation by evaluation, whether a word was heard.
+    """Decides, evaluation by evaluation, whether a word was detected.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Trigger:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Forget all scores."""
         words = len(self.thresholds)
         self.scores = np.zeros(words)  #: smoothed scores now [words]
         self._recent = np.zeros((self.settings.smoothing, words))

@@ -1,4 +1,4 @@
-"""Write the ordinary speech that custom words are told from.
+"""Write the ordinary speech that custom words are compared with.
 
 ``python -m resonance.export.background`` does it. Three hours of recordings that the spotter never
 trained on go through it; kept are its embeddings only, rounded, and the map that makes them

@@ -250,7 +250,7 @@ class SpotterStep(nn.Module):
         self.labels = nn.Parameter(F.one_hot(label).float())
 
     def first_state(self) -> list[Tensor]:
-        """Nothing heard yet."""
+        """At rest."""
         past = [torch.zeros(1, block.past) for block in self.blocks]  # type: ignore[arg-type]
         inlet = torch.zeros(1, Inlet.past_frames, self.config.bands)
         return [inlet, *past, torch.zeros(self.config.tokens, self.config.width)]

@@ -37,7 +37,7 @@ QUANTISATION_CHANGE = {8: 0.1, 4: 0.5}
 
 
 def first_state(step: SpotterStep) -> dict[str, Tensor]:
-    """Nothing heard yet, by input name; outputs carry ``new_`` before it."""
+    """At rest, by input name; outputs carry ``new_`` before it."""
     return {f"state_{number}": state for number, state in enumerate(step.first_state())}
 
 

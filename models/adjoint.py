@@ -286,7 +286,7 @@ def synthesise_backward(  # type: ignore[no-untyped-def]
 def rewind_forward(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im, y):  # type: ignore[no-untyped-def]
     """Add the oscillators that run backwards in time to y [batch, samples].
 
-    Hop h hears them start from rest ``ahead`` samples after its own beginning; the sample itself,
+    Hop h lets them start from rest ``ahead`` samples after its own beginning; the sample itself,
     which the forward run has played, counts once. Weights as in :func:`synthesise_forward`.
 
     Parameters

@@ -1,6 +1,6 @@
 """The controller: from the features of every hop to one complex gain per oscillator.
 
-It is shaped like the bank. A token stands for two neighbouring broad oscillators and the narrow
+It is shaped like the bank. A token covers two neighbouring broad oscillators and the narrow
 ones around them; every weight is shared along the bank, except a learned code for each place and
 the matrices that couple the tokens. Levels count relative to how loud the last seconds were, so
 that the same sound 50 dB quieter gets the same gains.

@@ -1,6 +1,6 @@
 """Slow oscillators of every token, coupled across the bank: passes that stay in the cache.
 
-A token stands for a few neighbouring oscillators of the bank (``models/controller.py``).
+A token covers a few neighbouring oscillators of the bank (``models/controller.py``).
 
 ``x + W_out (silu(gate) · mixed h)``: layer norm, drive, gain and gate of every token; its slow
 oscillators ``h[t] = (1 - g[t]) e^{iθ} h[t-1] + g[t] u[t]`` from hop to hop; their real and

@@ -1,6 +1,6 @@
 """Finding recordings on disk and keeping them ready for mixing.
 
-Four layouts are understood, told apart by what lies in the folder: an ``index.csv`` (columns
+Four layouts are understood, distinguished by what lies in the folder: an ``index.csv`` (columns
 ``path, kind, split, speaker, label, seconds, text``), Speech Commands v2, LibriSpeech and
 VoiceBank+DEMAND.
 """

@@ -30,7 +30,7 @@ from resonance.models.mixing import Sound, colored_noise, noise_scale
 from resonance.models.rooms import room_responses
 
 CLIP = SAMPLERATE  #: one second
-#: What is heard before the second that counts: as far back as the stem remembers.
+#: Input before the second that counts: as far back as the stem remembers.
 BEFORE = 8192
 EXAMPLE = BEFORE + CLIP
 #: Words that must not pass as unknown, and how far from them [s] other speech is taken.
@@ -243,7 +243,7 @@ class Corpus:
     ) -> Examples:
         """Held-out speakers, as recorded or in noise at ``snr_db``; labels count LABELS.
 
-        ``change`` is done to every sound before it is heard.
+        ``change`` is done to every sound first.
         """
         rng = np.random.default_rng(2)
         sounds, labels = [], []

@@ -38,7 +38,7 @@ CLIP_FRAMES, BEFORE_S, WORD_RANGE = 84, 0.1, 1.15
 READINGS = {"core": 60, "other": 16, "vocabulary": 8, "confusable": 12}
 #: Words of the spoken vocabulary.
 VOCABULARY = 300
-#: Least letters of a word from running speech that is told apart, and of readers who said it.
+#: Least letters of a word from running speech that is distinguished, and of readers who said it.
 LETTERS, READERS = 3, 2
 
 
@@ -224,7 +224,7 @@ def varied(
 
 
 def in_room(sound: Sound, room: Sound) -> Sound:
-    """What a microphone in a room hears of it."""
+    """What a microphone in a room records of it."""
     return np.asarray(fftconvolve(sound, room)[: len(sound)], np.float32)
 
 

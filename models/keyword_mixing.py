@@ -59,7 +59,7 @@ class Batch:
 
 @dataclass
 class Words:
-    """What there is to draw from: names of the clips, words in speech, types told apart."""
+    """What there is to draw from: names of the clips, words in speech, types distinguished."""
 
     clips: list[str]
     synthetic: int  #: number of the first synthetic clip

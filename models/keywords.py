@@ -17,7 +17,7 @@ from resonance.models.training import load_checkpoint
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 LABELS = (*CORE_WORDS, UNKNOWN, SILENCE)
-#: What training tells apart besides the core words; all but the last count as unknown.
+#: What training distinguishes besides the core words; all but the last count as unknown.
 OTHERS = (
     "bed",
     "bird",
@@ -213,7 +213,7 @@ class KeywordSpotter(nn.Module):
         return self.head(pooled), pooled, view
 
     def first_state(self, batch: int = 1) -> list[Tensor]:
-        """Nothing heard yet."""
+        """At rest."""
         tokens = torch.zeros(batch, self.config.tokens, self.config.width)
         return [*self.inlet.first_past(batch), tokens]
 

@@ -135,7 +135,7 @@ def _third_octaves() -> Tensor:
 
 
 def loudness_distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """How differently loud two sounds are heard [batch]; 0 where the target is silent.
+    """How different the loudness of two sounds is [batch]; 0 where the target is silent.
 
     After the model of ITU-T P.862 (PESQ) for 16 kHz sounds [batch, samples]: both at 79 dB,
     loudness in 49 Bark bands, differences below a quarter of the softer one masked, added sound

@@ -196,7 +196,7 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
 @click.option(
     "--lookahead-s",
     default=0.0,
-    help="How much later than it hears it plays, s; 0 or at least a hop.",
+    help="Delay of the output, s; 0 or at least a hop.",
 )
 @click.option("--name", help="Folder of the run inside WORK; denoiser-TASK by default.")
 @click.option(

@@ -55,7 +55,7 @@ from resonance.models.training import (
 #: Of the loss on word types; cosines are multiplied and the true one lowered by (Wang et al.
 #: 2018, CosFace).
 TYPES_WEIGHT, SCALE, MARGIN = 0.25, 16.0, 0.1
-#: Features of the map that word types are told apart in.
+#: Features of the map that distinguishes word types.
 PLACES = 96
 SMOOTHING = 0.05
 #: Channels from which a stem learns faster with 16 bits.

@@ -33,7 +33,7 @@ def vowel(
 ) -> NDArray[np.float32]:
     """One vowel [samples] with RMS 0.1: F0 80–300 Hz with 2 % vibrato at 5 Hz, -6 dB per octave.
 
-    ``which`` of FORMANTS_HZ; any, unless told.
+    ``which`` of FORMANTS_HZ; any, unless given.
 
     Parameters
     ----------

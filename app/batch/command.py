@@ -57,7 +57,7 @@ class Screen:
         with self._progress:
             yield
 
-    def tell(self, job: BatchJob, seconds: float) -> None:
+    def report(self, job: BatchJob, seconds: float) -> None:
         """So many seconds of a file are done."""
         self._under_way[job.source] = seconds
         if self._console.is_terminal:
@@ -179,7 +179,7 @@ def run(
 
     page = f"{output.rstrip('/')}/{REPORT}" if report else None
     with screen.shown():
-        totals = batch.run(heard, screen.tell, page)
+        totals = batch.run(heard, screen.report, page)
     _summary(console, totals, page, as_json)
     return not totals.failed
 

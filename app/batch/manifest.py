@@ -127,7 +127,7 @@ class Manifest:
         sha256, size, modified_ns, output_bytes = row
         if job.size != size or not _is_whole(job.target, output_bytes):
             return False
-        # Storages tell no reliable time; there, the size as it was must do.
+        # Storages report no reliable time; there, the size must do.
         return storage.is_remote(job.source) or self._unchanged(job, sha256, modified_ns)
 
     def _unchanged(self, job: BatchJob, sha256: str, modified_ns: int) -> bool:

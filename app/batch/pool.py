@@ -62,7 +62,7 @@ class _Worker:
 
     def give(self, job: BatchJob) -> None:
         self.job = job
-        with suppress(OSError):  # it has died; its end of the connection will tell
+        with suppress(OSError):  # it has died; its end of the connection will show that
             self.connection.send(job)
 
     def stop(self) -> None:

@@ -82,7 +82,7 @@ class Batch:
     def run(
         self, on_outcome: Callable[[Outcome], None], progress: pool.Progress, page: str | None
     ) -> Totals:
-        """Do all that is left; tell each outcome; write the report to ``page`` and beside it.
+        """Do all that is left; report each outcome; write the report to ``page`` and beside it.
 
         What is done stays done and recorded, however this ends.
 

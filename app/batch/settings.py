@@ -31,7 +31,7 @@ class BatchSettings:
     pictures: bool = True  #: gather resonograms for the report
 
     def sensitivity(self) -> Sensitivity:
-        """When a keyword counts as heard; the last rate given for a word counts."""
+        """When a keyword counts as detected; the last rate given for a word counts."""
         given = dict(self.rates)
         return Sensitivity(given.pop("", Sensitivity.per_hour), given)
 

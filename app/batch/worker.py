@@ -31,7 +31,7 @@ from resonance.app.stretch_pipeline import StretchPipeline
 _HASHED_AT_ONCE = 1 << 20
 
 #: Told the seconds of sound done so far.
-Tell = Callable[[float], None]
+Reported = Callable[[float], None]
 
 
 @dataclass
@@ -186,7 +186,9 @@ def make_pipeline(settings: BatchSettings, samplerate: int, channels: int) -> St
     )
 
 
-def clean_file(job: BatchJob, settings: BatchSettings, tell: Tell = lambda _: None) -> Outcome:
+def clean_file(
+    job: BatchJob, settings: BatchSettings, report: Reported = lambda _: None
+) -> Outcome:
     """Clean one file; whatever is wrong with it is reported in the outcome.
 
     The output is written aside and gets its name when it is whole; the source is only read.
@@ -197,7 +199,7 @@ def clean_file(job: BatchJob, settings: BatchSettings, tell: Tell = lambda _: No
         The file.
     settings
         How to clean it.
-    tell
+    report
         Called with the seconds of sound that are done.
 
     Returns
@@ -208,7 +210,7 @@ def clean_file(job: BatchJob, settings: BatchSettings, tell: Tell = lambda _: No
     outcome = Outcome(job.source, job.target)
     begin, cpu = time.perf_counter(), time.process_time()
     try:
-        _clean(job, settings, outcome, tell)
+        _clean(job, settings, outcome, report)
     except UserError as error:
         outcome.error = str(error)
     except Exception as error:  # a damaged file must not end the batch
@@ -218,7 +220,7 @@ def clean_file(job: BatchJob, settings: BatchSettings, tell: Tell = lambda _: No
     return outcome
 
 
-def _clean(job: BatchJob, settings: BatchSettings, outcome: Outcome, tell: Tell) -> None:
+def _clean(job: BatchJob, settings: BatchSettings, outcome: Outcome, report: Reported) -> None:
     begin = time.perf_counter()
     with storage.fetched(job.source) as source, _called(job.source, source, outcome):
         outcome.fetched_s = time.perf_counter() - begin
@@ -228,7 +230,7 @@ def _clean(job: BatchJob, settings: BatchSettings, outcome: Outcome, tell: Tell)
             storage.stored(job.target, overwrite=may) as target,
             _called(job.target, target, outcome),
         ):
-            _through(source, target, job, settings, outcome, tell)
+            _through(source, target, job, settings, outcome, report)
             outcome.output_bytes = target.stat().st_size
             begin = time.perf_counter()
         outcome.fetched_s = round(outcome.fetched_s + time.perf_counter() - begin, 4)
@@ -282,7 +284,12 @@ def _changed(source: Path, outcome: Outcome) -> bool:
 
 
 def _through(
-    source: Path, target: Path, job: BatchJob, settings: BatchSettings, outcome: Outcome, tell: Tell
+    source: Path,
+    target: Path,
+    job: BatchJob,
+    settings: BatchSettings,
+    outcome: Outcome,
+    report: Reported,
 ) -> None:
     def see_that_it_is_the_same() -> None:
         if _changed(source, outcome):  # before the output takes the place of an earlier one
@@ -297,7 +304,7 @@ def _through(
             target,
             make_pipeline(settings, reader.samplerate, reader.channels),
             subtype=settings.subtype,
-            progress=tell,
+            progress=report,
             listener=measures.hear,
             before_naming=see_that_it_is_the_same,
             overwrite=job.target in job.replaces,
@@ -307,7 +314,7 @@ def _through(
     outcome.channels = result.channels
     outcome.warnings += result.warnings
     outcome.keywords = [event.facts() for event in result.events]
-    measures.tell(outcome)
+    measures.report(outcome)
     if settings.spot:
         write_beside(job.target, result.events, replaces=job.replaces)
         outcome.beside = paths_beside(job.target)
@@ -332,7 +339,7 @@ class _Measures:
             if measure:
                 measure.hear(before, after)
 
-    def tell(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         outcome.levels = {"before": self.before.summary(), "after": self.after.summary()}
         outcome.picture = self.picture.picture() if self.picture else None
         outcome.opinion = self.opinions.summary() if self.opinions else None

@@ -96,7 +96,7 @@ def denoise(
     with err.status("loading models"):
         make_pipeline, model = _pipeline_maker(preset, limit_db, spot, sensitivity(rates))
 
-    def clean(source: Path, tell: Callable[[float], None]) -> None:
+    def clean(source: Path, report: Callable[[float], None]) -> None:
         target = targets[source]
         picture = None
         if figure:
@@ -106,7 +106,7 @@ def denoise(
             source,
             target,
             make_pipeline,
-            progress=tell,
+            progress=report,
             listener=picture.hear if picture else None,
             channel=channel,
             overwrite=overwrite,
@@ -199,4 +199,4 @@ def _latency(result: Any) -> str:
     if not result.latency_samples:
         return "latency added: 0 samples"
     ahead_ms = 1000 * result.latency_samples / result.samplerate
-    return f"heard {ahead_ms:.3g} ms ahead, output aligned"
+    return f"look-ahead {ahead_ms:.3g} ms, output aligned"

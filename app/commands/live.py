@@ -136,7 +136,7 @@ def live(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Clean the microphone into the loudspeaker, and say which keywords are heard.
+    """Clean the microphone into the loudspeaker, and report keywords.
 
     Terminals show levels and take single keys: b, s, r, q. SIGUSR1 saves the last 30 s, too.
     """
@@ -406,7 +406,7 @@ def _actions(
     from resonance.app.tokens import kept_token
 
     if any(asked.values()) and not words:
-        raise click.UsageError("--no-spot hears no keywords: leave it out, or the actions")
+        raise click.UsageError("--no-spot finds no keywords: leave it out, or the actions")
     if (served := with_token(asked)) and not token:
         path, token = kept_token()
         err.print(f"clients of --{' and --'.join(served)} need the token in {path}")

@@ -99,7 +99,7 @@ def serve(
     with err.status("loading models"):
         models = Models(preset, limit_db, sensitivity(rates))
 
-    def tell(http_at: Address, wyoming_at: Address) -> None:
+    def report(http_at: Address, wyoming_at: Address) -> None:
         page, wake = f"http://{_text(http_at)}/", f"tcp://{_text(wyoming_at)}"
         if as_json:
             click.echo(
@@ -114,7 +114,7 @@ def serve(
         if wyoming_at[0] not in LOOPBACK:
             warn("whoever reaches the Wyoming port can use it: the protocol has no passwords")
 
-    run(models, limits, *addresses, token, tell)
+    run(models, limits, *addresses, token, report)
 
 
 def _text(address: tuple[str, int]) -> str:

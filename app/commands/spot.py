@@ -52,7 +52,7 @@ def spot(
     wanted.thresholds(factory.spotter(), custom)
     make = partial(factory.make, kind=Pipeline, spot=True, sensitivity=wanted, custom=custom)
 
-    def find(source: Path, tell: Callable[[float], None]) -> None:
+    def find(source: Path, report: Callable[[float], None]) -> None:
         def say(event: KeywordEvent) -> None:
             if as_json:
                 click.echo(json.dumps({"file": str(source), **event.facts()}))
@@ -65,7 +65,7 @@ def spot(
         result = spot_file(
             source,
             make,
-            progress=tell,
+            progress=report,
             on_event=say,
             channel=channel,
         )

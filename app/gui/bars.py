@@ -49,8 +49,8 @@ class TopBar(QWidget):
         self.side = Choice(
             "Sound",
             (
-                ("cleaned", "Cleaned", "What is played is cleaned. Key B"),
-                ("original", "Original", "What is played is the sound as it came. Key B"),
+                ("cleaned", "Cleaned", "The output is cleaned. Key B"),
+                ("original", "Original", "The output is the sound as it came. Key B"),
             ),
         )
         self.side.chosen.connect(lambda side: session.set_bypass(side == "original"))

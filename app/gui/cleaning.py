@@ -200,12 +200,12 @@ def _do(
 
 
 def _progress(pipe: Connection, total_s: float) -> Callable[[float], None]:
-    def tell(seconds: float) -> None:
+    def report(seconds: float) -> None:
         if pipe.poll() and pipe.recv() == "cancel":
             raise _CancelledError
         pipe.send((WORKING, min(1.0, seconds / total_s), "", []))
 
-    return tell
+    return report
 
 
 def free_target(source: Path, folder: Path | None, taken: Container[Path] = ()) -> Path:

@@ -32,7 +32,7 @@ class Columns:
     heard: Float32Array  #: power [hops, oscillators]
     played: Float32Array  #: power [hops, oscillators]
     #: Of the sound as it came, against each oscillator's own f0 [hops, oscillators], −π … π:
-    #: it stands still where an oscillator is locked to the sound.
+    #: it is constant where an oscillator is locked to the sound.
     phase: Float32Array
 
 

@@ -52,7 +52,7 @@ class _Row(QWidget):
         self._which = ComboBox("Word that starts the program")
         self._program = QLineEdit(command)
         self._which.addItem(word, word)
-        self._program.setPlaceholderText("notify-send heard")
+        self._program.setPlaceholderText("notify-send keyword")
         self._program.setAccessibleName("Program to start")
         self.remove = button("✕", lambda: None, "Remove this program")
         self.remove.setAccessibleName("Remove this program")

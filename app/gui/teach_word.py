@@ -293,7 +293,7 @@ class TeachWord(QDialog):
                 enrolment.save(learnt, paths)
                 return learnt
 
-        # The session hears of it, also if the dialog is closed meanwhile.
+        # The session gets it, also if the dialog is closed meanwhile.
         aside(self.session, work, partial(self._on_learnt, takes), self._on_failed)
 
     def _on_learnt(self, takes: list[Take], learnt: CustomWord) -> None:

@@ -21,7 +21,7 @@ class Theme:
     """Colours by what they are for; all as #rrggbb.
 
     Sound as it came and cleaned sound differ in hue and in lightness (Okabe and Ito's blue and
-    orange), so that everybody can tell them apart.
+    orange), so that everybody can distinguish them.
     """
 
     name: str

@@ -35,7 +35,7 @@ HOW = (
     (
         "Listen",
         "A bank of 160 such oscillators is driven by your microphone. Each rings most at its own "
-        "frequency, so together they tell which tones are in the sound, and in which phase.",
+        "frequency, so together they show which tones are in the sound, and in which phase.",
     ),
     (
         "Clean",

@@ -182,7 +182,7 @@ class Scrolled(QScrollArea):
 
 
 class Bell(QObject):
-    """Lets another thread tell that something has happened."""
+    """Lets another thread signal that something has happened."""
 
     rung = pyqtSignal()
 

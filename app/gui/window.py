@@ -110,7 +110,7 @@ class Window(QMainWindow):
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
         self._settled = self._warm = self._quitting = False
-        self._silent_s = 0.0  # for how long nothing at all has been heard
+        self._silent_s = 0.0  # for how long the input has been silent
         self._teacher: TeachWord | None = None  #: while it is open
         self.setWindowTitle("Resonance")
         self.setAcceptDrops(True)
@@ -220,7 +220,7 @@ class Window(QMainWindow):
         self.below = Choice(
             "Lower picture",
             (
-                (CLEANED, "Output", "The sound that is played. Key D"),
+                (CLEANED, "Output", "The cleaned sound. Key D"),
                 (DIFFERENCE, "Removed", "How much quieter it was made. Key D"),
                 (PHASE, "Phase", "Phases of the original, in the wheel's colours. Key D"),
             ),
@@ -375,7 +375,7 @@ class Window(QMainWindow):
             view.show_frame(frame)
 
     def _look_for_silence(self) -> None:
-        """Even in a quiet room a microphone hears something."""
+        """Even in a quiet room a microphone is never quite silent."""
         session = self.session
         heard = session.player or session.state != State.LISTENING or not self._warm
         if heard or self.levels.heard.db > MUTED_DB:

@@ -203,7 +203,7 @@ class WindowSession(QObject):
         self._begin_playing(self.generator)
 
     def _begin_playing(self, player: Player) -> None:
-        self.end_recording()  # of what was heard until now
+        self.end_recording()  # of the sound until now
         player.start()
         self.keep(welcomed=True)
         self.source_changed.emit()
@@ -340,7 +340,7 @@ class WindowSession(QObject):
             return
         source = self.source
         if not source or not source.board:
-            self.noted.emit("Nothing is heard yet: start listening before recording.")
+            self.noted.emit("There is no input yet: start listening before recording.")
         else:
             try:
                 path = self.live.record(self.kept.record, source=source)
@@ -356,9 +356,9 @@ class WindowSession(QObject):
             self._pass_on()
 
     def save_last(self) -> None:
-        """Save the last 30 s that were heard."""
+        """Save the last 30 s of sound."""
         if not self.board:
-            self.noted.emit("Nothing is heard yet, so there is nothing to save.")
+            self.noted.emit("There is no input yet, so there is nothing to save.")
             return
         try:
             self.live.save_last(self.kept.record, self.board)

@@ -53,7 +53,7 @@ COUNTERS = (
     "dry_blocks",  # played dry because of that
     "howls",  # times feedback was stopped
     "skipped_samples",  # played over other sound, or dropped, to catch up
-    "bad_samples",  # not finite, heard as silence
+    "bad_samples",  # not finite, taken as silence
 )
 
 
@@ -141,7 +141,7 @@ class Ring:
 
 
 class SoundRing:
-    """The last samples heard and played, [samples, 2].
+    """The last samples of input and output [samples, 2].
 
     Parameters
     ----------
@@ -207,9 +207,9 @@ class Board:
     The rings, and the fields of their rows:
 
     ``sound``
-        Samples heard and played.
+        Samples of input and output.
     ``blocks``
-        ``time_s`` of its end, ``samples``, ``busy_s`` of processing; of what was heard and played:
+        ``time_s`` of its end, ``samples``, ``busy_s`` of processing; of input and output:
         ``heard_low``, ``heard_high``, ``heard_power`` (mean square), ``played_…`` likewise;
         ``voice`` (0 … 1), ``noise_dbfs``, and the totals in :data:`COUNTERS`.
     ``hops``

@@ -70,7 +70,7 @@ class Engine:
     ----------
     settings
         What to do.
-    tell
+    report
         Called with every message, from the engine's own thread; None: keep them for
         :meth:`messages`.
     shared
@@ -87,7 +87,7 @@ class Engine:
         self,
         settings: EngineSettings,
         *,
-        tell: Callable[[Message], None] | None = None,
+        report: Callable[[Message], None] | None = None,
         shared: bool = False,
         owner: int | None = None,
         warmed: Callable[[], None] | None = None,
@@ -98,7 +98,7 @@ class Engine:
         self.board: Board | None = None  #: replaced when its layout changes
         self.state = State.LOADING
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._tell = tell or self._messages.put
+        self._report = report or self._messages.put
         self._shared = shared
         self._mic, self._speaker = VirtualMic(owner), VirtualSpeaker(owner)
         self._monitor, self._channel = Monitor(owner), ChosenChannel(owner)
@@ -187,7 +187,7 @@ class Engine:
             self._say(State.STOPPED, str(error), failed=True)
         except UserError as error:
             self._say(State.STOPPED, str(error), failed=True)
-        except Exception as error:  # nobody else would tell
+        except Exception as error:  # nobody else would report
             if self._shared:
                 self._warn("engine", f"the engine failed: {error!r}")
                 raise
@@ -333,7 +333,7 @@ class Engine:
     def _find_route(self) -> Route:
         """The route asked for; a device that is missing at the moment is replaced by the default.
 
-        Only where the sound server will tell when it returns, and not at the very first.
+        Only where the sound server will report when it returns, and not at the very first.
         """
         if self.state != State.LOADING:
             refresh()
@@ -394,7 +394,7 @@ class Engine:
         try:
             output = find_device(list_devices(), output_name, "output")
             self._monitor.follow(self._mic, output.server_name)
-        except DeviceError as error:  # whoever is called hears it all the same
+        except DeviceError as error:  # the caller gets it all the same
             self._warn("monitor", f"you cannot hear yourself: {error}")
 
     def _blocksize(self, samplerate: float) -> int:
@@ -496,7 +496,7 @@ class Engine:
         again = state == self.state and state != State.LISTENING and self._said == (text, board)
         self.state, self._said = state, (text, board)
         if not again:
-            self._tell(StateChange(state, text, board, connection, failed=failed))
+            self._report(StateChange(state, text, board, connection, failed=failed))
 
     def _say_listening(self) -> None:
         stream, route, pipeline = self._stream, self._route, self._pipeline
@@ -521,7 +521,7 @@ class Engine:
         now = time.monotonic()
         if now - self._warned.get(kind, -WARN_EACH_S) >= WARN_EACH_S:
             self._warned[kind] = now
-            self._tell(Warned(kind, text))
+            self._report(Warned(kind, text))
 
     def _pass_on(self) -> None:
         """Keywords, and what went wrong since the last time."""
@@ -529,7 +529,7 @@ class Engine:
         if not processor:
             return
         while processor.events:
-            self._tell(Keyword(processor.events.popleft()))
+            self._report(Keyword(processor.events.popleft()))
         error, processor.error = processor.error, None
         if error:
             self._warn("pipeline", f"the pipeline failed and starts anew: {error!r}")

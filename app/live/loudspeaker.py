@@ -25,7 +25,7 @@ class Loudspeaker:
 
     def __init__(self, samplerate: int, name: str | None) -> None:
         self.name = name  #: None: the default one
-        self.complaint = ""  #: for whoever plays to tell
+        self.complaint = ""  #: for whoever plays to report
         self._samplerate = samplerate
         self._stream: Any = None
         self._resample: soxr.ResampleStream | None = None

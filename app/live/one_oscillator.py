@@ -1,4 +1,4 @@
-"""One oscillator to play with: plucked, driven by a tone or by what is heard, and played aloud.
+"""One oscillator to play with: plucked, driven by a tone or by the input, and played aloud.
 
 It runs in a thread of its own and is paced by the loudspeaker; a trace of the last seconds is
 kept for whoever draws it.
@@ -29,7 +29,7 @@ KEPT_S = 4.0
 TONE_LEVEL, PLUCK_LEVEL = 0.3, 0.5
 #: A sweep goes from f0 / SWEEP_SPAN to f0 * SWEEP_SPAN in this time, s, and back.
 SWEEP_SPAN, SWEEP_S = 2.0, 8.0
-#: What is heard may wait this long before the oldest of it is dropped, s.
+#: Input may wait this long before the oldest of it is dropped, s.
 LATEST_S = 0.3
 
 
@@ -137,7 +137,7 @@ class OneOscillator:
 
 
 class _Heard:
-    """What an engine hears, at our samplerate, in blocks."""
+    """An engine's input, at our samplerate, in blocks."""
 
     def __init__(self, board: Callable[[], Board | None]) -> None:
         self._find, self._board = board, board()

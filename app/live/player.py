@@ -1,4 +1,4 @@
-"""A file played through the pipeline, seen and heard like live sound.
+"""A file played through the pipeline, shown and played like live sound.
 
 It has what an engine has: a board, a state and messages, so that whoever shows an engine shows
 this. The sound comes from a thread; without a loudspeaker it passes in silence, at its own pace.
@@ -28,7 +28,7 @@ from resonance.app.spotter import KeywordEvent
 
 #: Block that is processed and played at a time, s.
 BLOCK_S = 0.02
-#: Sound heard before the place that was sought, s, so that the oscillators are in swing there.
+#: Sound processed before the place that was sought, s, so that the oscillators are in swing there.
 RUN_UP_S = 1.0
 #: Longest file that can be played, s; longer ones can still be cleaned.
 LONGEST_S = 3600.0
@@ -288,17 +288,17 @@ class FilePlayer(Player):
 
 
 class _Pipeline(Pipeline):
-    """One whose time can begin after it has heard something."""
+    """One whose time can begin after some input."""
 
     _began_s = 0.0
 
     def run_up(self, before: Float32Array) -> None:
-        """Swing in on sound that nobody hears."""
+        """Swing in on sound that is not played."""
         self.process(before, np.empty_like(before))
         self._began_s = len(before) / self.samplerate
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
-        """As any; a word from before the beginning is heard at the beginning."""
+        """As any; a word from before the beginning is reported at the beginning."""
         return [
             replace(event, time_s=round(max(0.0, event.time_s - self._began_s), 3))
             for event in super().process(block, out)

@@ -127,14 +127,14 @@ class EngineProcess:
             self._patience_s = RESTART_S[0]
 
     def _hangs(self) -> bool:
-        """Whether the engine has stood still since before the last look."""
+        """Whether the engine has hung since before the last look."""
         now = time.monotonic()
         beats = self._watched.beats if self._watched else -1
         if beats != self._beats:
             self._beats, self._beaten_at = beats, now
         allowed_s = HANGS_S if beats >= 0 else STARTS_S
         late_s, self._looked_at = now - self._looked_at, now
-        if late_s > 1.0:  # it was us who stood still
+        if late_s > 1.0:  # it was us who hung
             self._beaten_at = now
         return now - self._beaten_at > allowed_s
 
@@ -177,7 +177,7 @@ def _serve(
     _hush_libraries()
     telling = threading.Lock()
 
-    def tell(message: Message) -> None:
+    def report(message: Message) -> None:
         with telling, suppress(OSError):
             pipe.send(message)
 
@@ -185,7 +185,7 @@ def _serve(
     from resonance.app.live.engine import Engine
 
     engine = Engine(
-        settings, tell=tell, shared=True, owner=owner, warmed=_settle, counters=counters
+        settings, report=report, shared=True, owner=owner, warmed=_settle, counters=counters
     )
     signal.signal(signal.SIGTERM, lambda *_: engine.finish())
     threading.Thread(target=_obey, args=(engine, pipe), daemon=True).start()

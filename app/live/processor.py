@@ -62,7 +62,7 @@ class Processor:
         self.last_block_s = time.monotonic()  #: when the last block came
         self._bad_before = self._unheard = 0
         self._samples, self._behind_s = 0, 0.0
-        self._power = self._played_power = 0.0  # mean squares of what was heard, and played before
+        self._power = self._played_power = 0.0  # mean squares of input, and output before
         self._dry = _Rest(*DRY_S)
         self._quiet = _Rest(*QUIET_S)
         self._gain, self._louder_s = 1.0, PROBED_S
@@ -73,7 +73,7 @@ class Processor:
         self.pipeline, self.samplerate = pipeline, pipeline.samplerate
         pipeline.on_hop = self._on_hop
         self._late = DelayLine(pipeline.latency_samples)
-        self._unheard = self._samples  # events count from what this pipeline heard first
+        self._unheard = self._samples  # events count from this pipeline's first input
         self._steps = self._bad_before = 0
         assert pipeline.denoiser
         self._carriers = pipeline.denoiser.carriers
@@ -148,7 +148,7 @@ class Processor:
         assert self._next is not None
         before = played.copy()
         self._count_bad()
-        self._samples -= len(heard)  # the next one hears this block, too
+        self._samples -= len(heard)  # the next one processes this block, too
         self._take(self._next)
         self._samples += len(heard)
         self._next = None

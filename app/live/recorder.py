@@ -39,7 +39,7 @@ class HasBoard(Protocol):
 
 
 class Recorder:
-    """Writes what an engine hears or plays to a file; what was recorded survives a full disk.
+    """Writes an engine's input or output to a file; what was recorded survives a full disk.
 
     The file gets its name when it is closed. A crash leaves ``NAME.….part``, which the next
     recording in the same folder calls ``NAME.rescued1``.
@@ -52,7 +52,7 @@ class Recorder:
         Target; its ending chooses the format. Must not exist yet.
     what
         "clean", "raw" or "both" (raw left, clean right).
-    tell
+    report
         Called with a sentence if the disk refuses; the recording then ends, the sound does not.
 
     Raises
@@ -62,17 +62,17 @@ class Recorder:
     """
 
     def __init__(
-        self, engine: HasBoard, path: Path, what: str, tell: Callable[[str], None]
+        self, engine: HasBoard, path: Path, what: str, report: Callable[[str], None]
     ) -> None:
         if engine.board is None:
-            raise AudioFileError(f"cannot record to {path}: nothing is heard yet")
-        self.path, self.tell = path, tell
+            raise AudioFileError(f"cannot record to {path}: there is no input yet")
+        self.path, self.report = path, report
         self.samples = self.lost_samples = 0
         self._engine, self._board = engine, engine.board
         self._columns = SIDES[what]
         self.samplerate = round(self._board.facts["samplerate"])
         rescue(
-            path.parent, lambda name: tell(f"an earlier recording that never ended is now {name}")
+            path.parent, lambda name: report(f"an earlier recording that never ended is now {name}")
         )
         self._part, self._file = open_new(path, self.samplerate, len(self._columns), visible=True)
         self._next = self._board.sound.count
@@ -91,10 +91,10 @@ class Recorder:
         try:
             self.path = self._part.finish_as_free_name()
         except OSError as error:
-            self.tell(f"the recording {wished} has not got its name: {error.strerror}")
+            self.report(f"the recording {wished} has not got its name: {error.strerror}")
         else:
             if self.path != wished:
-                self.tell(f"{wished} was made by somebody else; the recording is {self.path}")
+                self.report(f"{wished} was made by somebody else; the recording is {self.path}")
 
     def _write(self) -> None:
         if self._refused:
@@ -129,7 +129,7 @@ class Recorder:
 
     def _refuse(self, why: str) -> None:
         self._refused = True
-        self.tell(f"recording to {self.path} ended, {why}")
+        self.report(f"recording to {self.path} ended, {why}")
 
     def close(self) -> None:
         """Write what is left and give the file its name."""
@@ -159,12 +159,12 @@ def save_last(board: Board, path: Path, seconds: float, what: str = "clean") -> 
     Raises
     ------
     AudioFileError
-        If the file exists, nothing was heard, or the disk refuses.
+        If the file exists, there was no input, or the disk refuses.
     """
     samplerate = round(board.facts["samplerate"])
     sound = board.sound.since(board.sound.count - round(seconds * samplerate))[1]
     if not len(sound):
-        raise AudioFileError(f"cannot save to {path}: nothing is heard yet")
+        raise AudioFileError(f"cannot save to {path}: there is no input yet")
     write_new(path, sound[:, SIDES[what]], samplerate)
     return float(len(sound) / samplerate)
 

@@ -118,7 +118,7 @@ class LiveSession:
         return self.engine.board if self.engine else None
 
     def totals(self) -> dict[str, Any]:
-        """Counters and load so far; empty if nothing was heard."""
+        """Counters and load so far; empty without input."""
         if not self.board:
             return {}
         rows = self.board.blocks.since()
@@ -167,11 +167,11 @@ class LiveSession:
         Raises
         ------
         UserError
-            If nothing is heard yet, or the file cannot be made.
+            If there is no input yet, or the file cannot be made.
         """
         source = source or self.engine
         if source is None or not source.board:
-            raise UserError("nothing is heard yet: start listening before recording")
+            raise UserError("there is no input yet: start listening before recording")
         path = path or self.new_path("recording")
         recorder = Recorder(
             source, path, what, lambda text: self._reports.put(Warned("recording", text))
@@ -199,13 +199,13 @@ class LiveSession:
         Raises
         ------
         UserError
-            If nothing was heard, or the disk refuses.
+            If there was no input, or the disk refuses.
         """
         self._save(self.new_path("last 30 s"), SAVED_S, what, board or self.board)
 
     def _save(self, path: Path, seconds: float, what: str, board: Board | None) -> None:
         if board is None:
-            raise UserError("nothing is heard yet, so there is nothing to save")
+            raise UserError("there is no input yet, so there is nothing to save")
         self._reports.put(Saved(path, save_last(board, path, seconds, what)))
 
     def new_path(self, what: str) -> Path:

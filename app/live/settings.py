@@ -40,7 +40,7 @@ class EngineSettings:
     feedback_guard: bool = True  #: stop howling between loudspeaker and microphone
     #: Do nothing while no program records from the virtual microphone and no keyword is spotted.
     rest_unheard: bool = False
-    kept_s: float = 30.0  #: sound that can be saved after it was heard
+    kept_s: float = 30.0  #: past sound that can be saved
 
 
 def check(settings: EngineSettings) -> None:

@@ -149,7 +149,7 @@ class LoopStream:
         return False
 
     def _catch_up(self, surplus: int) -> None:
-        """Find what has been waiting all the time: the devices fill up when something stood still.
+        """Find what has been waiting all the time: the devices fill up when something hung.
 
         Also, slowly, when the input's clock is a little faster than the output's: those of
         PulseAudio's null sinks differ by 100 ppm, as they count in whole microseconds. Without this
@@ -169,7 +169,7 @@ class LoopStream:
 
     def _pass_block(self) -> None:
         played = self._next_block()
-        while self._surplus:  # heard and cleaned like all, and played over one another
+        while self._surplus:  # cleaned like all, and cross-faded
             later = self._next_block()
             fade(played[:, 0], later[:, 0], played[:, 0])
             self._surplus -= 1

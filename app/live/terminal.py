@@ -67,7 +67,7 @@ def _levels(rows: Rows) -> Table:
     table.add_row("removed", "", f"{max(0.0, before - after):6.1f} dB")
     last = rows[-1]
     voice = Text("voice", "green") if last["voice"] > 0.5 else Text("no voice", "dim")
-    table.add_row("hears", voice, f"noise {last['noise_dbfs']:.0f} dB")
+    table.add_row("input", voice, f"noise {last['noise_dbfs']:.0f} dB")
     return table
 
 

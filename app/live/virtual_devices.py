@@ -1,7 +1,7 @@
 """Devices for other programs (PulseAudio, PipeWire): a microphone to record from, a loudspeaker.
 
 Each is made of modules of the sound server. Their names stay the same from day to day, so that
-other programs find them again; a note of the process that made them tells a later start what a
+other programs find them again; a note of the process that made them shows a later start what a
 crash has left.
 """
 
@@ -98,7 +98,7 @@ class VirtualDevice:
 class VirtualMic(VirtualDevice):
     """A microphone that others record from (:attr:`source`); play into :attr:`sink`.
 
-    Two modules: a sink that nobody hears, and a source that is its other end, since browsers hide
+    Two modules: a sink that is not played, and a source that is its other end, since browsers hide
     the sinks' own monitors.
     """
 
@@ -223,7 +223,7 @@ class VirtualSpeaker(VirtualDevice):
 
     @property
     def monitor(self) -> str:
-        """Name of the source that hears it."""
+        """Name of the source that records it."""
         return f"{self.sink}.monitor"
 
 

@@ -52,22 +52,22 @@ def _limit_files(most_bytes: int) -> None:
 def _answer(ask: dict[str, Any], most_s: float) -> dict[str, Any]:
     source = Path(ask["source"])
 
-    def tell(seconds: float, total_s: float | None = None) -> None:
+    def report(seconds: float, total_s: float | None = None) -> None:
         if max(seconds, total_s or 0.0) > most_s:
             raise AudioFileError(f"{source} is longer than {most_s / 60:g} minutes")
 
     if ask["target"] is None:
-        return _spotted(source, tell)
+        return _spotted(source, report)
     settings = BatchSettings(preset=ask["preset"], limit_db=ask["limit_db"], pictures=False)
-    outcome = clean_file(BatchJob(str(source), ask["target"]), settings, tell)
+    outcome = clean_file(BatchJob(str(source), ask["target"]), settings, report)
     return {"error": outcome.error, "warnings": outcome.warnings}
 
 
-def _spotted(source: Path, tell: Callable[[float], None]) -> dict[str, Any]:
+def _spotted(source: Path, report: Callable[[float], None]) -> dict[str, Any]:
     make = partial(factory.make, kind=Pipeline, spot=True, custom=custom_words())
 
     try:
-        result = spot_file(source, make, progress=tell)
+        result = spot_file(source, make, progress=report)
     except UserError as error:
         return {"error": str(error), "warnings": []}
     return {

@@ -288,7 +288,7 @@ class _Api:
 
     def _pass_on(self, events: list[KeywordEvent], client: str) -> None:
         for event in events:
-            self._streams.tell(event, client)
+            self._streams.report(event, client)
 
     async def talk(self, socket: WebSocket) -> None:
         """A WebSocket: sound and keywords in both directions."""

@@ -19,7 +19,7 @@ class Models:
     limit_db
         Largest attenuation of streams that ask for none.
     sensitivity
-        When a keyword counts as heard.
+        When a keyword counts as detected.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def run(
     http: Address,
     wyoming: Address,
     token: str,
-    tell: Callable[[Address, Address], None],
+    report: Callable[[Address, Address], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -47,7 +47,7 @@ def run(
         Host and port of each; port 0: any free one.
     token
         What clients of HTTP must know.
-    tell
+    report
         Called with both addresses once clients can connect.
 
     Raises
@@ -57,7 +57,7 @@ def run(
     """
     if hasattr(os, "nice"):
         os.nice(GIVES_WAY)
-    asyncio.run(_serve(models, limits, http, wyoming, token, tell))
+    asyncio.run(_serve(models, limits, http, wyoming, token, report))
 
 
 async def _serve(
@@ -66,13 +66,13 @@ async def _serve(
     http: Address,
     wyoming: Address,
     token: str,
-    tell: Callable[[Address, Address], None],
+    report: Callable[[Address, Address], None],
 ) -> None:
     streams, files = Streams(models, limits), Files(limits)
     heard_http, heard_wyoming = _bound(http, "--http"), _bound(wyoming, "--wyoming")
     wake = await wyoming_protocol.listen(streams, heard_wyoming)
     server = _Server(_settings(application(streams, files, token), limits))
-    tell(heard_http.getsockname()[:2], heard_wyoming.getsockname()[:2])
+    report(heard_http.getsockname()[:2], heard_wyoming.getsockname()[:2])
     try:
         await server.serve([heard_http])
     finally:

@@ -64,7 +64,7 @@ class Sound:
         return self._form.pcm(out[skipped:]), events
 
     def _dated(self, event: KeywordEvent) -> KeywordEvent:
-        """With the time of day, as if what came last was heard just now."""
+        """With the time of day, as if the last input came just now."""
         end_s = self._samples / self._form.samplerate
         event = replace(event, time_s=round(min(event.time_s, end_s), 3))
         return event.at(time.time() - (end_s - event.time_s))
@@ -116,7 +116,7 @@ class Streams:
         pipeline = await self.run(partial(self.models.pipeline, form, **wishes))
         return Stream(self.run, Sound(pipeline, form))
 
-    def tell(self, event: KeywordEvent, client: str) -> None:
+    def report(self, event: KeywordEvent, client: str) -> None:
         """Pass a keyword on to everybody who listens."""
         for listener in self._listeners:
             if listener.full():

@@ -152,18 +152,18 @@ class Client(AsyncEventHandler):
             self._close_stream()
         stream = self._stream or await self._open(form)
         async for _, events in stream.process(chunk.audio):
-            await self._tell(events, chunk.timestamp)
+            await self._report(events, chunk.timestamp)
 
-    async def _tell(self, events: list[KeywordEvent], timestamp: int | None) -> None:
+    async def _report(self, events: list[KeywordEvent], timestamp: int | None) -> None:
         for event in events:
-            self._streams.tell(event, self._client)
+            self._streams.report(event, self._client)
             if self._names is None or event.keyword in self._names:
                 self._detected = True
                 await self.write_event(Detection(event.keyword, timestamp).event())
 
     async def _end(self, stop: AudioStop) -> None:
         if self._stream:
-            await self._tell((await self._stream.end())[1], stop.timestamp)
+            await self._report((await self._stream.end())[1], stop.timestamp)
         self._close_stream()
         if not self._detected:
             await self.write_event(NotDetected().event())

@@ -209,7 +209,7 @@ class SoundExtent:
     start: int  #: of the sound, bytes
     promised: int  #: bytes that the header promises
     there: int  #: bytes that are there
-    unknown: bool  #: the header says that its writer could not tell
+    unknown: bool  #: the header says that its writer did not know
 
     @property
     def is_right(self) -> bool:
@@ -218,7 +218,7 @@ class SoundExtent:
 
     @property
     def complaint(self) -> str | None:
-        """What to tell people about it, if anything."""
+        """What to report about it, if anything."""
         if self.is_right or self.unknown:
             return None
         if self.promised > self.there:

@@ -132,7 +132,7 @@ def test_wrong_usage_is_exit_code_2(hiss):
         (["--false-accepts", "stopp=2"], "no keyword 'stopp'"),
         (["--virtual-mic", "--direction", "out"], "direction out"),
         (["--samplerate", "1"], "samplerate 1 Hz"),
-        (["--no-spot", "--run", "true"], "--no-spot hears no keywords"),
+        (["--no-spot", "--run", "true"], "--no-spot finds no keywords"),
     ],
 )
 def test_live_refuses_wrong_usage_before_it_listens(arguments, complaint, monkeypatch):

@@ -34,7 +34,7 @@ def test_nothing_is_recorded_before_anything_is_heard(qtbot, make_window):
     window.session._become(State.LOADING, "loading")
     click_record(qtbot, window)
     assert recording(window) == NO
-    assert "Nothing is heard" in window.status.news.text()
+    assert "There is no input" in window.status.news.text()
 
 
 def test_a_recording_that_ends_by_itself_is_over(qtbot, window):

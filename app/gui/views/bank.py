@@ -1,4 +1,4 @@
-"""The bank: where every oscillator sits, how loud it rings, how much of it is played."""
+"""The bank: where every oscillator sits, how loud it rings, how much of it is in the output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEVELS_DB = (-78.0, -15.0)
 RADII = tuple(1.6 + 0.4 * step for step in range(17))
 COLOURS = 32
 #: What dots mean.
-LEGEND = "Size: how loud it rings. Colour: how much of it is played."
+LEGEND = "Size: how loud it rings. Colour: how much of it is in the output."
 
 
 class Bank(View):

@@ -115,7 +115,7 @@ class Levels(View):
 
     @property
     def taken_db(self) -> float:
-        """How much quieter the played sound is, dB."""
+        """How much quieter the output is, dB."""
         return max(0.0, self.heard.db - self.played.db)
 
     def _add_waves(self, rows: Rows) -> None:
@@ -128,7 +128,7 @@ class Levels(View):
         self._write(places)
 
     def _write(self, places: NDArray[np.intp]) -> None:
-        """Columns of both waveforms; heights are square roots, so that quiet sound is seen."""
+        """Columns of both waveforms; heights are square roots: quiet sound is seen, too."""
         middle = (ROWS - 1) / 2
         rows = (middle - np.arange(ROWS)[:, None]) / middle
         ground = lookup((self.theme.surface, self.theme.surface))[0]
@@ -161,7 +161,7 @@ class Levels(View):
         )
 
     def _bars(self) -> list[QRectF]:
-        """Of heard, played and taken away."""
+        """Of input, output and what was removed."""
         meters, _ = self._areas()
         line = self.fontMetrics().height()
         labels = max(self.fontMetrics().horizontalAdvance(text) for text in _LABELS) + 12

@@ -285,7 +285,7 @@ class PhaseWheel(View):
 
     def _say(self) -> None:
         if self._bank is None:
-            text = "Nothing is heard yet."
+            text = "There is no input yet."
         elif self.followed is None:
             loud = int((self._db > LOCKED_DB).sum())
             text = (

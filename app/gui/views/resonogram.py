@@ -1,4 +1,4 @@
-"""The resonogram: how loud every oscillator rings over time, as heard above, as played below."""
+"""The resonogram: how loud every oscillator rings over time, input above, output below."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def level_db(level: int) -> float:
 class Scale:
     """Which oscillators a picture shows, and where a frequency lies in it.
 
-    Sharp: the narrow oscillators, and the broad ones above them. A broad one hears more of a
+    Sharp: the narrow oscillators, and the broad ones above them. A broad one passes more of a
     noise than a narrow one, so there it is shown as much lower as its band is wider.
     """
 
@@ -496,7 +496,7 @@ class Resonogram(View):
         self._rewrite()
 
     def clear(self) -> None:
-        """Forget all that was heard."""
+        """Forget all input."""
         self._history = self._shown = None
         self.frozen = False
         self._marks = []

@@ -19,12 +19,12 @@ from resonance.app.gui.views.view import View, run_alone
 SLOWER = 6.0
 #: Lines of attention drawn in each circle at most; only those above this share of all.
 LINES, LEAST_SHARE = 20, 0.04
-#: How long a word that was heard stays marked, s.
+#: How long a detected word stays marked, s.
 MARKED_S = 1.5
 #: What the signs mean.
 LEGEND = (
     "Dots: moments of the last second. Squares: anchors that pull them. "
-    "Arrow: how much the pulls agree (order). Tick on a bar: the score at which a word is heard."
+    "Arrow: how much the pulls agree (order). Tick on a bar: the score at which a word is detected."
 )
 
 
@@ -60,7 +60,7 @@ class Synchronisation(View):
     title = "Words"
     description = (
         "How the keyword spotter decides: oscillators settle between anchors on circles; below, "
-        "the score of every word and the threshold at which it is heard."
+        "the score of every word and the threshold at which it is detected."
     )
 
     def __init__(self, theme: Theme) -> None:
@@ -204,7 +204,7 @@ class Synchronisation(View):
             self.draw_legend(painter, LEGEND)
         else:
             painter.setPen(QColor(self.theme.muted))
-            text = "Nothing is heard yet."
+            text = "There is no input yet."
             if self._begun:
                 text = "Keywords are not listened for. Switch them on under Sound."
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
@@ -266,7 +266,7 @@ class Synchronisation(View):
             bar.adjusted(-80, -4, 4, 4).contains(at)
             for bar in self._score_bars()[: len(self.words)]
         ):
-            return "Score of a word, 0 to 1. At the tick it counts as heard."
+            return "Score of a word, 0 to 1. At the tick it is detected."
         for head, (centre, radius) in enumerate(self._circles()):
             away = math.hypot(at.x() - centre.x(), at.y() - centre.y())
             below = at.y() - centre.y() - radius

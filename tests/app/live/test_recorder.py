@@ -61,7 +61,7 @@ def test_it_goes_on_with_another_engine_and_ends_with_another_samplerate(board, 
 
 
 def test_the_last_seconds_can_be_saved_afterwards(board, tmp_path, sound):
-    with pytest.raises(AudioFileError, match="nothing is heard yet"):
+    with pytest.raises(AudioFileError, match="there is no input yet"):
         save_last(board, tmp_path / "a.flac", 1.0)
     put(board, sound)
     assert save_last(board, tmp_path / "a.flac", 0.25) == 0.25
