@@ -15,7 +15,6 @@ import soundfile
 
 from resonance.app.errors import AudioFileError
 from resonance.app.safe_write import create
-from resonance.app.soundfiles.chunks import W64, sound_extent
 
 #: What means both on the command line.
 DASH = Path("-")
@@ -102,6 +101,9 @@ def standard_output(form: str = "wav") -> Iterator[Path]:
 
 
 def _pass_on(path: Path, form: str) -> None:
+    # Here alone: every command imports this module for its options.
+    from resonance.app.soundfiles.chunks import W64, sound_extent
+
     with path.open("rb") as file:
         left = os.fstat(file.fileno()).st_size
         if form == "raw" and (extent := sound_extent(file, W64)):
