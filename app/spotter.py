@@ -100,6 +100,11 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
     -------
     float
         Score, 0 … 1.
+
+    Raises
+    ------
+    WrongUsage
+        If the rate is not above 0.
     """
     if not per_hour > 0:
         raise WrongUsage(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")

@@ -46,21 +46,31 @@ def public_functions(path):
                     yield found
 
 
+def raises(node):
+    """Whether the function itself raises, not one inside of it."""
+    if isinstance(node, ast.Raise) and node.exc is not None:
+        return True
+    inner = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
+    return any(raises(n) for n in ast.iter_child_nodes(node) if not isinstance(n, inner))
+
+
 def missing_sections(function):
     text = ast.get_docstring(function) or ""
     yield from ["Parameters"] if "Parameters\n---" not in text else []
     returns = ast.unparse(function.returns) if function.returns else "None"
     if returns != "None" and "Returns\n---" not in text and "Yields\n---" not in text:
         yield "Returns"
+    if raises(function) and "Raises\n---" not in text:
+        yield "Raises"
 
 
-def test_public_functions_explain_parameters_and_results():
+def test_public_functions_explain_parameters_results_and_errors():
     files = tracked(
         "dsp/*.py", "app/*.py", "app/**/*.py", "resonance/*.py", "export/*.py", "models/*.py"
     )
     missing = [
         f"{file}: {function.name}: {section}"
-        for file in sorted({*files})
+        for file in files
         for function in public_functions(ROOT / file)
         for section in missing_sections(function)
     ]

@@ -148,6 +148,11 @@ def run(
     -------
     bool
         Whether every file was cleaned.
+
+    Raises
+    ------
+    UserError
+        If inputs, outputs or options make no sense together.
     """
     _check(settings, template)
     named = [*inputs, *(plan.from_list(listed.read()) if listed else [])]

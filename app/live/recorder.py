@@ -180,6 +180,11 @@ def write_new(path: Path, sound: Float32Array, samplerate: int) -> None:
         Full scale 1, [samples, channels].
     samplerate
         Hz.
+
+    Raises
+    ------
+    AudioFileError
+        If the file exists or the disk refuses.
     """
     part, file = open_new(path, samplerate, sound.shape[1])
     try:
