@@ -34,9 +34,13 @@ def words(tmp_path, monkeypatch):
 def good(spotter):
     places = Background(spotter).map.shape[1]
     return {
-        "word": "otter", "direction": [places**-0.5] * places, "threshold": 0.9, "per_hour": 1.0,
-        "model": spotter.sha256, "agreement": [0.8],
-    }  # fmt: skip
+        "word": "otter",
+        "direction": [places**-0.5] * places,
+        "threshold": 0.9,
+        "per_hour": 1.0,
+        "model": spotter.sha256,
+        "agreement": [0.8],
+    }
 
 
 def write_word(folder, facts):
@@ -47,12 +51,21 @@ def write_word(folder, facts):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("word", "../otter"), ("word", "go"), ("word", ["otter"]), ("word", "a\x1b[2J"),
-        ("direction", [1.0]), ("direction", "x"), ("direction", None), ("threshold", "high"),
-        ("threshold", -5), ("threshold", True), ("per_hour", float("nan")), ("agreement", 3),
+        ("word", "../otter"),
+        ("word", "go"),
+        ("word", ["otter"]),
+        ("word", "a\x1b[2J"),
+        ("direction", [1.0]),
+        ("direction", "x"),
+        ("direction", None),
+        ("threshold", "high"),
+        ("threshold", -5),
+        ("threshold", True),
+        ("per_hour", float("nan")),
+        ("agreement", 3),
         ("model", 7),
     ],
-)  # fmt: skip
+)
 def test_words_that_make_no_sense_are_refused(words, good, spotter, name, value):
     write_word(words, {**good, name: value})
     with pytest.raises(UserError, match="otter"):
@@ -87,9 +100,17 @@ def test_forgetting_touches_only_what_enroll_made(words, good, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("hop_s", 0), ("hop_s", None), ("f0_hz", []), ("f0_hz", [1, "x"]), ("damping_ratio", [2.0]),
-     ("carriers", [False] * 160), ("lookahead_s", -1), ("ramp_s", float("inf"))],
-)  # fmt: skip
+    [
+        ("hop_s", 0),
+        ("hop_s", None),
+        ("f0_hz", []),
+        ("f0_hz", [1, "x"]),
+        ("damping_ratio", [2.0]),
+        ("carriers", [False] * 160),
+        ("lookahead_s", -1),
+        ("ramp_s", float("inf")),
+    ],
+)
 def test_facts_of_a_model_are_checked(denoiser, name, value):
     assert wrong_fact(denoiser.facts, "denoiser") is None
     assert wrong_fact({**denoiser.facts, name: value}, "denoiser")
