@@ -50,11 +50,13 @@ class Part:
     Raises
     ------
     OSError
-        If the file cannot be created.
+        If the file cannot be created, or the target is a pipe, a device or the like.
     """
 
     def __init__(self, target: Path, *, overwrite: bool = False, visible: bool = False) -> None:
         self.target, self.overwrite = target, overwrite
+        if overwrite and target.exists() and not target.is_file():
+            raise OSError(errno.EINVAL, "it is a folder, pipe or device; only files are replaced")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:  # there is a file in the folder's place

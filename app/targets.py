@@ -29,7 +29,7 @@ def output_paths(files: Sequence[Path], output: Path) -> dict[Path, Path]:
     files = list(dict.fromkeys(files))
     if len(files) == 1 and output.suffix and not os.path.isdir(output):
         targets = {files[0]: output}
-    elif os.path.isfile(output) or output.suffix.lower() in FORMATS:
+    elif not os.path.isdir(output) and (os.path.isfile(output) or output.suffix.lower() in FORMATS):
         raise UserError(f"-o {output} must be a folder when there are several inputs")
     else:
         targets = {source: output / writable_name(source) for source in files}

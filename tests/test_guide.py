@@ -65,3 +65,11 @@ def test_commands_and_options_exist(page):
             option = word.split("=")[0]
             if re.match(r"--?[a-z]", option):
                 assert option in known | {"--help"}, code
+
+
+def test_tests_that_the_page_of_faults_names_are_there():
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/\S+)::(\w+)`", page)
+    assert len(named) > 40
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), test

@@ -78,6 +78,23 @@ def test_denoise_replaces_only_when_told(sound, tmp_path):
     assert mode(tmp_path / "private.wav") == 0o600
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_only_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "folder.wav").mkdir()
+    for name in ("pipe.wav", "folder.wav"):
+        with pytest.raises(OSError, match="only files are replaced"):
+            safe_write.write_text(tmp_path / name, "x", overwrite=True)
+    assert stat.S_ISFIFO((tmp_path / "pipe.wav").stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["folder.wav", "pipe.wav"]
+
+
+def test_a_folder_may_be_called_like_a_file(sound, tmp_path):
+    (tmp_path / "takes.wav").mkdir()
+    run("denoise", sound, "-o", tmp_path / "takes.wav", "--preset", "live")
+    assert (tmp_path / "takes.wav" / sound.name).is_file()
+
+
 def test_no_output_is_an_input_by_another_name(sound, tmp_path):
     (tmp_path / "out").mkdir()
     os.link(sound, tmp_path / "out" / "b.wav")
