@@ -91,10 +91,9 @@ def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     assert session.kept.limit_db == NATURAL_DB - 3
     press(qtbot, window, Qt.Key.Key_BracketRight)
     assert session.kept.limit_db == NATURAL_DB
-    press(qtbot, window, Qt.Key.Key_P)
-    assert session.kept.preset == "call" == window.sound.preset.value
-    press(qtbot, window, Qt.Key.Key_P)
-    assert session.kept.preset == "studio" == window.sound.preset.value
+    for preset in ("studio", "live", "call"):  # from call, the usual one, round to it
+        press(qtbot, window, Qt.Key.Key_P)
+        assert session.kept.preset == preset == window.sound.preset.value
     press(qtbot, window, Qt.Key.Key_M)
     assert session.kept.virtual_mic
     assert window.sound.virtual_mic.isChecked()
