@@ -8,6 +8,7 @@ import pytest
 import soxr
 
 from resonance.app.errors import UserError
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity
 from resonance.assets import DEMO
@@ -86,12 +87,19 @@ def test_it_denoises_the_demo_and_hears_its_words(denoiser, spotter, demo):
     assert [e.keyword for e in events] == [t["keyword"] for t in truth]
 
 
-@pytest.mark.parametrize("samplerate", [8000, 16000, 48000])
-def test_every_samplerate_is_cleaned_alike(samplerate, denoiser, demo):
+@pytest.mark.parametrize(("preset", "least_db"), [("live", 2), ("call", 4), ("studio", 4.5)])
+def test_every_samplerate_is_cleaned_alike(preset, least_db, demo):
+    """Less noise lies below 4 kHz, so there is less to remove at 8 kHz."""
     noisy, clean, own = demo
-    noisy, clean = (soxr.resample(s, own, samplerate) for s in (noisy, clean))
-    out, _ = run(Pipeline(samplerate, denoiser=denoiser), noisy, 480)
-    assert si_sdr_db(out, clean) > si_sdr_db(noisy, clean) + 2.8
+    model, scores = DenoiserModel.preset(preset), []
+    for samplerate in (8000, 16000, 48000):
+        before, target = (soxr.resample(s, own, samplerate) for s in (noisy, clean))
+        pipeline = Pipeline(samplerate, denoiser=model)
+        late = np.zeros(pipeline.latency_samples, np.float32)
+        out, _ = run(pipeline, np.concatenate([before, late]), 480)
+        scores.append(si_sdr_db(out[len(late) :], target))
+        assert scores[-1] > si_sdr_db(before, target) + least_db
+    assert max(scores) - min(scores) < 1
 
 
 def test_studio_is_late_by_what_it_declares_and_by_nothing_else(studio, demo):
