@@ -28,6 +28,7 @@ from tomlkit.items import Table
 
 from resonance.app import safe_write
 from resonance.app.errors import UserError
+from resonance.app.small_files import read_small
 
 #: Options of ``live`` that a device's table may hold.
 DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate", "channel")
@@ -238,7 +239,7 @@ def _read() -> dict[str, Any]:
 def _parsed(parse: Any) -> Any:
     file = path()
     try:
-        return parse(file.read_text(encoding="utf-8"))
+        return parse(read_small(file))
     except FileNotFoundError:
         return parse("")
     except OSError as error:

@@ -25,6 +25,7 @@ from resonance.app.errors import UserError, WrongUsage
 from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.presets import LIVE_PRESET
+from resonance.app.small_files import read_small
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, last_loud
@@ -41,8 +42,8 @@ LEAST_LIKE = 0.2
 LEAST_CONTRAST_DB = 4.0
 #: Voice in a recording, s at least.
 LEAST_VOICE_S = 0.06
-#: What a word's folder holds beside recordings; no such file is larger, bytes.
-WORD_FILE, MOST_BYTES = "word.json", 1 << 22
+#: What a word's folder holds beside recordings.
+WORD_FILE = "word.json"
 #: That a recording is kept with.
 MOST_CHANNELS = 8
 #: Steps after a word's end whose embeddings are taken.
@@ -284,7 +285,7 @@ def _keep(path: Path, target: Path) -> Path:
 def _recordings(folder: Path) -> list[Path]:
     """The recordings in a word's folder that belong to it."""
     try:
-        facts = json.loads(_text(folder / WORD_FILE))
+        facts = json.loads(read_small(folder / WORD_FILE))
         listed = facts.get("recordings") if isinstance(facts, dict) else None
     except (OSError, ValueError, RecursionError):
         return []
@@ -294,13 +295,6 @@ def _recordings(folder: Path) -> list[Path]:
     )
     known = listed if isinstance(listed, list) else None  # earlier versions listed none
     return [path for path in there if known is None or path.name in known]
-
-
-def _text(path: Path) -> str:
-    """The text of a small file."""
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES} bytes")
-    return path.read_text(encoding="utf-8")
 
 
 def kept() -> list[tuple[CustomWord, Path]]:
@@ -314,7 +308,7 @@ def kept() -> list[tuple[CustomWord, Path]]:
 def read_word(path: Path) -> CustomWord:
     """A custom word from its file; UserError if what is in it makes no sense."""
     try:
-        facts = json.loads(_text(path))
+        facts = json.loads(read_small(path))
         if not isinstance(facts, dict):
             raise ValueError("it is no table")
         wrong = next((n for n, fits in _FITS.items() if not fits(facts.get(n))), None)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resonance.app.errors import ModelError
 from resonance.app.model_facts import has_external_data, wrong_fact, wrong_shape
 from resonance.app.presets import preset_path
+from resonance.app.small_files import read_small
 from resonance.assets import MODELS
 from resonance.dsp.bank import FloatArray, OscillatorBank
 from resonance.dsp.features import (
@@ -70,7 +71,7 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
 
 def read_card(path: Path) -> dict[str, Any]:
     """A model's card; ValueError if it is not a JSON object."""
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = json.loads(read_small(path))
     if not isinstance(card, dict):
         raise ValueError("not a JSON object")
     return card

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resonance.app.errors import WrongUsage
+from resonance.app.small_files import read_small
 from resonance.assets import MODELS
 
 #: What live sound and what files are cleaned with unless another preset is named.
@@ -71,7 +72,7 @@ def speech_presets() -> list[Preset]:
 def _card(path: Path) -> dict[str, Any]:
     """Nothing if it cannot be read: loading the model says so."""
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(read_small(path))
     except (OSError, ValueError):
         return {}
     return card if isinstance(card, dict) else {}

@@ -23,6 +23,7 @@ import platformdirs
 
 from resonance.app import safe_write
 from resonance.app.errors import DeviceError
+from resonance.app.small_files import read_small
 
 #: What PortAudio calls the server.
 PORTAUDIO_NAME = "pulse"
@@ -124,7 +125,7 @@ def _memory() -> Path:
 def _remembered() -> dict[str, str]:
     """The last default devices that were not ours, by kind."""
     try:
-        facts = json.loads(_memory().read_text(encoding="utf-8"))
+        facts = json.loads(read_small(_memory()))
         return {kind: facts[kind] for kind in ("input", "output") if _is_name(facts.get(kind))}
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}

@@ -11,6 +11,7 @@ import platformdirs
 
 from resonance.app import safe_write
 from resonance.app.errors import UserError
+from resonance.app.small_files import read_small
 
 
 def kept_token() -> tuple[Path, str]:
@@ -28,7 +29,7 @@ def kept_token() -> tuple[Path, str]:
                 safe_write.write_text(path, f"{secrets.token_urlsafe(16)}\n")
         if stat.S_IMODE(path.lstat().st_mode) & 0o077 and path.lstat().st_mode & stat.S_IFREG:
             raise UserError(f"{path} can be read by others; take it away, or chmod 600 it")
-        token = path.read_text(encoding="utf-8").strip()
+        token = read_small(path).strip()
     except (OSError, ValueError) as error:
         raise UserError(f"the token in {path} cannot be read or written: {error}") from error
     if not token:
