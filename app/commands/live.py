@@ -179,10 +179,11 @@ def live(
         session.start_actions(actions)
         _say_where_clients_go(session)
         run.begin(settings)
-        for what, path in (("clean", record), ("raw", record_raw), ("both", record_both)):
-            if path:
-                session.record(what, path)
-        run.watch(seconds)
+        with suppress(KeyboardInterrupt):
+            for what, path in (("clean", record), ("raw", record_raw), ("both", record_both)):
+                if path:
+                    session.record(what, path)
+            run.watch(seconds)
     finally:
         totals = session.totals()
         session.close()

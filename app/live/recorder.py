@@ -18,7 +18,7 @@ from resonance.app.errors import AudioFileError, WrongUsage
 from resonance.app.live.board import Board
 from resonance.app.onnx_models import Float32Array
 from resonance.app.safe_write import Part, rescue
-from resonance.app.soundfiles.writer import FORMATS, command, open_part
+from resonance.app.soundfiles.writer import FORMATS, command, open_part, why
 
 #: What can be recorded: which columns of the board's sound.
 SIDES: dict[str, list[int]] = {"raw": [0], "clean": [1], "both": [0, 1]}
@@ -105,7 +105,7 @@ class Recorder:
             if board is not None and board is not self._board:
                 self._change_to(board)
         except (soundfile.LibsndfileError, OSError) as error:
-            self._refuse(f"the disk refuses: {_reason(error)}")
+            self._refuse(f"the disk refuses: {why(error)}")
 
     @property
     def refused(self) -> bool:
@@ -194,7 +194,7 @@ def write_new(path: Path, sound: Float32Array, samplerate: int) -> None:
     except FileExistsError as error:
         raise AudioFileError(f"{path} exists; recordings never replace a file") from error
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioFileError(f"cannot write {path}: {_reason(error)}") from error
+        raise AudioFileError(f"cannot write {path}: {why(error)}") from error
     finally:
         part.discard()
 
@@ -252,14 +252,7 @@ def open_new(
     except (soundfile.LibsndfileError, OSError) as error:
         if part:
             part.discard()
-        raise AudioFileError(f"cannot record to {path}: {_reason(error)}") from error
+        raise AudioFileError(f"cannot record to {path}: {why(error)}") from error
     if form not in _STREAMS:
         command(file, _UPDATE_HEADER_AUTO, 1)  # every write renews the header
     return part, file
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the name under which the file is written."""
-    if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string)
-    return getattr(error, "strerror", None) or str(error)

@@ -45,6 +45,8 @@ _WIDTHS = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "DOUBLE": 8}
 _FLOATS = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III")
 #: libsndfile: an RF64 file becomes a WAV when it is closed, if it is short enough.
 _RF64_AUTO_DOWNGRADE = 0x1210
+#: libsndfile: what it calls "System error.".
+_SYSTEM_ERROR = 2
 #: Positions that other containers take for granted, by the number of channels.
 _USUAL_MASKS = {
     1: {0x4},
@@ -289,15 +291,18 @@ def written_sound(
             f"{target} exists; choose another name, or replace it with --overwrite"
         ) from error
     except (soundfile.LibsndfileError, OSError) as error:
-        reason = (
-            error.error_string
-            if isinstance(error, soundfile.LibsndfileError)
-            else (error.strerror or str(error))
-        )
-        raise AudioFileError(f"{target} cannot be written: {reason}") from error
+        raise AudioFileError(f"{target} cannot be written: {why(error)}") from error
     finally:
         if writer:
             writer.discard()
+
+
+def why(error: Exception) -> str:
+    """What went wrong in writing, without the name under which the file is written."""
+    if isinstance(error, soundfile.LibsndfileError):
+        no_room = error.code == _SYSTEM_ERROR
+        return "the system takes no more; is the disk full?" if no_room else error.error_string
+    return getattr(error, "strerror", None) or str(error)
 
 
 def open_part(

@@ -204,6 +204,7 @@ def test_a_full_disk_fails_the_file_and_leaves_nothing(tmp_path):
     )
     assert done.returncode == 1
     assert "a.wav cannot be written" in done.stderr
+    assert "is the disk full?" in done.stderr
     assert set(contents(tmp_path / "out")) == {"b.wav"}
 
 
