@@ -52,6 +52,20 @@ def export_onnx(
             output_names=outputs,
             verbose=False,
         )
+    without_traces(path)
+
+
+def without_traces(path: Path) -> None:
+    """Take out where in the source each node came from: half of the file, and this computer's."""
+    model = onnx.load(str(path))
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del model.graph.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+    aside = path.with_suffix(".part")
+    onnx.save(model, str(aside))
+    os.replace(aside, path)
 
 
 def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
