@@ -26,6 +26,7 @@ import pytest
 import soundfile
 
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
+from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
@@ -73,6 +74,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 def denoiser() -> DenoiserModel:
     """The shipped denoiser."""
     return DenoiserModel.preset("live")
+
+
+@pytest.fixture(scope="session")
+def live_denoiser() -> DenoiserModel:
+    """What live sound is cleaned with unless another preset is named."""
+    return DenoiserModel.preset(LIVE_PRESET)
 
 
 @pytest.fixture(scope="session")

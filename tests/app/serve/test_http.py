@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from resonance import clean
-from resonance.app.pipeline import Pipeline
+from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
 
 
@@ -67,7 +67,7 @@ def test_what_ffmpeg_reads_is_taken_too(server, tmp_path):
     assert soundfile.info(io.BytesIO(answer.content)).duration == pytest.approx(17.5, abs=0.2)
 
 
-def test_sound_is_cleaned_while_it_is_sent(server, pcm, denoiser):
+def test_sound_is_cleaned_while_it_is_sent(server, pcm):
     content, samplerate = pcm
     curl = subprocess.Popen(
         [
@@ -90,8 +90,7 @@ def test_sound_is_cleaned_while_it_is_sent(server, pcm, denoiser):
     cleaned = curl.stdout.read(half // 2)  # comes before the rest is sent
     rest, _ = curl.communicate(content[half:], timeout=60)
     heard = np.frombuffer(content, "<i2").astype(np.float32) / 32768
-    wanted = np.empty_like(heard)
-    Pipeline(samplerate, denoiser=denoiser).process(heard, wanted)
+    wanted = clean(heard, samplerate, preset=LIVE_PRESET)
     found = np.frombuffer(cleaned + rest, "<i2") / 32768
     np.testing.assert_allclose(found, wanted, atol=2 / 32768)
 
