@@ -152,6 +152,8 @@ def test_other_programs_record_clean_sound_from_the_virtual_microphone(server, d
             "--virtual-mic",
             "--seconds",
             "8",
+            "--false-accepts",
+            "10",
             "--json",
             "--record",
             tmp_path / "clean.wav",
