@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from PyQt6 import sip
 from PyQt6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import (
     QColor,
@@ -255,9 +256,11 @@ def run_alone(make: Any, arguments: list[str] | None = None) -> None:
         for _ in range(60):
             view.show_frame(feed.frame(board))
         view.save(Path(arguments[1]))
-        view.close()
-        return
-    timer = QTimer()
-    timer.timeout.connect(lambda: view.show_frame(feed.frame(board)))
-    timer.start(16)
-    application.exec()
+    else:
+        timer = QTimer()
+        timer.timeout.connect(lambda: view.show_frame(feed.frame(board)))
+        timer.start(16)
+        application.exec()
+        timer.stop()
+    view.close()
+    sip.delete(view)  # before the application, whose end it does not survive
