@@ -63,7 +63,8 @@ class Clients:
 
 async def _clean(server: Any, found: Clients, until: float) -> None:
     piece = (0.1 * np.random.default_rng(0).standard_normal(round(PIECE_S * RATE))).astype("<f4")
-    url = f"{server.ws}/stream?samplerate={RATE}&encoding=f32le&spot=false"
+    # Without look-ahead each piece has its whole answer at once.
+    url = f"{server.ws}/stream?samplerate={RATE}&encoding=f32le&spot=false&preset=live"
     headers = server.headers
     async with connect(
         url, additional_headers=headers, open_timeout=PATIENCE_S, ping_interval=None
