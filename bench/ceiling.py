@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from bench.scores import estoi, sdr_db, wideband_pesq
 from resonance.dsp.bank import hz_to_erb
@@ -104,18 +105,8 @@ def scores(estimates: list[Tensor], batches: list[tuple[float, Tensor, Tensor]])
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Folder of recordings.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@DATA
+@WORK
 @click.option("--count", default=6, help="Mixtures at each SNR.")
 def main(data: Path, work: Path, count: int) -> None:
     """Measure and write the table into docs/benchmarks.md."""

@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from bench import peers
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from bench.scores import edge_energy_kept, estoi, sdr_db, wideband_pesq
 from resonance.app.batch.measures import Dnsmos
@@ -264,18 +265,8 @@ def by_noise(scores: list[Scores], names: Sequence[str]) -> str:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Folder of recordings.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@DATA
+@WORK
 @click.option("--preset", "presets", multiple=True, default=("live", "call", "studio"))
 @click.option(
     "--model",

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bench.denoise import LONGEST_S, Settings, mixed, noise_for
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from bench.scores import Sound, sdr_db
 from resonance.models.data import SAMPLERATE, find_recordings
@@ -37,18 +38,8 @@ def mixtures(data: Path, work: Path, count: int) -> list[tuple[Sound, Sound]]:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Folder of recordings.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@DATA
+@WORK
 @click.option("--preset", "presets", multiple=True, default=("live", "call", "studio"))
 @click.option("--peer", "files", multiple=True, metavar="NAME=FILE", help="As in bench.denoise.")
 @click.option("--count", default=20, help="Mixtures.")

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.denoise import mixed, noise_for
+from bench.options import DATA, WORK
 from bench.peers import ours
 from bench.scores import Sound, sdr_db
 from resonance.app.onnx_models import DenoiserModel
@@ -107,18 +108,8 @@ def learning_curves(runs: tuple[Path, ...], target: Path) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Folder of recordings.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@DATA
+@WORK
 @click.option(
     "--run",
     "runs",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
@@ -59,18 +60,8 @@ def measure(preset: str, batches: list[tuple[float, Sound, Sound]]) -> list[tupl
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Folder of recordings.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@DATA
+@WORK
 def main(data: Path, work: Path) -> None:
     """Measure and write the table into docs/benchmarks.md."""
     torch.set_num_threads(1)

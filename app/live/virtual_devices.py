@@ -52,7 +52,7 @@ class VirtualDevice:
         with pulse.connection() as server:
             clear_away(server)
             modules = _ours(server)
-            mine = [m for m in modules if m.owner == self._owner and m.base == self.base]
+            mine = self._mine(modules)
             taken = {m.name for m in modules if m not in mine}
             self.sink = mine[0].name if mine else _free(self.base, taken)
             self._build(server, samplerate, mine)
@@ -81,6 +81,10 @@ class VirtualDevice:
         label = f"device.description='{self.name}{suffix}'"
         return f'{kind}_properties="{label} resonance.owner={self._owner}"'
 
+    def _mine(self, modules: list[_Module]) -> list[_Module]:
+        """Those that were loaded for this device."""
+        return [m for m in modules if m.owner == self._owner and m.base == self.base]
+
     def close(self) -> None:
         """Take it away, if it exists."""
         if not self.exists:
@@ -88,9 +92,8 @@ class VirtualDevice:
         self.exists = False
         try:
             with pulse.connection() as server:
-                for module in reversed(_ours(server)):
-                    if module.owner == self._owner and module.base == self.base:
-                        server.module_unload(module.index)
+                for module in reversed(self._mine(_ours(server))):
+                    server.module_unload(module.index)
         except DeviceError:
             return
 
@@ -161,7 +164,7 @@ class ChosenChannel(VirtualDevice):
         with pulse.connection() as server:
             clear_away(server)
             ours = _ours(server)
-            mine = [m for m in ours if m.owner == self._owner and m.base == self.base]
+            mine = self._mine(ours)
             self.sink = mine[0].name if mine else _free(self.base, {m.name for m in ours})
             device = server.get_source_by_name(master)
             positions, self.card = device.channel_list, device.card
@@ -174,11 +177,7 @@ class ChosenChannel(VirtualDevice):
                 f"{self._properties('source')}"
             )
             self.exists = bool(mine)
-            if any(module.argument == arguments for module in mine):
-                return
-            for module in mine:
-                server.module_unload(module.index)
-            _load(server, "module-remap-source", arguments)
+            _exchange(server, mine, "module-remap-source", arguments)
         self.exists = True
 
 
@@ -203,12 +202,7 @@ class Monitor(VirtualDevice):
         if sink:
             arguments += f" sink={sink}"
         with pulse.connection() as server:
-            mine = [m for m in _ours(server) if m.owner == self._owner and m.base == self.base]
-            if any(module.argument == arguments for module in mine):
-                return
-            for module in mine:
-                server.module_unload(module.index)
-            _load(server, "module-loopback", arguments)
+            _exchange(server, self._mine(_ours(server)), "module-loopback", arguments)
         self.exists = True
 
     def _properties(self, kind: str, suffix: str = "") -> str:
@@ -269,3 +263,12 @@ def _load(server: Any, module: str, arguments: str) -> None:
         server.module_load(module, arguments)
     except pulse.library().PulseError as error:
         raise DeviceError(f"the sound server refuses {module} ({error})") from error
+
+
+def _exchange(server: Any, mine: list[_Module], module: str, arguments: str) -> None:
+    """Load a module in place of ours, unless it is there with these arguments."""
+    if any(there.argument == arguments for there in mine):
+        return
+    for there in mine:
+        server.module_unload(there.index)
+    _load(server, module, arguments)
