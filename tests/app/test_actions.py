@@ -19,11 +19,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from resonance.app.actions import (
-    Command,
     JsonLines,
     Known,
     Mqtt,
     Osc,
+    Program,
     WebSocket,
     Worker,
     address,
@@ -81,7 +81,7 @@ def test_commands_get_arguments_not_a_shell(tmp_path, told):
     )
     target = tmp_path / "out put"
     command = f"{sys.executable} {script} '{target}' $HOME '; echo x'"
-    worker = Worker(Command(command, "stop"), told.append)
+    worker = Worker(Program(command, "stop"), told.append)
     worker.put(GO)
     worker.put(STOP)
     wait_for(lambda: target.exists() and target.read_text())
@@ -93,7 +93,7 @@ def test_a_failing_action_is_told_once_and_disturbs_no_other(tmp_path, told):
     path, program = tmp_path / "events.jsonl", tmp_path / "program"
     program.write_text("")
     program.chmod(0o755)
-    workers = start_all([partial(Command, str(program)), partial(JsonLines, path)], told.append)
+    workers = start_all([partial(Program, str(program)), partial(JsonLines, path)], told.append)
     program.unlink()
     for _ in range(3):
         for worker in workers:
@@ -251,11 +251,11 @@ def test_options_become_actions(tmp_path):
     for action in made:
         action.close()
     kinds = [type(action) for action in made]
-    assert kinds == [JsonLines, Command, Command, Osc]
+    assert kinds == [JsonLines, Program, Program, Osc]
     assert [made[1].word, made[2].word] == ["stop", None]
     for wrong in ("", "'"):
         with pytest.raises(UserError):
-            Command(wrong)
+            Program(wrong)
     with pytest.raises(UserError, match="no-such-folder"):
         JsonLines(tmp_path / "no-such-folder" / "e.jsonl")
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from resonance.app import enrolment
-from resonance.app.actions import Command, JsonLines, WebSocket, address, broker
+from resonance.app.actions import JsonLines, Program, WebSocket, address, broker
 from resonance.app.batch.worker import Outcome
 from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError
@@ -144,9 +144,9 @@ def test_addresses_are_checked_and_passwords_not_shown(text):
 def test_programs_get_no_token_and_print_beside_the_events(tmp_path):
     code = (
         "import time\n"
-        "from resonance.app.actions import Command\n"
+        "from resonance.app.actions import Program\n"
         "from resonance.app.spotter import KeywordEvent\n"
-        "c = Command('sh -c \"echo heard $RESONANCE_KEYWORD token:$RESONANCE_TOKEN.\"')\n"
+        "c = Program('sh -c \"echo heard $RESONANCE_KEYWORD token:$RESONANCE_TOKEN.\"')\n"
         "c(KeywordEvent(1.0, 'stop', 0.9)); time.sleep(1); c.close()\n"
     )
     environment = {**os.environ, "RESONANCE_TOKEN": "hush"}
@@ -154,7 +154,7 @@ def test_programs_get_no_token_and_print_beside_the_events(tmp_path):
     done = subprocess.run(program, capture_output=True, text=True, env=environment)
     assert done.stdout == ""
     assert done.stderr == "heard stop token:.\n"
-    assert Command("true").word is None
+    assert Program("true").word is None
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is a link"):
         JsonLines(tmp_path / "link")
