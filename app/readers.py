@@ -1,7 +1,8 @@
 """Everything of ours that reads what others wrote: one row each, tried with damaged input.
 
 Each function takes the path of a file and either makes sense of it or raises
-:class:`~resonance.app.errors.UserError`; ``python -m bench.fuzz`` and the tests hold them to it.
+:class:`~resonance.app.errors.UserError`; ``python -m bench.files.fuzz`` and the tests hold them to
+it.
 """
 
 from __future__ import annotations

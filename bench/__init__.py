@@ -1,1 +1,1 @@
-"""Measurements; each command writes its own section of ``docs/benchmarks.md``."""
+"""Measurements, by subject; ``README.md`` lists them."""

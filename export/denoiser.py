@@ -318,7 +318,7 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
 @click.option(
     "--scores",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What bench.denoise --json wrote, for the card.",
+    help="What bench.denoising.quality --json wrote, for the card.",
 )
 @click.option("--step-only", is_flag=True, help="Leave the sequence form out.")
 @click.option("--data", required=True, help="One line on the training data, for the card.")

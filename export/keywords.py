@@ -119,7 +119,7 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
 @click.option(
     "--scores",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON written by python -m bench.keywords --scores.",
+    help="JSON written by python -m bench.keywords.accuracy --scores.",
 )
 @click.option("--data", required=True, help="One line on the training data, for the card.")
 def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str) -> None:

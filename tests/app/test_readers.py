@@ -1,8 +1,8 @@
-"""Damaged input ends in sense or in a sentence: some seconds of ``python -m bench.fuzz``."""
+"""Damaged input ends in sense or in a sentence: some seconds of ``python -m bench.files.fuzz``."""
 
 import pytest
 
-from bench.fuzz import attack
+from bench.files.fuzz import attack
 from resonance.app.readers import READERS
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bench import first_call
+from bench.window import first_call
 
 pytestmark = pytest.mark.skipif(not shutil.which("xdotool"), reason="no xdotool")
 

@@ -497,7 +497,7 @@ def test_menus_offer_a_picture_of_each_view(qtbot, window, tmp_path):
 
 def test_the_command_opens_the_window_plays_the_file_and_there_is_one_window(tmp_path):
     """The real program, on a real X server without a screen."""
-    from bench.hidden_screen import screen
+    from bench.window.hidden_screen import screen
 
     source = tmp_path / "demo.flac"
     source.write_bytes(DEMO.read_bytes())

@@ -1,0 +1,1 @@
+"""What the denoiser does for speech, beside others."""

@@ -1,0 +1,1 @@
+"""What cleaning files costs, and what becomes of damaged ones."""

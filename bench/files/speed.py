@@ -1,0 +1,104 @@
+"""Throughput of one core, beside others: ``python -m bench.files.speed``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from bench.denoising.peers import rnnoise_step
+from bench.files.recordings import Sound, in_folder, speech
+from bench.report import table, write_section
+from resonance.app.batch.settings import BatchJob, BatchSettings
+from resonance.app.batch.worker import clean_file, make_pipeline
+from resonance.app.stretch_pipeline import BLOCK_S
+
+ROUNDS = 8
+#: Length of the sound, s.
+SECONDS = 10.24
+
+
+def best(work: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:
+    """Shortest wall time and shortest processor time, s; once before to warm up."""
+    work()
+    times = []
+    for _ in range(rounds):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        times.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return min(w for w, _ in times), min(c for _, c in times)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Everything on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def in_blocks(preset: str, samplerate: int, sound: Sound) -> Callable[[], None]:
+    """The whole sound through the batch pipeline."""
+    pipeline = make_pipeline(BatchSettings(preset), samplerate, channels=1)
+    out, size = np.empty_like(sound), round(BLOCK_S * samplerate)
+
+    def work() -> None:
+        pipeline.reset()
+        for start in range(0, len(sound), size):
+            pipeline.process(sound[start : start + size], out[start : start + size])
+
+    return work
+
+
+def peers(samplerate: int, sound: Sound) -> dict[str, Callable[[], object]]:
+    """RNNoise and noisereduce on the same sound."""
+    noisereduce, step = importlib.import_module("noisereduce"), rnnoise_step()
+
+    def rnnoise() -> None:
+        heard = soxr.resample(sound, samplerate, 48000) if samplerate != 48000 else sound
+        for start in range(0, len(heard) - 479, 480):
+            step(heard[start : start + 480])
+
+    name = "RNNoise 0.2" if samplerate == 48000 else "RNNoise 0.2, resampled to 48 kHz"
+    return {name: rnnoise, "noisereduce": lambda: noisereduce.reduce_noise(y=sound, sr=samplerate)}
+
+
+def speed(folder: Path) -> None:
+    """Throughput of one core, beside others."""
+    rows = []
+    with one_core():
+        for samplerate in (16000, 48000):
+            sound = speech(samplerate, SECONDS)
+            source = folder / f"{samplerate}.wav"
+            soundfile.write(source, sound, samplerate)
+            work: dict[str, Callable[[], object]] = {}
+            for preset in ("live", "studio"):
+                job = BatchJob(str(source), str(folder / f"{samplerate}-{preset}.wav"))
+                work[f"Resonance `{preset}`, array to array"] = in_blocks(preset, samplerate, sound)
+                work[f"Resonance `{preset}`, file to file with levels and pictures"] = (
+                    lambda j=job, p=preset: clean_file(j, BatchSettings(p))
+                )
+            for name, run in (work | peers(samplerate, sound)).items():
+                wall, cpu = best(run)
+                rows.append(
+                    (f"{samplerate}", name, f"{SECONDS / wall:.1f}", f"{SECONDS / cpu:.1f}")
+                )
+    header = ("Hz", "system", "× real time, wall", "× real time, processor time")
+    write_section(
+        "batch-speed",
+        f"## Batch\n\n{SECONDS:g} s of speech on one core, one thread each, best of "
+        f"{ROUNDS} rounds; the machine was shared, so processor time stands beside wall time "
+        f"(`python -m bench.files.speed`):\n\n{table(header, rows)}",
+    )
+
+
+if __name__ == "__main__":
+    in_folder(speed)

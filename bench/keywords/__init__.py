@@ -1,0 +1,1 @@
+"""What the keyword spotter finds, and what it takes for keywords."""

@@ -1,0 +1,200 @@
+"""Words learnt from few takes: ``python -m bench.keywords.custom_words --data DIR``.
+
+The words were never trained on, their speakers are strangers to each other, and the running speech
+that counts false accepts is neither the one the threshold was set on nor trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.keywords.detection import heights
+from bench.report import table, write_section
+from resonance.app.custom_words import PEAKS, Background
+from resonance.app.enrolment import AFTER_STEPS, AROUND_S
+from resonance.app.onnx_models import SpotterModel
+from resonance.app.spotter import last_loud
+from resonance.assets import MODELS
+from resonance.dsp.peaks import rate_line
+from resonance.export.background import AVERAGED, Embedder, unheard
+from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
+from resonance.models.keyword_data import Corpus, words_of
+from resonance.models.keywords import CUSTOM_WORDS, STEP_FRAMES
+from resonance.models.mixing import Sound
+
+FloatArray = NDArray[np.floating]
+
+#: Recordings that a word is learnt from, and enrolments of each word.
+ENROLLED, DRAWS = (5, 3), 2
+#: Words of one second and less, and of wake-word recordings.
+WORDS = (*CUSTOM_WORDS, "alexa", "computer", "jarvis", "snowboy")
+#: False accepts that thresholds are set for, and hours of speech that they are set on.
+PER_HOUR, HOURS = 1.0, 3.0
+
+
+class Heard(NamedTuple):
+    """A sound as the matchers see it."""
+
+    embeddings: FloatArray  #: [steps, features]
+    end: int  #: step at which its word ends, if it is one
+    text: str
+
+
+def hear(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> Heard:
+    """What the spotter makes of a sound."""
+    frames = corpus.levels(torch.from_numpy(sound[None]))[0].numpy()
+    around = round(AROUND_S / corpus.levels.frame_s)
+    end = (around + last_loud(frames.mean(1)[around:-around])) // STEP_FRAMES
+    return Heard(embed(frames), end, text)
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    """Of length 1 along the last axis."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-9))
+
+
+def averaged(scores: FloatArray) -> FloatArray:
+    """Over the last AVERAGED steps, as the program does."""
+    return np.convolve(scores, np.ones(AVERAGED) / AVERAGED)[: len(scores)]
+
+
+def at_the_end(heard: Heard, values: FloatArray) -> FloatArray:
+    """Mean of ``values [steps, …]`` where a recording's word has just ended."""
+    return np.asarray(values[heard.end + AFTER_STEPS[0] : heard.end + AFTER_STEPS[1]].mean(axis=0))
+
+
+def placed(place: Callable[[FloatArray], FloatArray], heard: Sequence[Heard]) -> list[Heard]:
+    """The same with unit vectors instead of embeddings."""
+    return [each._replace(embeddings=place(each.embeddings)) for each in heard]
+
+
+def learn(enrolled: Sequence[Heard]) -> FloatArray:
+    """What placed recordings of a word have in common, of unit length [places]."""
+    return unit(np.mean([unit(at_the_end(h, h.embeddings)) for h in enrolled], axis=0))
+
+
+def threshold(found: list[float], hours: float) -> float:
+    """At which PER_HOUR peaks an hour are expected; as ``resonance.app.custom_words`` does."""
+    slope, start = rate_line(np.array(sorted(found, reverse=True)[:PEAKS]), hours)
+    return float((np.log(PER_HOUR) - start) / slope)
+
+
+def all_peaks(
+    direction: FloatArray, sounds: Sequence[Heard], word: str, step_s: float
+) -> list[float]:
+    """Peaks of a word in speech, without as many as were really said."""
+    return [
+        peak
+        for heard in sounds
+        for peak in heights(averaged(heard.embeddings @ direction), step_s)[
+            words_of(heard.text).count(word) :
+        ][:PEAKS]
+    ]
+
+
+def measure(
+    clips: dict[str, list[Heard]],
+    tuning: Sequence[Heard],
+    judging: Sequence[Heard],
+    step_s: float,
+    takes: int,
+) -> tuple[dict[str, float], float]:
+    """Hits by word, percent, and false accepts per hour, averaged over DRAWS enrolments each."""
+    rng = np.random.default_rng(0)
+    hours = [sum(len(h.embeddings) for h in lot) * step_s / 3600 for lot in (tuning, judging)]
+    hits: dict[str, float] = {}
+    false = []
+    for word, heard in clips.items():
+        shares = []
+        for _ in range(DRAWS):
+            order = rng.permutation(len(heard))
+            direction = learn([heard[i] for i in order[:takes]])
+            least = threshold(all_peaks(direction, tuning, word, step_s), hours[0])
+            best = [averaged(heard[i].embeddings @ direction).max() for i in order[takes:]]
+            shares.append(np.mean(np.array(best) >= least))
+            found = np.array(all_peaks(direction, judging, word, step_s))
+            false.append(float((found >= least).sum()) / hours[1])
+        hits[word] = 100 * float(np.mean(shares))
+    return hits, float(np.mean(false))
+
+
+def recorded(embed: Embedder, corpus: Corpus) -> dict[str, list[Heard]]:
+    """Every clip of the words that were never trained on."""
+    around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
+    clips: dict[str, list[Heard]] = {word: [] for word in WORDS}
+    for store in (corpus.words, corpus.dev_words):
+        for i, recording in enumerate(store.recordings):
+            if recording.label in clips:
+                sound = np.concatenate([around, store.get(i), around])
+                clips[recording.label].append(hear(embed, corpus, sound, ""))
+    return clips
+
+
+def report(
+    background: Background,
+    clips: dict[str, list[Heard]],
+    tuning: Sequence[Heard],
+    judging: Sequence[Heard],
+    step_s: float,
+) -> None:
+    """Measure two ways of matching and write the table into docs/benchmarks.md."""
+    rows = []
+    for name, place in (
+        ("cosine", lambda embedding: unit(embedding - background.mean)),
+        ("shipped likeness", background.place),
+    ):
+        mapped = {word: placed(place, heard) for word, heard in clips.items()}
+        lots = placed(place, tuning), placed(place, judging)
+        for takes in ENROLLED:
+            hits, false = measure(mapped, *lots, step_s, takes)
+            each = (f"{share:.0f}" for share in hits.values())
+            mean = f"{np.mean(list(hits.values())):.1f}"
+            rows.append((str(takes), name, mean, f"{false:.2f}", *each))
+    counts = ", ".join(f"{word} {len(heard)}" for word, heard in clips.items())
+    header = ("takes", "matching", "hits / %", "false accepts / h", *clips)
+    write_section(
+        "custom-words",
+        f"## Custom words\n\nWords never trained on, each learnt from takes by as many "
+        f"speakers, found in the clips of other speakers (clips: {counts}); {DRAWS} draws each. "
+        f"The threshold is set for {PER_HOUR:g} false accept per hour on {HOURS:g} h of speech, "
+        "the false accepts are counted on "
+        f"{sum(len(h.embeddings) for h in judging) * step_s / 3600:.2f} h by other readers "
+        f"(`python -m bench.keywords.custom_words --data DIR`):\n\n{table(header, rows)}",
+    )
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option(
+    "--model",
+    "path",
+    type=click.Path(exists=True, path_type=Path),
+    default=MODELS / "keywords.onnx",
+    help="keywords.onnx, with its background beside it.",
+)
+@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
+def main(data: Path, path: Path, work: Path) -> None:
+    """Measure custom words by two ways of matching."""
+    torch.set_num_threads(1)
+    embed, corpus = Embedder(path), Corpus(find_recordings(data), work)
+    background = Background(SpotterModel(path), path.with_name("keywords-background.npz"))
+
+    def listen(recordings: Sequence[tuple[AudioStore, int]]) -> list[Heard]:
+        return [hear(embed, corpus, s.get(i), s.recordings[i].text) for s, i in recordings]
+
+    tuning = listen([(corpus.speech, i) for i in unheard(corpus, HOURS)])
+    judging = listen(corpus.judged_on())
+    clips = recorded(embed, corpus)
+    report(background, clips, tuning, judging, STEP_FRAMES * corpus.levels.frame_s)
+
+
+if __name__ == "__main__":
+    main()

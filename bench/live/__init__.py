@@ -1,0 +1,1 @@
+"""What live sound costs and survives."""

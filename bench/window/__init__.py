@@ -1,0 +1,1 @@
+"""What the window costs, and its pictures."""
