@@ -25,7 +25,7 @@ _FASTMATH = {"reassoc", "nsz", "contract"}
 _F = "float32[::1]"
 
 
-def _compiled(signature: str) -> Callable[[Any], Any]:
+def compiled(signature: str) -> Callable[[Any], Any]:
     """Compile for exactly this signature, cached on disk where a place for that can be written."""
 
     def compile_kernel(function: Any) -> Any:
@@ -59,7 +59,7 @@ def add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast):  # typ
         contrast[k] += re * re + im * im
 
 
-@_compiled(f"int64({', '.join([_F] * 11)})")
+@compiled(f"int64({', '.join([_F] * 11)})")
 def listen(  # type: ignore[no-untyped-def]
     block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
 ):
@@ -101,7 +101,7 @@ def listen(  # type: ignore[no-untyped-def]
     return bad
 
 
-@_compiled(f"int64({', '.join([_F] * 15)}, int64, int64, {_F})")
+@compiled(f"int64({', '.join([_F] * 15)}, int64, int64, {_F})")
 def advance(  # type: ignore[no-untyped-def]
     block,
     pole_re,
@@ -168,7 +168,7 @@ def advance(  # type: ignore[no-untyped-def]
     return bad
 
 
-@_compiled(f"void({', '.join([_F] * 9)}, int64, {_F})")
+@compiled(f"void({', '.join([_F] * 9)}, int64, {_F})")
 def rewind(  # type: ignore[no-untyped-def]
     future, pole_re, pole_im, z_re, z_im, old_re, old_im, step_re, step_im, ramp, out
 ):
@@ -215,7 +215,7 @@ def rewind(  # type: ignore[no-untyped-def]
         out[n] = held + progress * moved
 
 
-@_compiled(f"void({_F}, {_F}, {_F}, float32, float32)")
+@compiled(f"void({_F}, {_F}, {_F}, float32, float32)")
 def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
     """Keep ``played [samples]`` within full scale, in place, without delay.
 

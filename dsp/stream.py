@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from resonance.dsp.bank import OscillatorBank, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
-from resonance.dsp.features import hop_features
+from resonance.dsp.features import FEATURE_NAMES
+from resonance.dsp.hop_kernels import describe, weigh
 from resonance.dsp.identity import identity_and_span, unit_peak
 from resonance.dsp.kernels import advance, guard, listen, rewind
 
@@ -111,15 +112,19 @@ class BankStream:
     ) -> None:
         count = len(bank)
         carrying = np.concatenate([carriers, np.ones(len(full) - count, dtype=bool)])
-        self._identity, self._span = identity_and_span(full, carrying, self.samplerate, count)
+        shared = identity_and_span(full, carrying, self.samplerate, count)
+        self._identity, self._span = (x.copy() for x in shared)  # kernels take writable arrays
         top_hz = bank.f0_hz[carriers].max()
         probes_hz = np.linspace(*WING_REFERENCE, 8) * top_hz
         above, below = (
-            full.transfer_function(hz, self.samplerate) for hz in (probes_hz, -probes_hz)
+            full.transfer_function(hz, self.samplerate)[:, :count] for hz in (probes_hz, -probes_hz)
         )
-        self._probe = above[:, :count].astype(np.complex64)
-        self._probe_image = below[:, :count].astype(np.complex64)
-        self._top_of_a_wire = self._top_response(self._identity[:count])
+        # above w + (below w)*, real part and imaginary part, from those of w
+        real = np.stack([(above + below).real, -(above + below).imag], 1)
+        imaginary = np.stack([(above - below).imag, (above - below).real], 1)
+        self._probes = np.concatenate([real, imaginary]).astype(np.float32)
+        wire = np.stack([self._identity.real, self._identity.imag])[:, :count]
+        self._wire = np.float32(np.linalg.norm((self._probes * wire).sum((1, 2))))
 
     def reset(self) -> None:
         """Back to rest: no input, all gains 1."""
@@ -273,24 +278,35 @@ class BankStream:
         Oscillators that rest read as loud as the highest awake ones: networks have met sound of
         a narrow band, whose top those oscillators would hear from afar, but no silence above it.
         """
-        before = self._before_re, self._before_im
-        turn = self._turns[self._length]
-        return self._describe(self.power(), self.contrast(), self.states(), before, turn)
+        re, im = (part[None] for part in self.states())
+        features = self._describe(
+            self.power()[None],
+            self.contrast()[None],
+            re,
+            im,
+            self._before_re[None],
+            self._before_im[None],
+            self._turns[self._length][None],
+        )
+        return np.asarray(features[0])
 
     def _describe(
         self,
         power: Float32Array,
         contrast: Float32Array,
-        now: tuple[Float32Array, Float32Array],
-        before: tuple[Float32Array, Float32Array],
+        re: Float32Array,
+        im: Float32Array,
+        before_re: Float32Array,
+        before_im: Float32Array,
         turn: NDArray[np.complex64],
     ) -> Float32Array:
-        """Features of one hop or of many [..., oscillators, 4]; changes power and contrast."""
+        """Features of hops [hops, oscillators, 4]; changes power and contrast."""
         if len(self._resting):
             for level in (power, contrast):
                 level[..., self._resting] = level[..., self._highest].mean(-1, keepdims=True)
-        features = hop_features(power, contrast, *now, *before, turn.real, turn.imag)
-        return np.asarray(features, dtype=np.float32)
+        features: Float32Array = np.empty((*power.shape, len(FEATURE_NAMES)), np.float32)
+        describe(power, contrast, re, im, before_re, before_im, turn, features)
+        return features
 
     def next_hop(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
@@ -298,8 +314,13 @@ class BankStream:
         self._energy[:] = 0.0
         self._contrast[:] = 0.0
         self._begin_hop()
-        if self._plays:
-            self._move_to(None if gains is None else self._weights(gains))
+        if not self._plays:
+            return
+        if gains is None:
+            self._move_to(None)
+        else:
+            w_re, w_im = self._weights(gains[None])
+            self._move_to((w_re[0], w_im[0]))
 
     def _begin_hop(self) -> None:
         self._unused[:] = 0.0
@@ -308,39 +329,25 @@ class BankStream:
         self._length = round((self._hops + 1) * self._hop) - start
         self._position = 0
 
-    def _move_to(self, weights: NDArray[np.complex64] | None) -> None:
-        """Be on the way to these weights in the hop that begins, or stay."""
+    def _move_to(self, weights: tuple[Float32Array, Float32Array] | None) -> None:
+        """Be on the way to these weights (real, imaginary) in the hop that begins, or stay."""
         self._old_re += self._step_re
         self._old_im += self._step_im
         if weights is None:
             self._step_re[:] = 0.0
             self._step_im[:] = 0.0
         else:
-            np.subtract(weights.real, self._old_re, out=self._step_re)
-            np.subtract(weights.imag, self._old_im, out=self._step_im)
+            np.subtract(weights[0], self._old_re, out=self._step_re)
+            np.subtract(weights[1], self._old_im, out=self._step_im)
         if self.latency_samples:
             self._part = 0
             self._rewind(self._old_re, self._old_im, self._step_re, self._step_im)
 
-    def _weights(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
-        """Weights of all oscillators, wings included, for gains [..., oscillators]."""
-        count = self.oscillators
-        weights = np.broadcast_to(self._identity, (*gains.shape[:-1], len(self._identity))).copy()
-        weights[..., :count] += self._span[:count] * (gains - np.float32(1.0))
-        if len(self._identity) > count:
-            weights[..., count:] *= self._wing_gain(weights[..., :count])
-        return weights
-
-    def _wing_gain(self, weights: NDArray[np.complex64]) -> Float32Array:
-        """What the model does to the top of its band, at most 1: the wings do the same [..., 1]."""
-        louder = self._top_response(weights) / self._top_of_a_wire
-        return np.asarray(np.minimum(np.float32(1.0), louder))
-
-    def _top_response(self, weights: NDArray[np.complex64]) -> Float32Array:
-        """RMS response of the model's oscillators at the probed frequencies [..., 1]."""
-        column = weights[..., None]
-        response = (self._probe @ column + (self._probe_image @ column).conj())[..., 0]
-        return np.asarray(np.sqrt(np.mean(np.abs(response) ** 2, axis=-1, keepdims=True)))
+    def _weights(self, gains: NDArray[np.complex64]) -> tuple[Float32Array, Float32Array]:
+        """Weights of all oscillators, wings included, for gains [hops, oscillators]."""
+        w_re, w_im = np.empty((2, len(gains), len(self._identity)), np.float32)
+        weigh(gains, self._identity, self._span, self._probes, self._wire, w_re, w_im)
+        return w_re, w_im
 
 
 def _turn_table(

@@ -74,8 +74,10 @@ class BankStretch(BankStream):
         features = self._describe(
             power,
             contrasts.copy(),
-            (z_re[1:], z_im[1:]),
-            (z_re[:-1], z_im[:-1]),
+            z_re[1:],
+            z_im[1:],
+            z_re[:-1],
+            z_im[:-1],
             turns.reshape(ended, count),
         )
         return Heard(features, contrasts, int(bad))
@@ -92,12 +94,13 @@ class BankStretch(BankStream):
         out
             Where the output goes [samples].
         """
-        weights, hop = self._weights(gains), 0
+        w_re, w_im = self._weights(gains)
+        hop = 0
         for start, stop, ends_hop in self._parts(len(sound)):
             self._play_late(sound[start:stop], out[start:stop])
             if ends_hop:
                 self._begin_hop()
-                self._move_to(weights[hop])
+                self._move_to((w_re[hop], w_im[hop]))
                 hop += 1
 
     def _parts(self, samples: int) -> list[Part]:

@@ -13,7 +13,6 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from resonance.dsp.features import (
     FEATURE_NAMES,
@@ -25,6 +24,7 @@ from resonance.dsp.features import (
 )
 from resonance.dsp.identity import TRAINING_SAMPLERATE
 from resonance.dsp.stream import BankStream
+from resonance.export.denoiser_step import DenoiserStep
 from resonance.export.onnx_file import (
     ParityError,
     check_close,
@@ -37,7 +37,6 @@ from resonance.export.onnx_file import (
 from resonance.export.quantise import quantise
 from resonance.export.sequence import SEQUENCE_HOPS, make_sequence
 from resonance.models import denoiser
-from resonance.models.controller import State
 from resonance.models.denoiser import Denoiser
 
 Sound = NDArray[np.float32]
@@ -46,27 +45,6 @@ PROOF_S = 60
 #: How much of the sound quantising may change, dB of its level, for each number of bits.
 QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
-
-
-class ExportedStep(nn.Module):
-    """The denoiser's step, with the states laid flat."""
-
-    def __init__(self, model: Denoiser) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """Features, two states a layer → gains, reading (voice 0 … 1, noise dBFS), states."""
-        states: list[State] = list(zip(flat[::2], flat[1::2], strict=True))
-        gain, reading, new = self.model.step(features, states)
-        reading = torch.cat([torch.sigmoid(reading[..., :1]), reading[..., 1:]], -1)
-        return gain, reading, *(part for state in new for part in state)
-
-
-def state_names(model: Denoiser) -> list[str]:
-    """Input names of the states; outputs carry ``new_`` before them."""
-    count = len(model.first_states())
-    return [f"state_{number}_{part}" for number in range(count) for part in ("re", "im")]
 
 
 def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
@@ -79,11 +57,11 @@ def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
     step_path, sequence_path
         Where the step form and the sequence form go.
     """
-    names = state_names(model)
-    states = dict(zip(names, (s for pair in model.first_states() for s in pair), strict=True))
-    outputs = ["gain", "reading", *(f"new_{name}" for name in names)]
-    step = {"features": torch.zeros(1, model.oscillators, len(FEATURE_NAMES)), **states}
-    export_onnx(ExportedStep(model), step, outputs, step_path)
+    step = DenoiserStep(model)
+    states = step.first_states()
+    outputs = ["gain", "reading", *(f"new_{name}" for name in states)]
+    inputs = {"features": torch.zeros(1, model.oscillators, len(FEATURE_NAMES)), **states}
+    export_onnx(step, inputs, outputs, step_path)
     make_sequence(step_path, sequence_path)
 
 
@@ -139,10 +117,11 @@ def play(
 class Runner:
     """An exported file called again and again, its states fed back; remembers its inputs."""
 
-    def __init__(self, model: Denoiser, path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.session = open_session(path)
-        self.names = state_names(model)
-        self.states = [part.numpy() for state in model.first_states() for part in state]
+        states = self.session.get_inputs()[1:]
+        self.names = [state.name for state in states]
+        self.states = [np.zeros(state.shape, np.float32) for state in states]
         self.seen: list[Sound] = []
 
     def __call__(self, features: Sound) -> NDArray[np.complex64]:
@@ -205,7 +184,7 @@ def played_by(
     tuple of array
         Cleaned by the step form, by the sequence form [samples].
     """
-    step, sequence = Runner(model, step_path), Runner(model, sequence_path)
+    step, sequence = Runner(step_path), Runner(sequence_path)
     stepped = play(model, sound, lambda features: step(features[None])[0])
     chunks = np.concatenate(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
     gains = iter(

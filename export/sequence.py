@@ -64,8 +64,8 @@ class _Unroller:
     def rewrite(self) -> None:
         self._spread()
         moving = self._after({i.name for i in self.graph.input})
-        for names in zip(self.states[::2], self.states[1::2], strict=True):
-            self._unroll(names, moving)
+        for name in self.states:
+            self._unroll(name, moving)
         nodes = self._ordered(self.nodes)
         read = {name for node in nodes for name in node.input}
         used = [c for c in self.graph.initializer if c.name in read]
@@ -106,17 +106,17 @@ class _Unroller:
                 found.update(node.input)
         return found
 
-    def _unroll(self, states: tuple[str, str], moving: set[str]) -> None:
-        """Write out what lies between these states and their next values, hop after hop."""
-        ends = {f"new_{name}": name for name in states}
-        between = self._after(set(states)) & self._before(set(ends))
+    def _unroll(self, state: str, moving: set[str]) -> None:
+        """Write out what lies between this state and its next value, hop after hop."""
+        end = f"new_{state}"
+        between = self._after({state}) & self._before({end})
         core = [n for n in self.nodes if between.intersection(n.output)]
         inner = {name for node in core for name in node.output}
-        outer = {i for n in core for i in n.input if i in moving and i not in inner | set(states)}
+        outer = {i for n in core for i in n.input if i in moving and i not in inner | {state}}
         added = [self._rows(name) for name in sorted(outer)]
         for hop in range(self.hops):
             renamed = {name: _at(name, hop) for name in inner | outer}
-            renamed |= {state: _at(end, hop - 1) if hop else state for end, state in ends.items()}
+            renamed[state] = _at(end, hop - 1) if hop else state
             added += [_copy(node, renamed) for node in core]
         others = [n for n in self.nodes if n not in core]
         for name in sorted({i for n in others for i in n.input} & inner):
@@ -124,7 +124,7 @@ class _Unroller:
             added.append(helper.make_node("Concat", rows, [f"{name}_all"], axis=0))
             for node in others:
                 node.input[:] = [f"{name}_all" if i == name else i for i in node.input]
-        added += [helper.make_node("Identity", [_at(e, self.hops - 1)], [e]) for e in ends]
+        added.append(helper.make_node("Identity", [_at(end, self.hops - 1)], [end]))
         self.nodes = self._ordered(others + added)
 
     def _rows(self, name: str) -> NodeProto:

@@ -23,9 +23,6 @@ from resonance.models.bank import scan
 from resonance.models.coupled import STATES, coupled
 from resonance.models.equaliser import Equaliser
 
-#: Memory from hop to hop: two arrays of one shape [batch, …].
-State = tuple[Tensor, Tensor]
-
 #: Where the levels are among the features.
 POWER = FEATURE_NAMES.index("log_power")
 CONTRAST = FEATURE_NAMES.index("log_contrast")
@@ -62,13 +59,6 @@ class RunningLevel(nn.Module):
         keep = torch.full_like(power, 1.0 - self.rate)
         return self._level(*(scan(keep, still, x, still)[0] for x in (power, share)))
 
-    def step(self, contrast: Tensor, state: State) -> tuple[Tensor, State]:
-        """One hop [batch, broad] and the state before it → level [batch, 1], new state."""
-        power, share = self._driven(contrast)
-        keep = 1.0 - self.rate
-        new = keep * state[0] + power, keep * state[1] + share
-        return self._level(*new), new
-
     def _driven(self, contrast: Tensor) -> tuple[Tensor, Tensor]:
         power = torch.exp(contrast.mean(-1, keepdim=True) * LOG_SCALE + LOG_OFFSET)
         return self.rate * power, torch.full_like(power, self.rate)
@@ -93,13 +83,6 @@ class SlowLevels(nn.Module):
         keep, drive = self._driven(levels)
         nothing = torch.zeros_like(keep)
         return scan(keep, nothing, drive, nothing)[0]
-
-    def step(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
-        """One hop [batch, oscillators] and the state before it → averages, new state."""
-        keep, drive = self._driven(levels)
-        new = keep * torch.cat(state, -1) + drive
-        fast, slow = new.chunk(2, -1)
-        return new, (fast, slow)
 
     def _driven(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         rate = torch.sigmoid(self.rate).flatten()
@@ -140,19 +123,6 @@ class CoupledLayer(nn.Module):
             self.mix,
             self.out.weight,
         )
-
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One hop [batch, tokens, channels] and the state before it → output and new state."""
-        u_re, u_im, g, gate = self.into(self.norm(x)).split(
-            [STATES, STATES, STATES, 2 * STATES], -1
-        )
-        gain = torch.sigmoid(g)
-        size = 1.0 - gain
-        pole_re, pole_im = size * torch.cos(self.turn), size * torch.sin(self.turn)
-        h_re = pole_re * state[0] - pole_im * state[1] + gain * u_re
-        h_im = pole_re * state[1] + pole_im * state[0] + gain * u_im
-        mixed = torch.cat([self.mix[0] @ h_re, self.mix[1] @ h_im], -1)
-        return x + self.out(F.silu(gate) * mixed), (h_re, h_im)
 
 
 class Looks(nn.Module):
@@ -263,25 +233,6 @@ class Controller(nn.Module):
             x = layer(x)
         return self._out(x, level, *looks)
 
-    def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
-        """One hop: features [batch, oscillators, 4] → gain minus 1, readings, new states."""
-        level, first = self.level.step(features[..., : self.broad, CONTRAST], states[0])
-        features = _relative(features, level)
-        averages, second = self.floor.step(features[..., CONTRAST], states[1])
-        x, *looks = self._tokens(features, averages)
-        new = [first, second]
-        for layer, state in zip(self.layers, states[2:], strict=True):
-            assert isinstance(layer, CoupledLayer)
-            x, after = layer.step(x, state)
-            new.append(after)
-        return (*self._out(x, level, *looks), new)
-
-    def first_states(self, batch: int = 1) -> list[State]:
-        """States at rest: of the running level, of the slow levels, then of each layer."""
-        shapes: list[tuple[int, ...]] = [(1,), (self.broad + self.narrow,)]
-        shapes += [(self.tokens, STATES)] * len(self.layers)
-        return [(torch.zeros(batch, *shape), torch.zeros(batch, *shape)) for shape in shapes]
-
     def _tokens(self, features: Tensor, averages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens [..., tokens, channels], and the outward looks of broad and narrow oscillators."""
         n = self.broad
@@ -326,9 +277,7 @@ def _between(bank: OscillatorBank, broad: int, tokens: int) -> tuple[FloatArray,
 
 
 def _spread(matrix: Tensor, x: Tensor) -> Tensor:
-    """Matrix [to, from] times x [..., from, k] → [..., to, k]."""
-    if x.dim() == 3:
-        return matrix @ x
+    """Matrix [to, from] times x [batch, hops, from, k] → [batch, hops, to, k]."""
     batch, hops, count, k = x.shape
     y = matrix @ x.permute(2, 0, 1, 3).reshape(count, -1)
     return y.view(-1, batch, hops, k).permute(1, 2, 0, 3)

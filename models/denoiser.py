@@ -23,7 +23,7 @@ from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.features import hop_edges, hop_features
 from resonance.dsp.identity import TRAINING_SAMPLERATE, identity_and_span
 from resonance.models.bank import hear, play, poles_from, rewind
-from resonance.models.controller import Controller, ControllerConfig, State
+from resonance.models.controller import Controller, ControllerConfig
 from resonance.models.training import load_checkpoint
 
 
@@ -204,18 +204,6 @@ class Denoiser(nn.Module):
         """
         delta, readings = self.controller(features)
         return delta + delta.new_tensor([1.0, 0.0]), readings
-
-    def step(self, features: Tensor, states: list[State]) -> tuple[Tensor, Tensor, list[State]]:
-        """One hop: features [batch, oscillators, 4] → gain [batch, oscillators, 2].
-
-        Also the readings [batch, 2] and the new states.
-        """
-        delta, readings, new = self.controller.step(features, states)
-        return delta + delta.new_tensor([1.0, 0.0]), readings, new
-
-    def first_states(self, batch: int = 1) -> list[State]:
-        """The controller's states at rest."""
-        return self.controller.first_states(batch)
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
         """Weights of neighbouring oscillators for ``resonance.models.bank.hear``."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pystoi import stoi
 
-from resonance.models.controller import ControllerConfig, RunningLevel, SlowLevels
+from resonance.models.controller import ControllerConfig, RunningLevel
 from resonance.models.denoiser import Denoiser, DenoiserConfig, load
 from resonance.models.losses import (
     denoising_loss,
@@ -115,38 +115,6 @@ def test_the_running_level_rises_at_once_and_falls_slowly():
     assert heard[99].item() == pytest.approx(-3.0, abs=0.01)
     assert heard[110] > -1.0
     assert -3.0 < heard[499] < heard[250] < heard[110]
-
-
-def test_the_running_level_follows_step_by_step():
-    level, contrast, state = RunningLevel(0.008), torch.randn(1, 30, 5), (torch.zeros(1, 1),) * 2
-    whole = level(contrast)
-    for hop in range(30):
-        now, state = level.step(contrast[:, hop], state)
-        torch.testing.assert_close(now, whole[:, hop])
-
-
-def test_slow_levels_follow_step_by_step():
-    torch.manual_seed(0)
-    levels, slow = torch.randn(1, 30, 5), SlowLevels(5, 0.008)
-    state = (torch.zeros(1, 5), torch.zeros(1, 5))
-    with torch.no_grad():
-        whole, middle = slow(levels), state
-        for hop in range(30):
-            average, middle = slow.step(levels[:, hop], middle)
-            torch.testing.assert_close(average, whole[:, hop])
-
-
-@pytest.mark.parametrize("config", [SMALL, AHEAD])
-def test_step_by_step_is_the_whole(config):
-    model = stirred(config)
-    features = torch.randn(1, 20, model.oscillators, 4)
-    with torch.no_grad():
-        whole, readings = model.gains(features)
-        states = model.first_states()
-        for hop in range(20):
-            gain, reading, states = model.step(features[:, hop], states)
-            torch.testing.assert_close(gain, whole[:, hop], atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(reading, readings[:, hop], atol=1e-4, rtol=1e-4)
 
 
 def test_the_bank_learns_within_its_bounds():
