@@ -57,7 +57,7 @@ def gui(files: tuple[Path, ...]) -> None:
 
 def _show(window: Window, paths: list[Path]) -> None:
     window.show_again()
-    window.open_files(paths)
+    window.commands.open_files(paths)
 
 
 def run_on(application: QApplication, window: Window) -> None:

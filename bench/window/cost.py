@@ -48,7 +48,7 @@ def inside(what: str, seconds: float) -> dict[str, Any]:
     window = Window(application, opened)
     window.resize(1280, 800)
     window.show()
-    window.set_all_views(what == "all")
+    window.side.set_all_views(what == "all")
 
     def run(until: float) -> None:
         while time.monotonic() < until:

@@ -150,20 +150,20 @@ def pictures(theme: str) -> None:
         demo = listen(window)
         play(window, demo, 0.0, MOMENT_S)
         for number, name in enumerate(("wheel", "bank", "words")):
-            window.show_tab(number)
+            window.side.show_tab(number)
             play(window, demo, MOMENT_S, MOMENT_S + FRAME_S)
-            keep(grab(window.tabs), f"{theme}-{name}")
-        window.show_tab(0)
+            keep(grab(window.side.tabs), f"{theme}-{name}")
+        window.side.show_tab(0)
         keep(grab(window), f"{theme}-window")
         play_with_one(window)
-        keep(grab(window.tabs), f"{theme}-play")
+        keep(grab(window.side.tabs), f"{theme}-play")
         call(window)
-        keep(grab(window.tabs), f"{theme}-sound")
+        keep(grab(window.side.tabs), f"{theme}-sound")
         window.resize(*SMALL)
-        window.show_tab(0)
+        window.side.show_tab(0)
         keep(grab(window), f"{theme}-small")
         window.resize(1280, 800)
-        window.set_all_views(True)
+        window.side.set_all_views(True)
         play(window, demo, MOMENT_S, MOMENT_S + FRAME_S)
         keep(grab(window), f"{theme}-all")
         sheet = Sheet(window)
@@ -175,7 +175,7 @@ def pictures(theme: str) -> None:
 def play_with_one(window: Window) -> None:
     """One oscillator, driven by a tone beside its resonance."""
     view = window.play_with_one
-    window.show_panel(view)
+    window.side.show_panel(view)
     view.show_oscillator(Oscillator(440.0, 0.02))
     view.kind.button(TONE).click()
     view.tone.setValue(view.tone.value() - 6)
@@ -193,7 +193,7 @@ def call(window: Window) -> None:
         window.session.connection, virtual_mic="Resonance microphone"
     )
     window.session.keep(virtual_mic=True)
-    window.show_panel(window.sound)
+    window.side.show_panel(window.sound)
 
 
 def recording() -> None:
@@ -201,7 +201,7 @@ def recording() -> None:
     images = []
     with opened("dark") as window:
         demo = listen(window)
-        window.set_all_views(True)
+        window.side.set_all_views(True)
         play(window, demo, 0.0, BEGIN_S)
         for now_s in np.arange(BEGIN_S, BEGIN_S + LENGTH_S, 1 / RATE):
             play(window, demo, now_s, now_s + 1 / RATE)

@@ -107,20 +107,20 @@ def main():
     window._warm = True
     window.session.keep(welcomed=True)
     show_board(window, Board.load(Path(snapshot)))
-    for number in range(window.tabs.count()):
-        window.show_tab(number)
+    for number in range(window.side.tabs.count()):
+        window.side.show_tab(number)
         window.on_frame()
-        look(window, window.tabs.tabText(number))
+        look(window, window.side.tabs.tabText(number))
     window.banner.say(
         "no input device; plug one in, or start the sound server",
         "device",
         ("Choose a device", print),
     )
-    window.set_all_views(True)
+    window.side.set_all_views(True)
     window.on_frame()
     look(window, "all views")
-    window.teach()
-    look(window._teacher, "teach")
+    window.commands.teach()
+    look(window.commands.teacher, "teach")
     sheet = Sheet(window)
     sheet.show()
     look(sheet, "keys")

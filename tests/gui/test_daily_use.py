@@ -49,12 +49,12 @@ def turn_wheel(widget, notches=-1):
 
 
 def test_the_wheel_changes_no_control_that_has_not_the_focus(qtbot, window, talk):
-    window.play(talk)
+    window.commands.play(talk)
     window.sound.each.click()
     window.sound.add.click()
     found = 0
-    for tab in range(window.tabs.count()):
-        window.show_tab(tab)
+    for tab in range(window.side.tabs.count()):
+        window.side.show_tab(tab)
         window.sound.setFocus()
         for kind in (QSlider, QComboBox, QAbstractSpinBox, QTabBar):
             for widget in window.findChildren(kind):
@@ -67,7 +67,7 @@ def test_the_wheel_changes_no_control_that_has_not_the_focus(qtbot, window, talk
                     assert _value(widget) == value, widget.accessibleName()
                 assert window.session.kept == kept
     assert found > 15
-    window.show_panel(window.sound)
+    window.side.show_panel(window.sound)
     scrolled = window.sound.verticalScrollBar()
     before = scrolled.value()
     turn_wheel(window.sound.limit)
@@ -84,7 +84,7 @@ def _value(widget: QWidget):
 
 def test_a_file_is_looked_at_first_and_cleaned_on_request(qtbot, make_window, talk, tmp_path):
     window = make_window()
-    window.open_files([talk])
+    window.commands.open_files([talk])
     assert window.session.player.path == talk
     (row,) = window.files.rows()
     assert row._text.text() == "not cleaned yet"
@@ -98,7 +98,7 @@ def test_a_file_is_looked_at_first_and_cleaned_on_request(qtbot, make_window, ta
 def test_recording_while_a_file_plays_records_the_file(qtbot, window, talk, tmp_path):
     """The microphone goes on beside it, and is not what people see and hear."""
     window.session.keep(folder=str(tmp_path / "recordings"))
-    window.play(talk)
+    window.commands.play(talk)
     player = window.session.player
     qtbot.waitUntil(lambda: player.place_s > 0.2, timeout=MS)
     qtbot.mouseClick(window.top.record, Qt.MouseButton.LeftButton)
@@ -117,7 +117,7 @@ def test_recording_while_a_file_plays_records_the_file(qtbot, window, talk, tmp_
 
 def test_a_recording_of_a_file_ends_with_the_file(qtbot, window, talk, tmp_path):
     window.session.keep(folder=str(tmp_path / "recordings"))
-    window.play(talk)
+    window.commands.play(talk)
     qtbot.waitUntil(lambda: window.session.board is not None, timeout=MS)
     window.top.record.click()
     assert window.top.record.text() == "Stop recording"
@@ -127,7 +127,7 @@ def test_a_recording_of_a_file_ends_with_the_file(qtbot, window, talk, tmp_path)
 
 def test_the_title_says_whether_a_file_plays_is_paused_or_over(qtbot, make_window, talk):
     window = make_window()
-    window.play(talk)
+    window.commands.play(talk)
     qtbot.waitUntil(lambda: window.top.state.text() == "Playing talk.wav", timeout=MS)
     window.session.player.pause(True)
     qtbot.waitUntil(lambda: window.top.state.text() == "Paused: talk.wav", timeout=MS)
@@ -241,7 +241,7 @@ def test_a_message_moves_nothing(qtbot, window):
 
 def test_it_can_be_added_to_the_applications(window, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    window._add_to_applications()
+    window.commands.add_to_applications()
     entry = tmp_path / "data" / "applications" / "resonance.desktop"
     said = configparser.ConfigParser(interpolation=None)
     said.optionxform = str
@@ -272,8 +272,8 @@ def test_a_silent_microphone_is_asked_about(qtbot, make_window, board):
 
 
 def test_teaching_shows_its_slots_and_plays_takes_back(qtbot, window, rng):
-    window.teach()
-    teacher = window._teacher
+    window.commands.teach()
+    teacher = window.commands.teacher
     assert [slot.isVisible() for slot in teacher.slots] == [True, True, True]
     sound = (1e-4 * rng.standard_normal(32000)).astype(np.float32)
     sound[9600:16000] += 0.3 * np.sin(np.arange(6400) / 5).astype(np.float32)

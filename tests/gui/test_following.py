@@ -20,7 +20,7 @@ def click(qtbot, view, x, y):
 
 @pytest.mark.parametrize("where", ["wheel", "bank", "resonogram"])
 def test_a_click_anywhere_follows_an_oscillator_everywhere(qtbot, window, where):
-    window.set_all_views(True)
+    window.side.set_all_views(True)
     window.on_frame()
     for view in window.views:
         view.grab()
@@ -45,7 +45,7 @@ def test_a_click_anywhere_follows_an_oscillator_everywhere(qtbot, window, where)
     assert picture._mark[0].isVisible()
     assert f"f0 {f0_hz[followed]:.0f} Hz" in wheel._text.text()
     assert window.play_with_one.drive.oscillator.f0_hz == pytest.approx(f0_hz[followed])
-    window._go_back()
+    window.commands.go_back()
     assert {view.followed for view in window.views} == {None}
 
 
@@ -113,7 +113,7 @@ def test_the_way_back_to_now_and_the_colours_are_offered(qtbot, window):
 
 
 def test_signs_are_explained_where_they_are(qtbot, window):
-    window.set_all_views(True)
+    window.side.set_all_views(True)
     window.on_frame()
     words = window.view(Synchronisation)
     centre, radius = words._circles()[0]

@@ -130,8 +130,8 @@ def test_a_sound_server_that_comes_after_the_window_is_seen(
 def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
     """Three takes by three voices through the microphone, then a fourth voice says it."""
     window = calm
-    window.teach()
-    teacher = window._teacher
+    window.commands.teach()
+    teacher = window.commands.teacher
     qtbot.keyClicks(teacher.name, "marvin")
     for number, voice in enumerate(("en-us", "en-gb", "en-us+f3")):
         sound, samplerate = say("marvin", voice, tmp_path / f"{number}.wav")
@@ -154,7 +154,7 @@ def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
     with server.playing(0.5 * np.tile(padded, 5), samplerate):
         qtbot.waitUntil(lambda: "Heard" in teacher.outcome.text(), timeout=MS)
     teacher.close()
-    window.show_panel(window.sound)
+    window.side.show_panel(window.sound)
     assert [word.word for word in window.session.custom] == ["marvin"]
     window.sound.forget("marvin")
     assert window.session.custom == ()

@@ -59,17 +59,17 @@ def test_a_view_has_a_tab_a_key_a_place_and_its_line_in_the_sheet(qtbot, one_row
     toy = window.view(ToyView)
     window.bank.setFocus()
     qtbot.keyClick(window, Qt.Key.Key_7)
-    assert window.tabs.tabText(window.tabs.currentIndex()) == "Toy"
+    assert window.side.tabs.tabText(window.side.tabs.currentIndex()) == "Toy"
     qtbot.waitUntil(lambda: toy.isVisible() and toy.frames > 0 and toy.paints > 0)
-    window.show_tab(0)
+    window.side.show_tab(0)
     assert not toy.isVisible()
-    window.set_all_views(True)
+    window.side.set_all_views(True)
     assert toy.isVisible()
-    assert "Toy" in [action.text() for action in window.pictures.actions()]
-    window.show_sheet()
-    texts = [made.text() for made in window._sheet.findChildren(QLabel)]
+    assert "Toy" in [action.text() for action in window.menu.pictures.actions()]
+    window.commands.show_sheet()
+    texts = [made.text() for made in window.commands.sheet.findChildren(QLabel)]
     assert {"<b>7</b>", "toy"} <= set(texts)
-    window._sheet.close()
+    window.commands.sheet.close()
 
 
 def test_an_action_has_a_field_and_is_kept(qtbot, one_row_each, window, tmp_path):

@@ -104,7 +104,7 @@ def test_every_view_runs_alone(snapshot, tmp_path, name):
 
 
 def test_what_is_hidden_is_not_painted(qtbot, window):
-    window.show_tab(0)
+    window.side.show_tab(0)
     qtbot.wait(50)
     hidden = (window.bank, window.view(Synchronisation))
     before = [view.paints for view in hidden]

@@ -10,8 +10,8 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 import soundfile
-from PyQt6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PyQt6.QtGui import QDropEvent
+from PyQt6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PyQt6.QtGui import QDragEnterEvent, QDropEvent
 from PyQt6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QLineEdit, QSlider
 
 from resonance.app import config
@@ -54,7 +54,7 @@ def test_it_opens_with_three_things_to_do_and_says_so_when_there_is_no_device(qt
     assert window.banner.text.endswith(".")
     assert window.banner.action.text() == "Choose a device"
     qtbot.mouseClick(window.banner.action, Qt.MouseButton.LeftButton)
-    assert window.tabs.currentWidget() is window.sound
+    assert window.side.tabs.currentWidget() is window.sound
     assert window.top.state.text() == "No device"
     press(qtbot, window, Qt.Key.Key_Space)
     assert window.session.state == State.STOPPED
@@ -75,19 +75,19 @@ def test_unreadable_settings_are_told_and_do_not_keep_it_from_opening(make_windo
 def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     session = window.session
     keys = {name: text for name, text, _ in all_keys()}
-    assert set(window.shortcuts) == set(keys) - {"toggle"}
+    assert set(window.commands.shortcuts) == set(keys) - {"toggle"}
     press(qtbot, window, Qt.Key.Key_B)
     assert session.bypass
     assert window.top.side.value == "original"
     press(qtbot, window, Qt.Key.Key_F)
     qtbot.waitUntil(lambda: window.resonogram.frozen)
-    assert window.freeze.isChecked()
-    assert window.resonogram.scale_name == SHARP == window.scale.value
+    assert window.main.freeze.isChecked()
+    assert window.resonogram.scale_name == SHARP == window.main.scale.value
     press(qtbot, window, Qt.Key.Key_L)
     press(qtbot, window, Qt.Key.Key_L)
-    assert window.resonogram.scale_name == LINEAR == window.scale.value
+    assert window.resonogram.scale_name == LINEAR == window.main.scale.value
     press(qtbot, window, Qt.Key.Key_D)
-    assert window.resonogram.below == DIFFERENCE == window.below.value
+    assert window.resonogram.below == DIFFERENCE == window.main.below.value
     press(qtbot, window, Qt.Key.Key_BracketLeft)
     assert session.kept.limit_db == NATURAL_DB - 3
     press(qtbot, window, Qt.Key.Key_BracketRight)
@@ -101,7 +101,7 @@ def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     assert not window.sound.output.isEnabled()
     for number in range(6):
         press(qtbot, window, Qt.Key(Qt.Key.Key_1 + number))
-        assert window.tabs.currentIndex() == number
+        assert window.side.tabs.currentIndex() == number
     press(qtbot, window, Qt.Key.Key_A)
     of_the_sound = [view for view in window.views if view is not window.play_with_one]
     assert all(view.isVisible() for view in of_the_sound)
@@ -113,18 +113,18 @@ def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     press(qtbot, window, Qt.Key.Key_S)
     assert list(tmp_path.glob("*last 30 s.flac")), window.status.news.text()
     press(qtbot, window, Qt.Key.Key_E)
-    assert window._teacher.isVisible()
-    window._teacher.close()
+    assert window.commands.teacher.isVisible()
+    window.commands.teacher.close()
     press(qtbot, window, Qt.Key.Key_Question)
-    assert window._sheet.isVisible()
-    listed = [made.text() for made in window._sheet.findChildren(QLabel)]
+    assert window.commands.sheet.isVisible()
+    listed = [made.text() for made in window.commands.sheet.findChildren(QLabel)]
     assert all(f"<b>{text}</b>" in listed for text in keys.values())
-    window._sheet.close()
+    window.commands.sheet.close()
 
 
 def test_space_presses_the_button_that_has_the_focus(qtbot, window):
-    window.freeze.setFocus()
-    qtbot.keyClick(window.freeze, Qt.Key.Key_Space)
+    window.main.freeze.setFocus()
+    qtbot.keyClick(window.main.freeze, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: window.resonogram.frozen)
     assert window.session.listening, "nothing was stopped"
 
@@ -132,27 +132,27 @@ def test_space_presses_the_button_that_has_the_focus(qtbot, window):
 def test_what_was_kept_and_what_is_frozen_can_be_seen(qtbot, make_window, board, talk):
     Kept(frequency_scale=LINEAR).save()
     window = make_window()
-    assert window.resonogram.scale_name == LINEAR == window.scale.value
-    window.freeze.click()
-    assert not window.freeze.isChecked(), "there is nothing to be frozen"
+    assert window.resonogram.scale_name == LINEAR == window.main.scale.value
+    window.main.freeze.click()
+    assert not window.main.freeze.isChecked(), "there is nothing to be frozen"
     show_board(window, board)
-    window.freeze.click()
-    assert window.freeze.isChecked()
-    window.play(talk)
-    assert not window.freeze.isChecked()
+    window.main.freeze.click()
+    assert window.main.freeze.isChecked()
+    window.commands.play(talk)
+    assert not window.main.freeze.isChecked()
     assert not window.resonogram.frozen
     assert QApplication.focusWidget() is window.player_bar.pause, "Space pauses"
 
 
 def test_escape_lets_go_of_an_oscillator_before_it_ends_the_file(qtbot, window, talk):
-    window.play(talk)
-    window.show_tab(0)
+    window.commands.play(talk)
+    window.side.show_tab(0)
     window.wheel.follow(3)
     window.wheel.setFocus()
-    window._go_back()
+    window.commands.go_back()
     assert window.wheel.followed is None
     assert window.session.player
-    window._go_back()
+    window.commands.go_back()
     assert window.session.player is None
 
 
@@ -164,7 +164,7 @@ def test_a_minimised_window_computes_no_views(qtbot, window, monkeypatch):
 
 
 def test_letters_are_typed_into_fields(qtbot, window):
-    window.show_panel(window.sound)
+    window.side.show_panel(window.sound)
     field = window.sound.fields["mqtt"]
     field.setFocus()
     qtbot.keyClicks(field, "mab")
@@ -179,9 +179,9 @@ def test_controls_by_mouse(qtbot, window):
     assert session.bypass
     click(window.top.side.button("cleaned"), left)
     assert not session.bypass
-    click(window.below.button("phase"), left)
+    click(window.main.below.button("phase"), left)
     assert window.resonogram.below == "phase"
-    window.show_panel(window.sound)
+    window.side.show_panel(window.sound)
     click(sound.preset.button("studio"), left)
     assert session.kept.preset == "studio"
     assert sound.strength.value == "natural"
@@ -206,8 +206,8 @@ def test_controls_by_mouse(qtbot, window):
 
 
 def test_everything_that_takes_the_focus_has_a_name(window):
-    for tab in range(window.tabs.count()):
-        window.show_tab(tab)
+    for tab in range(window.side.tabs.count()):
+        window.side.show_tab(tab)
         for kind in (QAbstractButton, QComboBox, QLineEdit, QSlider):
             for widget in window.findChildren(kind):
                 if widget.focusPolicy() == Qt.FocusPolicy.NoFocus or not widget.isVisible():
@@ -258,7 +258,7 @@ def test_the_rest_of_the_settings_file_survives(make_window):
 
 def test_actions_are_checked_and_run(qtbot, window, tmp_path):
     sound = window.sound
-    window.show_panel(window.sound)
+    window.side.show_panel(window.sound)
     sound.add.click()
     row = sound.programs.findChildren(QComboBox)[0]
     row.setCurrentIndex(row.findData("stop"))
@@ -284,9 +284,10 @@ def test_actions_are_checked_and_run(qtbot, window, tmp_path):
 def drop(window, *paths):
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    actions, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
-    event = QDropEvent(QPointF(50, 50), actions, data, button, Qt.KeyboardModifier.NoModifier)
-    window.dropEvent(event)
+    facts = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton
+    for kind, place in ((QDragEnterEvent, QPoint(50, 50)), (QDropEvent, QPointF(50, 50))):
+        event = kind(place, *facts, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(window, event)
 
 
 def test_dropped_files_are_cleaned_beside_the_originals(qtbot, make_window, talk, tmp_path):
@@ -365,7 +366,7 @@ def test_files_of_one_name_get_a_place_each(make_window, talk, tmp_path, monkeyp
 
 def test_a_file_is_played_through_the_same_views(qtbot, make_window, talk, live_denoiser):
     window = make_window()
-    window.play(talk)
+    window.commands.play(talk)
     player = window.session.player
     assert window.player_bar.isVisible()
     qtbot.waitUntil(lambda: window.resonogram.paints > 20, timeout=MS)
@@ -397,7 +398,7 @@ def test_a_file_that_is_no_sound_is_told(qtbot, make_window, tmp_path):
     window = make_window()
     path = tmp_path / "letter.txt"
     path.write_text("dear all")
-    window.play(path)
+    window.commands.play(path)
     assert window.banner.isVisible()
     assert "letter.txt" in window.banner.text
     assert window.banner.action.text() == "Open another"
@@ -405,7 +406,7 @@ def test_a_file_that_is_no_sound_is_told(qtbot, make_window, tmp_path):
 
 def test_keywords_of_a_file_stand_on_its_resonogram(qtbot, make_window, talk):
     window = make_window()
-    window.play(talk)
+    window.commands.play(talk)
     qtbot.waitUntil(lambda: "“no”" in window.status.news.text(), timeout=MS)
     assert [word for _, word in window.resonogram._marks] == ["no"]
 
@@ -486,11 +487,11 @@ def test_texts_stand_out(theme):
 
 
 def test_menus_offer_a_picture_of_each_view(qtbot, window, tmp_path):
-    names = [action.text() for action in window.pictures.actions()]
+    names = [action.text() for action in window.menu.pictures.actions()]
     assert names == [view.title for view in window.views]
-    window.save_picture(window.wheel, tmp_path / "wheel.svg")
+    window.commands.save_picture(window.wheel, tmp_path / "wheel.svg")
     assert (tmp_path / "wheel.svg").exists()
-    window._show_menu()
+    window.menu.show_below(window.top.menu)
     assert window.menu.isVisible()
     window.menu.close()
 

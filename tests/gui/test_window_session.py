@@ -78,7 +78,7 @@ def test_off_looks_off(qtbot, window):
 def test_a_device_that_is_back_is_missed_no_longer(window):
     session = window.session
     session.keep(input="Headset")
-    window._on_warning("Headset is gone; using USB Microphone until it returns", "away")
+    window.messages.warn("Headset is gone; using USB Microphone until it returns", "away")
     session._become(State.LISTENING, "listening")
     assert window.banner.isVisible(), "something stands in"
     session.live.connection = replace(CONNECTION, input="Headset")
@@ -125,7 +125,7 @@ def test_settings_that_cannot_be_written_are_told_once(qtbot, make_window, monke
     ("about", "setting"), [("actions", "apply"), ("recording", "choose_folder")]
 )
 def test_a_message_leads_to_its_setting(qtbot, window, about, setting):
-    window._on_warning("something failed", about)
+    window.messages.warn("something failed", about)
     window.banner.action.click()
     shown = getattr(window.sound, setting)
     qtbot.waitUntil(lambda: not shown.visibleRegion().isEmpty())

@@ -119,23 +119,23 @@ def engines(monkeypatch, board):
 @pytest.mark.usefixtures("engines")
 def test_escape_leaves_the_microphone_as_it_was(qtbot, make_window):
     window = make_window()
-    window.teach()
-    first = window._teacher
+    window.commands.teach()
+    first = window.commands.teacher
     assert window.session.listening
-    window.teach()
-    assert window._teacher is first, "one is enough"
+    window.commands.teach()
+    assert window.commands.teacher is first, "one is enough"
     qtbot.waitUntil(first.isActiveWindow)
     qtbot.keyClick(first, Qt.Key.Key_Escape)
     assert not window.session.listening
     qtbot.waitUntil(lambda: sip.isdeleted(first))
-    window.teach()
-    assert window._teacher is not first
+    window.commands.teach()
+    assert window.commands.teacher is not first
 
 
 @pytest.mark.usefixtures("engines")
 def test_so_does_closing_the_window(make_window):
     window = make_window()
-    window.teach()
+    window.commands.teach()
     window.close()
     assert not Kept.load().listening
 
@@ -148,8 +148,8 @@ def said(samplerate=48000):
 
 
 def test_a_take_dropped_while_it_is_learnt_is_not_judged(qtbot, window):
-    window.teach()
-    teacher = window._teacher
+    window.commands.teach()
+    teacher = window.commands.teacher
     for _ in range(3):
         teacher.add_take(said(), 48000)
     takes = list(teacher.takes)
@@ -162,8 +162,8 @@ def test_a_take_dropped_while_it_is_learnt_is_not_judged(qtbot, window):
 
 
 def test_takes_come_from_the_microphone_also_while_a_file_plays(window, talk):
-    window.teach()
-    window.play(talk)
-    window._teacher.begin_take()
-    assert window._teacher._since[0] is window.session.engine.board
-    window._teacher.close()
+    window.commands.teach()
+    window.commands.play(talk)
+    window.commands.teacher.begin_take()
+    assert window.commands.teacher._since[0] is window.session.engine.board
+    window.commands.teacher.close()
