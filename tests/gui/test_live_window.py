@@ -161,9 +161,8 @@ def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
 
 
 def test_a_take_is_recorded_from_the_microphone(live, qtbot):
-    teacher_of = live
-    teacher_of.teach()
-    teacher = teacher_of._teacher
+    live.commands.teach()
+    teacher = live.commands.teacher
     qtbot.waitUntil(teacher.record.isEnabled, timeout=MS)
     qtbot.mouseClick(teacher.record, Qt.MouseButton.LeftButton)
     assert "now" in teacher.record.text()
