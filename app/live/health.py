@@ -14,6 +14,10 @@ from resonance.dsp.meters import to_db
 
 #: Time that levels are averaged over, s, as in IEC 60268-17.
 LEVEL_S = 0.3
+#: Time that the removed sound is averaged over, s: words and the pauses between them.
+REMOVED_S = 2.0
+#: Mean square below which a block is silent: nothing can be removed from it.
+_SILENT = 1e-10
 _FLOWS = ("input_over", "input_under", "output_over", "output_under")
 
 
@@ -56,6 +60,17 @@ def level_db(rows: Rows, side: str) -> float:
     recent = rows[rows["time_s"] > rows["time_s"][-1] - LEVEL_S]
     power = np.average(recent[f"{side}_power"], weights=recent["samples"])
     return float(to_db(math.sqrt(max(0.0, float(power)))))
+
+
+def removed_db(rows: Rows) -> float:
+    """How much quieter the blocks of the last 2 s were made, dB, on average; pauses count fully."""
+    recent = rows[rows["time_s"] > rows["time_s"][-1] - REMOVED_S]
+    recent = recent[recent["heard_power"] > _SILENT]
+    if not len(recent):
+        return 0.0
+    ratio = recent["heard_power"] / np.maximum(recent["played_power"], _SILENT)
+    quieter_db = np.maximum(0.0, 10.0 * np.log10(ratio))
+    return float(np.average(quieter_db, weights=recent["samples"]))
 
 
 def lost_blocks(counters: Mapping[str, int] | Any) -> int:

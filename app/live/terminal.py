@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resonance.app.live.board import Board, Rows
-from resonance.app.live.health import health, level_db
+from resonance.app.live.health import health, level_db, removed_db
 from resonance.app.live.messages import Connection, State
 
 #: The left end of the level bars, dB of full scale.
@@ -64,7 +64,7 @@ def _levels(rows: Rows) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, level in (("in", before), ("out", after)):
         table.add_row(name, _bar(level), f"{level:6.1f} dB")
-    table.add_row("removed", "", f"{max(0.0, before - after):6.1f} dB")
+    table.add_row("removed", "", f"{removed_db(rows):6.1f} dB")
     last = rows[-1]
     voice = Text("voice", "green") if last["voice"] > 0.5 else Text("no voice", "dim")
     table.add_row("input", voice, f"noise {last['noise_dbfs']:.0f} dB")

@@ -38,8 +38,8 @@ from resonance.dsp.oscillator import Oscillator
 PICTURES = DOCS / "window"
 #: The recording: where in the demo it begins, how long it is, s; pictures per second; its size.
 BEGIN_S, LENGTH_S, RATE, SIZE = 6.0, 6.5, 8, (720, 450)
-#: A moment of the demo recording in which a word was just heard, s.
-MOMENT_S = 8.25
+#: A moment of the demo recording within a sentence, a second after a keyword, s.
+MOMENT_S = 9.25
 FRAME_S = 0.016
 #: Where nobody sees it, a screen with room for the window; a small window.
 SCREEN = DOCS.parent / "tests" / "gui" / "screen.json"

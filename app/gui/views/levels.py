@@ -14,6 +14,7 @@ from resonance.app.gui.theme import Theme, lookup, with_alpha
 from resonance.app.gui.views.scroll import Scroll
 from resonance.app.gui.views.view import View, figure, run_alone
 from resonance.app.live.board import Rows
+from resonance.app.live.health import REMOVED_S, removed_db
 from resonance.dsp.meters import FLOOR_DB, to_db
 
 #: Blocks that the waveforms show at most; rows of their pictures.
@@ -22,7 +23,7 @@ KEPT, ROWS = 1200, 97
 METER_DB = (-72.0, 0.0)
 NAMED_DB = (-60, -48, -36, -24, -12, 0)
 #: Right end of the meter of what is taken away, dB.
-TAKEN_DB = 40.0
+REMOVED_DB = 40.0
 #: Levels are averaged over this time, as in IEC 60268-17; peaks stay, then fall.
 LEVEL_S, PEAK_HOLD_S, PEAK_FALL_DB_PER_S = 0.3, 1.5, 20.0
 #: How long clipping stays marked, s.
@@ -81,7 +82,8 @@ class Levels(View):
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
         self.heard, self.played = Meter(), Meter()
-        self.voice, self.noise_db = 0.0, FLOOR_DB
+        self.voice, self.noise_db, self.removed_db = 0.0, FLOOR_DB, 0.0
+        self._recent: Rows | None = None
         self._ends = 0
         self._extent = np.zeros((2, 2, KEPT), np.float32)  # side, low or high
         self._waves = [Scroll(ROWS, KEPT) for _ in range(2)]
@@ -102,6 +104,9 @@ class Levels(View):
         self._block_s = float(rows[-1]["samples"]) / samplerate
         self.voice += 0.4 * (float(rows[-1]["voice"]) - self.voice)
         self.noise_db = float(rows[-1]["noise_dbfs"])
+        recent = rows if self._recent is None else np.concatenate([self._recent, rows])
+        self._recent = recent[recent["time_s"] > rows["time_s"][-1] - REMOVED_S]
+        self.removed_db = removed_db(self._recent)
         self._add_waves(rows)
 
     def rest(self, seconds: float) -> None:
@@ -110,13 +115,9 @@ class Levels(View):
             return
         for meter in (self.heard, self.played):
             meter.add(0.0, 0.0, seconds)
-        self.voice, self.noise_db = 0.0, FLOOR_DB
+        self.voice, self.noise_db, self.removed_db = 0.0, FLOOR_DB, 0.0
+        self._recent = None
         self.repaint_soon()
-
-    @property
-    def taken_db(self) -> float:
-        """How much quieter the output is, dB."""
-        return max(0.0, self.heard.db - self.played.db)
 
     def _add_waves(self, rows: Rows) -> None:
         rows = rows[-KEPT:]
@@ -216,12 +217,12 @@ class Levels(View):
             (bars[1], self.played, self.theme.cleaned),
         ):
             self._draw_meter(painter, bar, meter, colour)
-        share = min(1.0, self.taken_db / TAKEN_DB)
+        share = min(1.0, self.removed_db / REMOVED_DB)
         painter.fillRect(
             QRectF(bars[2].left(), bars[2].top(), share * bars[2].width(), bars[2].height()),
             QColor(self.theme.accent),
         )
-        self._number(painter, bars[2], f"{self.taken_db:.0f} dB")
+        self._number(painter, bars[2], f"{self.removed_db:.0f} dB")
         self._draw_noise(painter, bars[0])
         self._draw_voice(painter, bars)
         for area, wave, text in zip(self._wave_areas(), self._waves, _LABELS[:2], strict=True):
