@@ -32,7 +32,29 @@ SCRIPT = (
 
 
 def speak(voice: str, pitch: int, words_per_minute: int, text: str) -> NDArray[np.float64]:
-    """Speech [samples] at SAMPLERATE, with RMS 0.08."""
+    """Speech [samples] at SAMPLERATE, with RMS 0.08.
+
+    Parameters
+    ----------
+    voice
+        Of espeak-ng.
+    pitch
+        0 to 99.
+    words_per_minute
+        Its speed.
+    text
+        What it says.
+
+    Returns
+    -------
+    ndarray
+        [samples].
+
+    Raises
+    ------
+    RuntimeError
+        If espeak-ng speaks at another samplerate.
+    """
     command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(words_per_minute), "--stdout"]
     done = subprocess.run([*command, text], capture_output=True, check=True)
     sound, samplerate = soundfile.read(io.BytesIO(done.stdout))

@@ -11,7 +11,17 @@ BENCHMARKS, EXPERIMENTS = DOCS / "benchmarks.md", DOCS / "experiments.md"
 
 
 def write_section(name: str, text: str, target: Path = BENCHMARKS) -> None:
-    """Replace what stands between the markers of section ``name`` of a page; print it too."""
+    """Replace what stands between the markers of section ``name`` of a page; print it too.
+
+    Parameters
+    ----------
+    name
+        Of the section.
+    text
+        Markdown.
+    target
+        The page.
+    """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
     page = target.read_text(encoding="utf-8") if target.exists() else "# Benchmarks\n"

@@ -76,7 +76,24 @@ def load(folder: Path, work: Path) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def fold(frames: Tensor, words: Tensor, groups: Tensor, number: int) -> Clips:
-    """One group of speakers to test on, the others to train on and to normalise by."""
+    """One group of speakers to test on, the others to train on and to normalise by.
+
+    Parameters
+    ----------
+    frames
+        Levels [clips, frames, bands].
+    words
+        Of each clip [clips].
+    groups
+        That each clip's speaker is in [clips].
+    number
+        Of the group to test on; counted round.
+
+    Returns
+    -------
+    Clips
+        To train on and to test on.
+    """
     tested = groups == number % FOLDS
     mean, deviation = frames[~tested].mean((0, 1)), frames[~tested].std((0, 1))
     levels = (frames - mean) / deviation
@@ -86,7 +103,28 @@ def fold(frames: Tensor, words: Tensor, groups: Tensor, number: int) -> Clips:
 def accuracy(
     run: Run, key: str, clips: Clips, make: Callable[[], nn.Module], seed: int, epochs: int
 ) -> float:
-    """Train by the published recipe; percent of the test clips that are right at the end."""
+    """Train by the published recipe; percent of the test clips that are right at the end.
+
+    Parameters
+    ----------
+    run
+        Keeps checkpoints.
+    key
+        Name of this training.
+    clips
+        To train on and to test on.
+    make
+        Gives a fresh model: frames [clips, frames, bands] to scores [clips, words].
+    seed
+        Of the weights and of the order of clips.
+    epochs
+        How often every clip is seen.
+
+    Returns
+    -------
+    float
+        Percent of the test clips.
+    """
 
     def work() -> float:
         torch.manual_seed(seed)

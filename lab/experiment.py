@@ -110,6 +110,23 @@ class Run:
         """Train ``model`` in place for ``steps``; ``loss(step)`` must depend on nothing else.
 
         An interrupted training goes on from its last checkpoint and ends at the same weights.
+
+        Parameters
+        ----------
+        key
+            Name of this training; also of its checkpoint.
+        model
+            Is changed.
+        loss
+            Loss of a step, by its number.
+        steps
+            How many.
+        optimisers
+            Of the model's parameters.
+        rate
+            Factor of the learning rates, by the number of the step.
+        clip
+            Largest norm of the gradient.
         """
         optimisers, path = list(optimisers), self.checkpoint(key)
         first = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]

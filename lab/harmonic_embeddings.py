@@ -55,7 +55,24 @@ def harmonic_table(points: int, width: int) -> Tensor:
 
 
 def embedding(kind: str, vocabulary: int, block: int, width: int) -> TokenEmbedding:
-    """Of tokens and positions alike."""
+    """Of tokens and positions alike.
+
+    Parameters
+    ----------
+    kind
+        Name of the variant.
+    vocabulary
+        Number of tokens.
+    block
+        Number of positions.
+    width
+        Channels of each.
+
+    Returns
+    -------
+    TokenEmbedding
+        Of this variant.
+    """
     if kind.startswith("harmonic"):
         learned = "frozen" not in kind
         tables = harmonic_table(vocabulary, width), harmonic_table(block, width)
@@ -65,7 +82,24 @@ def embedding(kind: str, vocabulary: int, block: int, width: int) -> TokenEmbedd
 
 
 def model(kind: str, tied: bool, vocabulary: int, sizes: Sizes) -> Transformer:
-    """One of the variants."""
+    """One of the variants.
+
+    Parameters
+    ----------
+    kind
+        Name of the variant.
+    tied
+        Whether the output shares the embedding's weights.
+    vocabulary
+        Number of tokens.
+    sizes
+        Of the model.
+
+    Returns
+    -------
+    Transformer
+        At its first weights.
+    """
     width = sizes.width
     return Transformer(
         embedding(kind, vocabulary, sizes.schedule.block, width),

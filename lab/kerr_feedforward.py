@@ -164,7 +164,22 @@ def equal_hidden(sizes: Sizes) -> int:
 
 
 def character_model(kind: str, vocabulary: int, sizes: Sizes) -> Transformer:
-    """As published: frozen harmonic embeddings, ordinary attention, a head of its own."""
+    """As published: frozen harmonic embeddings, ordinary attention, a head of its own.
+
+    Parameters
+    ----------
+    kind
+        Of the feed-forward part.
+    vocabulary
+        Number of characters.
+    sizes
+        Of the model.
+
+    Returns
+    -------
+    Transformer
+        At its first weights.
+    """
     width, block = sizes.width, sizes.schedule.block
     position = sinusoids(block, width) / (width / 2) ** 0.5
     return Transformer(
@@ -189,7 +204,26 @@ KINDS = (
 
 
 def character_loss(run: Run, sizes: Sizes, content: text.Text, kind: str, seed: int) -> float:
-    """Held-out nats per character."""
+    """Held-out nats per character.
+
+    Parameters
+    ----------
+    run
+        Keeps checkpoints.
+    sizes
+        Of model and training.
+    content
+        To learn from and to be tested on.
+    kind
+        Of the feed-forward part.
+    seed
+        Of weights and batches.
+
+    Returns
+    -------
+    float
+        After training.
+    """
     torch.manual_seed(seed)
     model = character_model(kind, content.vocabulary, sizes)
     if "curriculum" not in kind:

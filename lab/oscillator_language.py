@@ -205,7 +205,26 @@ def run(run: Run) -> Report:
 
 
 def trained(run: Run, sizes: Sizes, content: Text, kind: Any, seed: int) -> dict[str, Any]:
-    """Train one model; what it reaches, quantised and on longer text, and its oscillators."""
+    """Train one model; what it reaches, quantised and on longer text, and its oscillators.
+
+    Parameters
+    ----------
+    run
+        Keeps checkpoints.
+    sizes
+        Of model and training.
+    content
+        To learn from and to be tested on.
+    kind
+        Of the encoding of positions.
+    seed
+        Of weights and batches.
+
+    Returns
+    -------
+    dict
+        Figures by name.
+    """
     torch.manual_seed(seed)
     config = Config(**{**vars(sizes.config), "vocabulary": content.vocabulary, "kind": kind})
     model, schedule = OscillatorLanguageModel(config), sizes.schedule

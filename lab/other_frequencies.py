@@ -38,7 +38,22 @@ def moved(bank: OscillatorBank, samplerate: float) -> OscillatorBank:
 
 
 def listen(x: Signal, bank: OscillatorBank, samplerate: float) -> Signal:
-    """Amplitudes |z| of every oscillator [oscillators, samples]; 1 for a unit tone at its peak."""
+    """Amplitudes |z| of every oscillator [oscillators, samples]; 1 for a unit tone at its peak.
+
+    Parameters
+    ----------
+    x
+        Signal [samples].
+    bank
+        That is driven by it.
+    samplerate
+        Of the signal, Hz.
+
+    Returns
+    -------
+    ndarray
+        [oscillators, samples].
+    """
     poles = bank.poles(samplerate)
     states = (signal.lfilter([1 - abs(pole)], [1, -pole], x) for pole in poles)
     return np.stack([2 * np.abs(z) for z in states])
@@ -93,7 +108,22 @@ def found_beats(amplitude: Signal) -> Signal:
 
 
 def radio(rng: np.random.Generator, bits: NDArray[np.int64], snr_db: float = -10.0) -> Signal:
-    """Bits as two tones about a carrier, in noise."""
+    """Bits as two tones about a carrier, in noise.
+
+    Parameters
+    ----------
+    rng
+        Gives the noise.
+    bits
+        0 or 1 [bits].
+    snr_db
+        Of the tones in the noise.
+
+    Returns
+    -------
+    ndarray
+        [samples] at RADIO_HZ.
+    """
     each = RADIO_HZ // BAUD
     hz = CARRIER_HZ + SHIFT_HZ * (2.0 * np.repeat(bits, each) - 1.0)
     tone = np.sin(2 * np.pi * np.cumsum(hz) / RADIO_HZ)

@@ -119,7 +119,24 @@ class ResonanceTransformer(nn.Module):
 
 
 def model(kind: str, content: Text, sizes: Sizes, rhymes: dict[str, str]) -> nn.Module:
-    """One of KINDS."""
+    """One of KINDS.
+
+    Parameters
+    ----------
+    kind
+        Which one.
+    content
+        Gives the vocabulary.
+    sizes
+        Of the model.
+    rhymes
+        Rhyming part of words, by word.
+
+    Returns
+    -------
+    Module
+        At its first weights.
+    """
     width, block = sizes.width, sizes.schedule.block
     if "phases" in kind:
         shape = (content.vocabulary, sizes.phases)
@@ -150,7 +167,22 @@ def read_rhymes(path: Path) -> dict[str, str]:
 
 
 def phonetic(phases: Tensor, content: Text, rhymes: dict[str, str]) -> Tensor:
-    """One phase for each rhyming part; tokens that are no words keep their own."""
+    """One phase for each rhyming part; tokens that are no words keep their own.
+
+    Parameters
+    ----------
+    phases
+        Of the tokens [tokens, phases]; kept as they are.
+    content
+        Gives the tokens' texts.
+    rhymes
+        Rhyming part of words, by word.
+
+    Returns
+    -------
+    Tensor
+        [tokens, phases].
+    """
     phases = phases.clone()
     shared: dict[str, Tensor] = {}
     for token in range(content.vocabulary):

@@ -130,7 +130,21 @@ def load() -> dict[str, Any]:
 def write(
     name: str, report: Report, command: str, minutes: float, experiments: Mapping[str, Experiment]
 ) -> None:
-    """Put a report and its figure into ``docs/science.md``; ``experiments`` orders the page."""
+    """Put a report and its figure into ``docs/science.md``; ``experiments`` orders the page.
+
+    Parameters
+    ----------
+    name
+        Of the experiment.
+    report
+        What it found.
+    command
+        That ran it.
+    minutes
+        Of processor time it took.
+    experiments
+        All there are, in the order of the page.
+    """
     FIGURES.mkdir(parents=True, exist_ok=True)
     save_figure(report.figure, FIGURES / f"{name}.png")
     found = load()

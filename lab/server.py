@@ -260,7 +260,24 @@ class Answer:
         return self._frame(".chunk", {**content, "finish_reason": reason})
 
     def whole(self, text: str, reason: str | None, asked: int, count: int) -> dict[str, Any]:
-        """Everything at once."""
+        """Everything at once.
+
+        Parameters
+        ----------
+        text
+            That was spoken.
+        reason
+            Why it ended.
+        asked
+            Number of tokens of the prompt.
+        count
+            Number of tokens of the answer.
+
+        Returns
+        -------
+        dict
+            As OpenAI's protocol wants it.
+        """
         content = (
             {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
         )
@@ -323,7 +340,19 @@ def load(path: Path) -> tuple[OscillatorLanguageModel | KerrCharacters, Tokenize
 def serve(
     checkpoint: Path, host: str, port: int, token: str | None, memory: Path | None = None
 ) -> None:
-    """Until stopped."""
+    """Until stopped.
+
+    Parameters
+    ----------
+    checkpoint
+        Of a language model.
+    host, port
+        Where to listen.
+    token
+        That clients must show; None: none.
+    memory
+        File of a wave memory.
+    """
     service = Service(Speaker(*load(checkpoint), memory), checkpoint.stem, token)
     uvicorn.run(service.app, host=host, port=port, log_level="info", access_log=False)
 

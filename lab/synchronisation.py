@@ -294,7 +294,22 @@ def _pulls(model: Transformer, tokens: Tensor) -> list[float]:
 
 
 def language(run: Run, sizes: Sizes, axes: Any) -> list[Row]:
-    """Perplexity above softmax's by the dimension of the oscillators."""
+    """Perplexity above softmax's by the dimension of the oscillators.
+
+    Parameters
+    ----------
+    run
+        Keeps checkpoints.
+    sizes
+        Of models and training.
+    axes
+        To draw into.
+
+    Returns
+    -------
+    list of Row
+        For the report.
+    """
     seeds = run.seeds(3)
     kinds = ("softmax", *map(str, WIKITEXT_GAPS))
     losses = {

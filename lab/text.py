@@ -81,14 +81,48 @@ def pieces(content: str, vocabulary: int) -> Text:
 
 
 def batch(tokens: Tensor, seed: int, step: int, size: int, block: int) -> tuple[Tensor, Tensor]:
-    """Batch number ``step`` of a training: tokens, and those that follow, [size, block]."""
+    """Batch number ``step`` of a training: tokens, and those that follow, [size, block].
+
+    Parameters
+    ----------
+    tokens
+        To draw from [tokens].
+    seed
+        Of the training.
+    step
+        Of the training.
+    size
+        Windows in a batch.
+    block
+        Tokens in a window.
+
+    Returns
+    -------
+    tuple of Tensor
+        Both [size, block].
+    """
     starts = np.random.default_rng((seed, step)).integers(0, len(tokens) - block - 1, size)
     windows = torch.stack([tokens[s : s + block + 1] for s in starts])
     return windows[:, :-1], windows[:, 1:]
 
 
 def next_token_loss(model: Callable[[Tensor], Tensor], tokens: Tensor, following: Tensor) -> Tensor:
-    """Mean nats per token."""
+    """Mean nats per token.
+
+    Parameters
+    ----------
+    model
+        Tokens [windows, block] to scores [windows, block, vocabulary].
+    tokens
+        [windows, block].
+    following
+        What follows each of them [windows, block].
+
+    Returns
+    -------
+    Tensor
+        One number.
+    """
     return F.cross_entropy(model(tokens).flatten(0, 1).float(), following.flatten())
 
 
@@ -96,7 +130,26 @@ def next_token_loss(model: Callable[[Tensor], Tensor], tokens: Tensor, following
 def held_out_loss(
     model: nn.Module, tokens: Tensor, block: int, windows: int, device: str = "cpu"
 ) -> float:
-    """Nats per token over ``windows`` evenly spread windows of held-out text."""
+    """Nats per token over ``windows`` evenly spread windows of held-out text.
+
+    Parameters
+    ----------
+    model
+        Tokens [windows, block] to scores [windows, block, vocabulary].
+    tokens
+        Of the held-out text [tokens].
+    block
+        Tokens in a window.
+    windows
+        How many.
+    device
+        Where the model is.
+
+    Returns
+    -------
+    float
+        Mean over all positions.
+    """
     return float(held_out_losses(model, tokens, block, windows, device).mean())
 
 
@@ -104,7 +157,26 @@ def held_out_loss(
 def held_out_losses(
     model: nn.Module, tokens: Tensor, block: int, windows: int, device: str = "cpu"
 ) -> Tensor:
-    """:func:`held_out_loss` of each position [windows, block]."""
+    """:func:`held_out_loss` of each position [windows, block].
+
+    Parameters
+    ----------
+    model
+        Tokens [windows, block] to scores [windows, block, vocabulary].
+    tokens
+        Of the held-out text [tokens].
+    block
+        Tokens in a window.
+    windows
+        How many.
+    device
+        Where the model is.
+
+    Returns
+    -------
+    Tensor
+        Nats [windows, block].
+    """
     model.eval()
     starts = np.linspace(0, len(tokens) - block - 1, windows).astype(int)
     losses = []
@@ -126,7 +198,32 @@ def learn(
     optimisers: Sequence[Optimizer] = (),
     rate: Callable[[int], float] | None = None,
 ) -> float:
-    """Train, with AdamW, warmed up and then constant, unless told; held-out nats per token."""
+    """Train, with AdamW, warmed up and then constant, unless told; held-out nats per token.
+
+    Parameters
+    ----------
+    run
+        Keeps checkpoints.
+    key
+        Name of this training.
+    seed
+        Of the batches.
+    model
+        Is changed.
+    content
+        To learn from and to be tested on.
+    schedule
+        Steps, batches and learning rate.
+    optimisers
+        Instead of AdamW.
+    rate
+        Factor of the learning rates by step, instead of a short rise.
+
+    Returns
+    -------
+    float
+        After training.
+    """
     model.to(run.device)
 
     def loss(step: int) -> Tensor:

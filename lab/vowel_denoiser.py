@@ -108,7 +108,20 @@ class VowelDenoiser(nn.Module):
 
 
 def states(sound: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-    """States at every hop's end, scaled to a peak gain of 1, complex [batch, hops, oscillators]."""
+    """States at every hop's end, scaled to a peak gain of 1, complex [batch, hops, oscillators].
+
+    Parameters
+    ----------
+    sound
+        [batch, samples].
+    pole_re, pole_im
+        Of the oscillators [oscillators].
+
+    Returns
+    -------
+    Tensor
+        Complex [batch, hops, oscillators].
+    """
     hops = sound.shape[-1] // round(HOP_S * SAMPLERATE)
     edges = torch.from_numpy(hop_edges(hops, HOP_S, SAMPLERATE))
     _, _, end_re, end_im = hear(sound, edges, pole_re, pole_im)
@@ -128,7 +141,22 @@ def vowels(seed: int, count: int) -> tuple[Tensor, Tensor]:
 
 
 def trained(run: Run, sizes: Sizes, seed: int) -> dict[str, Any]:
-    """SNR on held-out vowels after training, and the learned oscillators."""
+    """SNR on held-out vowels after training, and the learned oscillators.
+
+    Parameters
+    ----------
+    run
+        Keeps checkpoints.
+    sizes
+        Of the training.
+    seed
+        Of weights and vowels.
+
+    Returns
+    -------
+    dict
+        Figures by name.
+    """
     torch.manual_seed(seed)
     model = VowelDenoiser()
 
@@ -211,6 +239,20 @@ def filter_imitation(fc_hz: float, q: float, steps: int = FILTER_STEPS) -> float
 
     White noise for input, 60 to 7500 Hz. Frequencies and damping ratios are learned; the weights
     are at every step those of least squares.
+
+    Parameters
+    ----------
+    fc_hz
+        Centre of the band-pass.
+    q
+        Its quality factor.
+    steps
+        Of the training.
+
+    Returns
+    -------
+    float
+        dB.
     """
     bank = broad_bank(128)
     hz = np.linspace(60.0, 7500.0, 1500)

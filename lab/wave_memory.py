@@ -171,7 +171,24 @@ def attached(model: nn.Module, memory: WaveMemory | None) -> Iterator[Recorder]:
 
 @torch.no_grad()
 def generate(model: Transformer, tokens: Tensor, count: int, seed: int) -> Iterator[int]:
-    """Draw ``count`` tokens after ``tokens``, one at a time."""
+    """Draw ``count`` tokens after ``tokens``, one at a time.
+
+    Parameters
+    ----------
+    model
+        That draws them.
+    tokens
+        To begin with [tokens].
+    count
+        How many to draw.
+    seed
+        Of chance.
+
+    Yields
+    ------
+    int
+        The next token.
+    """
     generator = torch.Generator().manual_seed(seed)
     block = model.embedding.position.shape[0]
     for _ in range(count):

@@ -65,9 +65,7 @@ def missing_sections(function):
 
 
 def test_public_functions_explain_parameters_results_and_errors():
-    files = tracked(
-        "dsp/*.py", "app/*.py", "app/**/*.py", "resonance/*.py", "export/*.py", "models/*.py"
-    )
+    files = [f for room in (*ROOMS, "bench", "resonance") for f in tracked(f"{room}/*.py")]
     missing = [
         f"{file}: {function.name}: {section}"
         for file in files

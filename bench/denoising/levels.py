@@ -25,7 +25,22 @@ QUIETER_DB = (0, 20, 40, 50)
 
 
 def mixtures(data: Path, work: Path, count: int) -> list[tuple[Sound, Sound]]:
-    """Noisy and clean sound of held-out speakers and noises, each SNR in turn."""
+    """Noisy and clean sound of held-out speakers and noises, each SNR in turn.
+
+    Parameters
+    ----------
+    data
+        Folder of recordings.
+    work
+        Folder for decoded audio.
+    count
+        How many.
+
+    Returns
+    -------
+    list of tuple
+        Noisy and clean [samples].
+    """
     speech, noises = stores(find_recordings(data), "dev", work)
     found = []
     for index in range(count):

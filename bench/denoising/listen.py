@@ -50,7 +50,17 @@ def main() -> None:
 
 
 def draw(path: Path, before: np.ndarray, after: np.ndarray, samplerate: int) -> None:
-    """The oscillators' levels, noisy above, cleaned below."""
+    """The oscillators' levels, noisy above, cleaned below.
+
+    Parameters
+    ----------
+    path
+        Of the picture.
+    before, after
+        Noisy and cleaned sound [samples].
+    samplerate
+        Of both, Hz.
+    """
     gathered = ResonogramFigure(DenoiserModel.preset(FILMED), samplerate)
     gathered.hear(before[:, None], after[:, None])
     seconds = len(before) / samplerate
@@ -79,7 +89,17 @@ def draw(path: Path, before: np.ndarray, after: np.ndarray, samplerate: int) -> 
 
 
 def film(picture: Path, sound: Path, seconds: float, target: Path) -> None:
-    """The picture with a line where the sound is: first above, then below."""
+    """The picture with a line where the sound is: first above, then below.
+
+    Parameters
+    ----------
+    picture, sound
+        Files to show and to play.
+    seconds
+        Length of either sound.
+    target
+        The film.
+    """
     line = f"color=white:s=2x{round(0.38 * HEIGHT)}:r={FRAMES}[line]"
     x = f"{LEFT * WIDTH}+mod(t,{seconds})*{WIDE * WIDTH / seconds}"
     y = f"if(lt(t,{seconds}),{0.07 * HEIGHT},{0.55 * HEIGHT})"

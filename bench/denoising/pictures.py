@@ -32,7 +32,17 @@ CURVES = (("loss", "loss"), ("improvement", "SI-SDR improvement / dB"), ("estoi"
 
 
 def spectrogram(axes: Axes, sound: Sound, title: str) -> None:
-    """Draw one sound, 80 dB deep."""
+    """Draw one sound, 80 dB deep.
+
+    Parameters
+    ----------
+    axes
+        To draw into.
+    sound
+        [samples] at 16 kHz.
+    title
+        Above it.
+    """
     axes.specgram(
         sound + 1e-9, NFFT=512, noverlap=384, Fs=SAMPLERATE, vmin=-140, vmax=-50, cmap="magma"
     )
@@ -41,7 +51,17 @@ def spectrogram(axes: Axes, sound: Sound, title: str) -> None:
 
 
 def before_and_after(folder: Path, work: Path, target: Path) -> None:
-    """One row for each mixture: noisy, each preset, clean."""
+    """One row for each mixture: noisy, each preset, clean.
+
+    Parameters
+    ----------
+    folder
+        Of recordings.
+    work
+        Folder for decoded audio.
+    target
+        The picture.
+    """
     speech, noises = stores(find_recordings(folder), "dev", work)
     systems = [ours(preset) for preset in ("live", "call", "studio")]
     figure, grid = plt.subplots(

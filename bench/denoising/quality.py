@@ -139,7 +139,22 @@ def _sentence(index: int) -> list[Scores]:
 
 
 def noise_for(rng: np.random.Generator, store: AudioStore, length: int) -> tuple[Sound, str]:
-    """A random stretch of a random noise that is not silent, looped if short, and its class."""
+    """A random stretch of a random noise that is not silent, looped if short, and its class.
+
+    Parameters
+    ----------
+    rng
+        Chooses.
+    store
+        Of noises.
+    length
+        Samples.
+
+    Returns
+    -------
+    tuple of (ndarray, str)
+        The noise [samples] and its class.
+    """
     while True:
         index = int(rng.integers(len(store)))
         noise = store.get(index)
@@ -150,12 +165,42 @@ def noise_for(rng: np.random.Generator, store: AudioStore, length: int) -> tuple
 
 
 def mixed(clean: Sound, noise: Sound, snr_db: float) -> Sound:
-    """Clean speech in noise that is ``snr_db`` softer than its spoken parts."""
+    """Clean speech in noise that is ``snr_db`` softer than its spoken parts.
+
+    Parameters
+    ----------
+    clean
+        Speech [samples].
+    noise
+        As long [samples].
+    snr_db
+        Of the speech in the noise.
+
+    Returns
+    -------
+    ndarray
+        [samples].
+    """
     return (clean + noise * noise_scale(clean, noise, snr_db)).astype(np.float32)
 
 
 def measure(settings: Settings, sentences: int | None, jobs: int) -> list[Scores]:
-    """Scores of every system on every mixture."""
+    """Scores of every system on every mixture.
+
+    Parameters
+    ----------
+    settings
+        Systems and data.
+    sentences
+        How many; None: all.
+    jobs
+        Processes.
+
+    Returns
+    -------
+    list of Scores
+        One for each system and mixture.
+    """
     speech, _ = stores(find_recordings(settings.data), "dev", settings.work)
     count = min(len(speech), sentences or len(speech))
     with ProcessPoolExecutor(jobs, initializer=Worker.begin, initargs=(settings,)) as pool:

@@ -23,7 +23,22 @@ SETTLING_S = 0.5
 
 
 def read(pipeline: Pipeline, sound: Sound, hop: int) -> NDArray[np.float64]:
-    """Voice probability and noise level after every hop [hops, 2]."""
+    """Voice probability and noise level after every hop [hops, 2].
+
+    Parameters
+    ----------
+    pipeline
+        Is reset first.
+    sound
+        [samples].
+    hop
+        Samples.
+
+    Returns
+    -------
+    ndarray
+        [hops, 2].
+    """
     pipeline.reset()
     read_outs, out = [], np.empty(hop, np.float32)
     for start in range(0, len(sound) - hop + 1, hop):

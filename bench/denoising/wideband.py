@@ -19,7 +19,22 @@ TOP, ABOVE = (4000.0, 7500.0), (8500.0, 20000.0)
 
 
 def band(sound: Sound, edges: tuple[float, float], samplerate: int) -> Sound:
-    """The part of a sound within ``edges`` (Hz), not delayed."""
+    """The part of a sound within ``edges`` (Hz), not delayed.
+
+    Parameters
+    ----------
+    sound
+        [samples].
+    edges
+        Hz; the upper one at most 0.48 of the samplerate.
+    samplerate
+        Hz.
+
+    Returns
+    -------
+    ndarray
+        [samples].
+    """
     high = min(edges[1], 0.48 * samplerate)
     sos = butter(6, (edges[0], high), "bandpass", fs=samplerate, output="sos")
     return np.asarray(sosfiltfilt(sos, sound), np.float32)

@@ -146,7 +146,24 @@ def damaged(goods: list[bytes], chance: random.Random) -> bytes:
 
 
 def attack(ending: str, seed: int, count: int, tell: Callable[[str], None] = print) -> Counter[str]:
-    """Feed one reader ``count`` inputs; what became of them. Faults are told."""
+    """Feed one reader ``count`` inputs; what became of them. Faults are told.
+
+    Parameters
+    ----------
+    ending
+        Of the reader's input, a key of READERS.
+    seed
+        Of chance.
+    count
+        How many inputs.
+    tell
+        Called with a line for each fault.
+
+    Returns
+    -------
+    Counter
+        Inputs by what became of them.
+    """
     goods, chance, results = examples(ending), random.Random(f"{ending} {seed}"), Counter[str]()
     # ffmpeg's faults are not ours, and it takes a process each time.
     with (
@@ -180,7 +197,22 @@ def _in_process(pipe, ending: str, seed: int, count: int) -> None:  # type: igno
 
 
 def guarded(ending: str, seed: int, count: int) -> Counter[str]:
-    """As :func:`attack`, in a process of its own: a crash or a hang is counted."""
+    """As :func:`attack`, in a process of its own: a crash or a hang is counted.
+
+    Parameters
+    ----------
+    ending
+        Of the reader's input, a key of READERS.
+    seed
+        Of chance.
+    count
+        How many inputs.
+
+    Returns
+    -------
+    Counter
+        Inputs by what became of them.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_in_process, args=(theirs, ending, seed, count))

@@ -31,7 +31,24 @@ def speech(samplerate: int, seconds: float = MINUTE) -> Sound:
 
 
 def copies(folder: Path, count: int, seconds: float, samplerate: int = 16000) -> list[BatchJob]:
-    """So many recordings of speech, each its own."""
+    """So many recordings of speech, each its own.
+
+    Parameters
+    ----------
+    folder
+        Gets "in", and "out" later.
+    count
+        How many.
+    seconds
+        Of each.
+    samplerate
+        Hz.
+
+    Returns
+    -------
+    list of BatchJob
+        From "in" to "out".
+    """
     rng, sound = np.random.default_rng(0), speech(samplerate, seconds)
     jobs = []
     for number in range(count):

@@ -46,7 +46,22 @@ def one_core() -> Iterator[None]:
 
 
 def in_blocks(preset: str, samplerate: int, sound: Sound) -> Callable[[], None]:
-    """The whole sound through the batch pipeline."""
+    """The whole sound through the batch pipeline.
+
+    Parameters
+    ----------
+    preset
+        To clean with.
+    samplerate
+        Of the sound, Hz.
+    sound
+        [samples].
+
+    Returns
+    -------
+    callable
+        Cleans the whole sound.
+    """
     pipeline = make_pipeline(BatchSettings(preset), samplerate, channels=1)
     out, size = np.empty_like(sound), round(BLOCK_S * samplerate)
 

@@ -67,7 +67,17 @@ def accuracy(found: FloatArray, labels: FloatArray) -> dict[str, float]:
 
 
 def draw_confusion(found: FloatArray, labels: FloatArray, target: Path) -> None:
-    """What was said against what was heard, percent of what was said."""
+    """What was said against what was heard, percent of what was said.
+
+    Parameters
+    ----------
+    found
+        Scores [clips, labels].
+    labels
+        What was said [clips].
+    target
+        The picture.
+    """
     counts = np.zeros((len(LABELS), len(LABELS)))
     np.add.at(counts, (labels, found.argmax(1)), 1)
     share = 100 * counts / counts.sum(1, keepdims=True)

@@ -48,7 +48,24 @@ class Heard(NamedTuple):
 
 
 def hear(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> Heard:
-    """What the spotter makes of a sound."""
+    """What the spotter makes of a sound.
+
+    Parameters
+    ----------
+    embed
+        The spotter.
+    corpus
+        Gives the levels of bands.
+    sound
+        [samples] at 16 kHz.
+    text
+        What is said.
+
+    Returns
+    -------
+    Heard
+        Embeddings, and where the word ends.
+    """
     frames = corpus.levels(torch.from_numpy(sound[None]))[0].numpy()
     around = round(AROUND_S / corpus.levels.frame_s)
     end = (around + last_loud(frames.mean(1)[around:-around])) // STEP_FRAMES
@@ -90,7 +107,24 @@ def threshold(found: list[float], hours: float) -> float:
 def all_peaks(
     direction: FloatArray, sounds: Sequence[Heard], word: str, step_s: float
 ) -> list[float]:
-    """Peaks of a word in speech, without as many as were really said."""
+    """Peaks of a word in speech, without as many as were really said.
+
+    Parameters
+    ----------
+    direction
+        Of the word [dimensions].
+    sounds
+        Running speech.
+    word
+        The word.
+    step_s
+        Time between embeddings, s.
+
+    Returns
+    -------
+    list of float
+        Likeness, largest first for each sound.
+    """
     return [
         peak
         for heard in sounds
@@ -107,7 +141,26 @@ def measure(
     step_s: float,
     takes: int,
 ) -> tuple[dict[str, float], float]:
-    """Hits by word, percent, and false accepts per hour, averaged over DRAWS enrolments each."""
+    """Hits by word, percent, and false accepts per hour, averaged over DRAWS enrolments each.
+
+    Parameters
+    ----------
+    clips
+        Readings by word.
+    tuning
+        Speech that thresholds are set on.
+    judging
+        Speech that false accepts are counted on.
+    step_s
+        Time between embeddings, s.
+    takes
+        Readings that a word is learnt from.
+
+    Returns
+    -------
+    tuple of (dict, float)
+        Hits and false accepts.
+    """
     rng = np.random.default_rng(0)
     hours = [sum(len(h.embeddings) for h in lot) * step_s / 3600 for lot in (tuning, judging)]
     hits: dict[str, float] = {}
@@ -145,7 +198,21 @@ def report(
     judging: Sequence[Heard],
     step_s: float,
 ) -> None:
-    """Measure two ways of matching and write the table into docs/benchmarks.md."""
+    """Measure two ways of matching and write the table into docs/benchmarks.md.
+
+    Parameters
+    ----------
+    background
+        Ordinary speech, as shipped.
+    clips
+        Readings by word.
+    tuning
+        Speech that thresholds are set on.
+    judging
+        Speech that false accepts are counted on.
+    step_s
+        Time between embeddings, s.
+    """
     rows = []
     for name, place in (
         ("cosine", lambda embedding: unit(embedding - background.mean)),

@@ -87,7 +87,22 @@ def false_peaks(streams: Iterable[tuple[FloatArray, str]], step_s: float) -> Fal
 def running_speech(
     listener: Listener, recordings: Iterable[tuple[AudioStore, int]], smoothing: int
 ) -> Iterator[tuple[FloatArray, str]]:
-    """Scores and transcript of each recording (store, index)."""
+    """Scores and transcript of each recording (store, index).
+
+    Parameters
+    ----------
+    listener
+        The spotter.
+    recordings
+        Store and index of each.
+    smoothing
+        Steps that scores are averaged over.
+
+    Yields
+    ------
+    tuple of (ndarray, str)
+        Scores [steps, labels] and transcript.
+    """
     for store, i in recordings:
         yield listener.scores(store.get(i), smoothing), store.recordings[i].text
 
@@ -120,7 +135,24 @@ def sensitivity(false: FalsePeaks) -> dict[str, tuple[float, float]]:
 def embedded(
     rng: np.random.Generator, clip: Sound, noises: AudioStore | None, snr_db: float
 ) -> Sound:
-    """The clip with AROUND_S before and after it, in noise at ``snr_db`` or (no noises) in none."""
+    """The clip with AROUND_S before and after it, in noise at ``snr_db`` or (no noises) in none.
+
+    Parameters
+    ----------
+    rng
+        Chooses the noise.
+    clip
+        [samples].
+    noises
+        To choose from; None: silence.
+    snr_db
+        Of the clip in the noise.
+
+    Returns
+    -------
+    ndarray
+        [samples].
+    """
     around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
     sound = np.concatenate([around, clip, around])
     if noises is None:

@@ -40,7 +40,22 @@ def layers(model: KeywordSpotter) -> Iterator[OscillatorAttention]:
 def disturbed(
     model: KeywordSpotter, what: str, change: Callable[[Tensor, Tensor], Tensor]
 ) -> Iterator[None]:
-    """``change(input, output)`` replaces what method ``what`` of every attention returns."""
+    """``change(input, output)`` replaces what method ``what`` of every attention returns.
+
+    Parameters
+    ----------
+    model
+        Whose attention is disturbed.
+    what
+        Name of the method.
+    change
+        Gives the new output from input and output.
+
+    Yields
+    ------
+    None
+        While it is disturbed.
+    """
     attentions = list(layers(model))
     for attention in attentions:
         usual = getattr(attention, what)
@@ -90,7 +105,22 @@ def disorder(spread: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def settled_share(model: KeywordSpotter, frames: Tensor, time: float) -> float:
-    """Share of all oscillators within NEAR of their rest after ``time`` from random starts."""
+    """Share of all oscillators within NEAR of their rest after ``time`` from random starts.
+
+    Parameters
+    ----------
+    model
+        Whose oscillators they are.
+    frames
+        Of the clips [clips, frames, bands].
+    time
+        In units of the model's own.
+
+    Returns
+    -------
+    float
+        Percent.
+    """
     near: list[Tensor] = []
 
     def look(drive: Tensor, z: Tensor) -> Tensor:

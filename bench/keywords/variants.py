@@ -130,7 +130,22 @@ class Data:
 
 
 def trained(variant: Variant, seed: int, data: Data) -> Result:
-    """Train a variant; what it reaches with its last averaged weights."""
+    """Train a variant; what it reaches with its last averaged weights.
+
+    Parameters
+    ----------
+    variant
+        Which one.
+    seed
+        Of weights and batches.
+    data
+        To learn from and to be tested on.
+
+    Returns
+    -------
+    dict
+        Scores by name.
+    """
     seed_everything(seed)
     model, (material, speakers) = variant.model(), data.material(variant.speakers)
     begin = time.perf_counter()
@@ -176,7 +191,22 @@ def remaining(variants: Sequence[Variant], path: Path) -> Iterator[tuple[Variant
 
 
 def spread(results: Sequence[Result], score: str, digits: int = 1) -> str:
-    """Mean ± deviation of a score."""
+    """Mean ± deviation of a score.
+
+    Parameters
+    ----------
+    results
+        Of several seeds.
+    score
+        Its name.
+    digits
+        After the point.
+
+    Returns
+    -------
+    str
+        For a table.
+    """
     found = [r[score] for r in results]
     deviation = f" ± {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else ""
     return f"{np.mean(found):.{digits}f}{deviation}"

@@ -69,7 +69,22 @@ def ours(model: SpotterModel) -> Spotter:
 
 
 def hits(spot: Spotter, phrases: tuple[str, ...], corpus: Corpus) -> float:
-    """Percent of synthetic readings in noise that are heard."""
+    """Percent of synthetic readings in noise that are heard.
+
+    Parameters
+    ----------
+    spot
+        Phrases found in a sound.
+    phrases
+        To be read.
+    corpus
+        Gives the noise.
+
+    Returns
+    -------
+    float
+        Percent.
+    """
     rng = np.random.default_rng(4)
     found = [
         phrase in spot(embedded(rng, clip, corpus.dev_noise, NOISY_DB))

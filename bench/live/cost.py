@@ -77,7 +77,24 @@ def serve(kind: str) -> None:
 
 
 def shares(server: SoundServer, kind: str, sound: Sound, samplerate: int) -> tuple[float, float]:
-    """Share of a core [%] with silence and with sound."""
+    """Share of a core [%] with silence and with sound.
+
+    Parameters
+    ----------
+    server
+        With the devices.
+    kind
+        Preset, with "+spot" for keywords too; or "wire" or "rnnoise".
+    sound
+        For the microphone [samples].
+    samplerate
+        Of the sound, Hz.
+
+    Returns
+    -------
+    tuple of float
+        Percent, in silence and with sound.
+    """
     engine = process = None
     if kind in ("wire", "rnnoise"):
         process = subprocess.Popen([sys.executable, "-m", "bench.live.cost", "--serve", kind])

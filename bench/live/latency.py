@@ -61,7 +61,22 @@ class Switch:
 
 
 def measure(server: SoundServer, preset: str, block_ms: int) -> tuple[list[int], int]:
-    """How much later [samples] the pipeline is than the wire, at each change; blocks lost."""
+    """How much later [samples] the pipeline is than the wire, at each change; blocks lost.
+
+    Parameters
+    ----------
+    server
+        With the devices.
+    preset
+        In the pipeline.
+    block_ms
+        Length of a block, ms.
+
+    Returns
+    -------
+    tuple of (list, int)
+        Samples for each change; number of blocks lost.
+    """
     rng = np.random.default_rng(0)
     burst = (0.2 * rng.standard_normal(RATE // 20)).astype(np.float32)
     feed = np.zeros(RATE, np.float32)

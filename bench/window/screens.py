@@ -117,7 +117,17 @@ def listen(window: Window) -> Demo:
 
 
 def play(window: Window, demo: Demo, begin_s: float, end_s: float) -> None:
-    """Frames of the window while the sound goes on."""
+    """Frames of the window while the sound goes on.
+
+    Parameters
+    ----------
+    window
+        Shows it.
+    demo
+        In the place of an engine.
+    begin_s, end_s
+        Of the demo recording.
+    """
     for now_s in np.arange(begin_s, end_s, FRAME_S):
         demo.hear(float(now_s))
         window.on_frame()
