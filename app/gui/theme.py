@@ -232,6 +232,7 @@ def _style(theme: Theme) -> str:
     QProgressBar {{ background: {t.raised}; border: 0; border-radius: 3px; max-height: 6px;
         min-height: 6px; color: transparent; }}
     QProgressBar::chunk {{ background: {t.accent}; border-radius: 3px; }}
+    QSlider {{ min-height: 18px; }}
     QSlider::groove:horizontal {{ height: 4px; background: {t.line}; border-radius: 2px; }}
     QSlider::sub-page:horizontal {{ background: {t.accent}; border-radius: 2px; }}
     QSlider::handle:horizontal {{ width: 16px; margin: -6px 0; border-radius: 8px;

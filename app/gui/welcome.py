@@ -14,7 +14,7 @@ CARDS = (
     (
         "calls",
         "Calls",
-        "Zoom, Discord, OBS and others get a clean microphone, without delay.",
+        "Zoom, Discord, OBS and others get a clean microphone with no delay anybody could notice.",
         "Clean my microphone",
     ),
     (
