@@ -6,6 +6,13 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+#: Samplerates that are taken, Hz; 8 to 96 kHz are tested.
+SAMPLERATES = (4000, 192000)
+#: Limits of the attenuation that make sense, dB.
+LIMITS_DB = (0, 200)
+#: False accepts per hour that can be asked for.
+RATES_PER_HOUR = (1e-9, 1e6)
+
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
     """Whether it is a finite number from ``low`` to ``high``; True and False are none.

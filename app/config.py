@@ -28,10 +28,12 @@ from tomlkit.items import Table
 
 from resonance.app import safe_write
 from resonance.app.errors import UserError
+from resonance.app.live.settings import LiveSettings
+from resonance.app.setting import settings_of
 from resonance.app.small_files import read_small
 
-#: Options of ``live`` that a device's table may hold.
-DEVICE_KEYS = ("preset", "limit-db", "block-ms", "samplerate", "channel")
+#: Settings of live sound that a device's table may hold, by key.
+_OF_DEVICE = {row.key: row for row in settings_of(LiveSettings).values() if row.per_device}
 #: Parameters that are about a single run.
 _ONCE = {
     "output",
@@ -90,24 +92,34 @@ def devices(commands: click.Group) -> dict[str, dict[str, Any]]:
         if not isinstance(content, dict):
             raise UserError(f'{path()}: write [device."NAME"], then its settings')
         for key in content:
-            if key not in DEVICE_KEYS:
-                known = ", ".join(DEVICE_KEYS)
+            if key not in _OF_DEVICE:
+                known = ", ".join(_OF_DEVICE)
                 raise UserError(f"{path()}: a device has no setting {key!r}; there are: {known}")
-        values = _parameters(commands, "live", content)
+        values = _parameters(commands, "live", content, title=f'device."{name}"')
+        for key, row in _OF_DEVICE.items():  # it may be plugged in hours after the start
+            if row.texts() and key in content and not row.fits(content[key]):
+                complaint = row.complaint(content[key])
+                raise UserError(f'{path()}: [device."{name}"] {complaint}')
         found[name] = {n: options[n].type_cast_value(context, v) for n, v in values.items()}
     return found
 
 
 def window() -> dict[str, Any]:
     """What the window has kept."""
-    kept = _read().get(WINDOW, {})
+    kept: dict[str, Any] = _window_of(_read(), {})
+    return kept
+
+
+def _window_of(content: Any, new: Any) -> Any:
+    """The window's table; ``new``, put there, if the file has none."""
+    kept = content.setdefault(WINDOW, new)
     if not isinstance(kept, dict):
-        raise UserError(f"{path()}: {WINDOW} = {kept!r} is no table; put [{WINDOW}]")
+        raise UserError(f"{path()}: {WINDOW} = {_value(WINDOW, kept)} is no table; put [{WINDOW}]")
     return kept
 
 
 def keep_window(values: Mapping[str, Any]) -> None:
-    """Replace what the window keeps; the rest of the file, with its comments, stays.
+    """Change the window's table to these values; all else in the file, and comments, stay.
 
     Raises
     ------
@@ -116,8 +128,19 @@ def keep_window(values: Mapping[str, Any]) -> None:
     """
     file = path()
     document = _parsed(tomlkit.parse)
-    document[WINDOW] = {key: value for key, value in values.items() if value is not None}
+    table = _window_of(document, tomlkit.table())
+    for key in [key for key in table if values.get(key) is None]:
+        del table[key]
+    for key, value in values.items():
+        if value is not None and not _same(table.get(key), value):
+            table[key] = value
     _write(file, tomlkit.dumps(document), overwrite=True)
+
+
+def _same(written: Any, value: Any) -> bool:
+    """Whether the file says this already: 1, 1.0 and true are three things."""
+    plain = written.unwrap() if hasattr(written, "unwrap") else written
+    return type(plain) is type(value) and bool(plain == value)
 
 
 def create(commands: click.Group) -> list[str]:
@@ -149,7 +172,7 @@ def create(commands: click.Group) -> list[str]:
         added += [f"[{name}]"]
     text = tomlkit.dumps(document)
     if _DEVICE not in text:
-        text += f"# {_DEVICE}\n# For live with this input device: {', '.join(DEVICE_KEYS)}.\n"
+        text += f"# {_DEVICE}\n# For live with this input device: {', '.join(_OF_DEVICE)}.\n"
     if text != before:
         _write(path(), text, overwrite=True)
     return added
@@ -201,6 +224,11 @@ def _value(key: str, value: Any) -> str:
     """A value for people, unless it is a secret."""
     secret = any(name in key.lower() for name in _SECRETS)
     return "…" if secret else repr(value)[:200]
+
+
+def shown(key: str, value: Any) -> str:
+    """A setting for people; secrets are left out."""
+    return f"{key} = {_value(key, value)}"
 
 
 def _settable(option: click.Option) -> bool:
@@ -262,7 +290,9 @@ def _option(commands: click.Group, command: str, key: str) -> click.Option:
     return found[key]
 
 
-def _parameters(commands: click.Group, command: str, table: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(
+    commands: click.Group, command: str, table: Mapping[str, Any], title: str = ""
+) -> dict[str, Any]:
     """A table's values by the names of the command's parameters, each tried on its option."""
     context = click.Context(commands.commands[command])
     found = {}
@@ -276,7 +306,8 @@ def _parameters(commands: click.Group, command: str, table: Mapping[str, Any]) -
             shown = _value(key, value)
             if shown == "…":
                 reason = "this is no value for it"
-            raise UserError(f"{path()}: [{command}] {key} = {shown}: {reason}") from error
+            where = title or command
+            raise UserError(f"{path()}: [{where}] {key} = {shown}: {reason}") from error
         found[str(option.name)] = value
     return found
 

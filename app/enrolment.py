@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from resonance.app import safe_write
-from resonance.app.checks import are_numbers, is_number
+from resonance.app.checks import RATES_PER_HOUR, are_numbers, is_number
 from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
@@ -326,7 +326,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "word": lambda value: isinstance(value, str) and is_name(value),
     "direction": lambda value: are_numbers(value, range(2, 100_000), -1.0, 1.0),
     "threshold": lambda value: is_number(value, 0.0, 1.0),
-    "per_hour": lambda value: is_number(value, 1e-9, 1e6),
+    "per_hour": lambda value: is_number(value, *RATES_PER_HOUR),
     "model": lambda value: isinstance(value, str),
     "agreement": lambda value: are_numbers(value, range(MOST + 1), -1.01, 1.01),
 }

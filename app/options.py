@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
-from resonance.app import presets
+from resonance.app.checks import RATES_PER_HOUR, is_number
+from resonance.app.live.settings import LiveSettings
+from resonance.app.presets import FILE_PRESET as FILE_PRESET_NAME
+from resonance.app.setting import Setting, settings_of
 from resonance.app.soundfiles.standard import ENCODINGS, RawSound
 from resonance.app.spotter import Sensitivity
 from resonance.app.text import shown, shown_lines
 
+#: What an option is put on: a function, or a command made from one.
+Command = TypeVar("Command", bound=Callable[..., Any])
 #: Exit codes: all well, something failed, wrong usage (click's own).
 EXIT_FAILED = 1
 
@@ -64,6 +70,10 @@ class FilePath(click.Path):
 
 class Number(click.FloatRange):
     """A finite number in a range."""
+
+    def __init__(self, low: float = -math.inf, high: float = math.inf) -> None:
+        ends = (end if math.isfinite(end) else None for end in (low, high))
+        super().__init__(min=next(ends), max=next(ends))
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """The number.
@@ -123,7 +133,7 @@ class Rate(click.ParamType[tuple[str, float]]):
             number = float(rate)
         except ValueError:
             number = 0.0
-        if not 0 < number < 1e6:
+        if not is_number(number, *RATES_PER_HOUR):
             self.fail(f"{value!r}: give false accepts per hour, such as 0.5 or stop=2", param, ctx)
         return word, number
 
@@ -175,15 +185,47 @@ SENSITIVITY = click.option(
     help="False accepts allowed per hour of running speech: a higher rate detects more. For every "
     "word (default 1), or for one: stop=2. May be given several times.",
 )
-LIMIT = click.option(
-    "--limit-db",
-    type=Number(0, 200),
-    default=None,
-    help="Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
-)
-_PRESETS = "Denoiser. " + " ".join(f"{p.name}: {p.summary}." for p in presets.presets())
-PRESET = click.option("--preset", default=presets.LIVE_PRESET, metavar="NAME", help=_PRESETS)
-FILE_PRESET = click.option("--preset", default=presets.FILE_PRESET, metavar="NAME", help=_PRESETS)
+
+
+def option(row: Setting) -> Callable[[Command], Command]:
+    """The option of a setting; its parameter has the field's name."""
+    flags = f"--{row.key}/--no-{row.key}" if row.kind is bool else f"--{row.key}"
+    return click.option(
+        flags,
+        row.name,
+        type=_type(row),
+        default=row.default,
+        metavar=row.metavar,
+        help=row.help,
+    )
+
+
+def options(settings: type) -> Callable[[Command], Command]:
+    """An option for each setting of a class, in its order."""
+
+    def add(command: Command) -> Command:
+        for row in reversed(settings_of(settings).values()):
+            command = option(row)(command)
+        return command
+
+    return add
+
+
+def _type(row: Setting) -> Any:
+    """What click takes; choices that are looked up are checked where they are used."""
+    if row.kind is float:
+        return Number(row.low, row.high)
+    if row.kind is int:
+        low, high = (int(end) if math.isfinite(end) else None for end in (row.low, row.high))
+        return click.IntRange(low, high)
+    if row.choices and not callable(row.choices):
+        return click.Choice(row.choices)
+    return row.kind
+
+
+_LIVE = settings_of(LiveSettings)
+LIMIT, PRESET = option(_LIVE["limit_db"]), option(_LIVE["preset"])
+FILE_PRESET = option(replace(_LIVE["preset"], default=FILE_PRESET_NAME))
 
 
 def examples(*lines: str) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from resonance.app.checks import LIMITS_DB, SAMPLERATES
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.onnx_models import DenoiserModel, DenoiserState, Float32Array, SpotterModel
@@ -16,9 +17,6 @@ from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import BankStream
 
 Bank = TypeVar("Bank", bound=BankStream)
-
-#: Samplerates [Hz] that are taken; 8 to 96 kHz are tested.
-SAMPLERATES = (4000, 192000)
 
 
 class Pipeline:
@@ -103,8 +101,11 @@ class Pipeline:
 
     @limit_db.setter
     def limit_db(self, limit_db: float | None) -> None:
-        if limit_db is not None and not 0 <= limit_db <= 200:
-            raise UserError(f"limit_db {limit_db:g} must lie between 0 (nothing removed) and 200")
+        low, high = LIMITS_DB
+        if limit_db is not None and not low <= limit_db <= high:
+            raise UserError(
+                f"limit_db {limit_db:g} must lie between {low} (nothing removed) and {high}"
+            )
         self._limit_db = limit_db
         self._kept = np.float32(0.0 if limit_db is None else 10 ** (-limit_db / 20))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,73 @@ worker.close()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert toy.read_text() == "stop"
+
+
+SETTING = '    toy_db: float = setting(1.0, "Play.", low=0, high=9, per_device=True)\n'
+USE_SETTING = """
+from click.testing import CliRunner
+from resonance.app import config
+from resonance.app.cli import main
+from resonance.app.errors import UserError
+from resonance.app.gui.kept import Kept
+from resonance.app.live.settings import EngineSettings, check
+
+def write(table, key, value):
+    config.path().write_text(f"[{table}]\\n{key} = {value}\\n")
+
+invoke = CliRunner().invoke
+print("--toy-db" in invoke(main, ["live", "--help"]).output)
+print(invoke(main, ["live", "--toy-db", "11"]).stderr.splitlines()[-1])
+write("live", "toy-db", 2)
+print(config.load(main)["live"])
+write("live", "toy-db", 11)
+try:
+    config.load(main)
+except UserError as error:
+    print(str(error).split(": ", 1)[1])
+write('device."Mic"', "toy-db", 3)
+print(config.devices(main))
+write("window", "toy_db", 4)
+print(Kept.load().engine_settings().toy_db)
+Kept.load().with_(toy_db=5.0).save()
+print(config.window())
+write("window", "toy_db", 11)
+print(Kept.load().complaint.split(": ", 1)[1])
+try:
+    check(EngineSettings(toy_db=11))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_setting_is_a_row(tmp_path):
+    copy = tmp_path / "resonance"
+    shutil.copytree(ROOT / "app", copy / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dsp", "assets"):
+        (copy / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "resonance" / "__init__.py", copy)
+    table = copy / "app" / "live" / "settings.py"
+    text = table.read_text(encoding="utf-8")
+    first = text.index("    input_name:")
+    table.write_text(text[:first] + SETTING + text[first:], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", USE_SETTING],
+        cwd=tmp_path,
+        env={**os.environ, "RESONANCE_CONFIG": str(tmp_path / "config.toml"), "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        "True",
+        "Error: Invalid value for '--toy-db': 11.0 is not in the range 0<=x<=9.",
+        "{'toy_db': 2}",
+        "[live] toy-db = 11: 11.0 is not in the range 0<=x<=9.",
+        "{'Mic': {'toy_db': 3.0}}",
+        "4",
+        "{'toy_db': 5.0}",
+        "toy_db = 11: choose a number from 0 to 9",
+        "toy-db = 11: choose a number from 0 to 9",
+    ], done.stderr
 
 
 def test_the_recipes_name_files_that_are_there():

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from resonance.app.checks import RATES_PER_HOUR
 from resonance.app.options import FILES, JSON, Number, err, examples, out, warn
 
 
@@ -28,7 +29,7 @@ from resonance.app.options import FILES, JSON, Number, err, examples, out, warn
 @click.option(
     "--false-accepts",
     "per_hour",
-    type=Number(1e-9, 1e6),
+    type=Number(*RATES_PER_HOUR),
     default=1.0,
     metavar="RATE",
     help="Allowed per hour of running speech.",

@@ -17,24 +17,24 @@ from click.core import ParameterSource
 from resonance.app import config
 from resonance.app.actions import ACTIONS, Known, makers, with_token
 from resonance.app.errors import UserError
+from resonance.app.live.settings import EngineSettings, LiveSettings, check
 from resonance.app.options import (
     FILES,
     JSON,
-    LIMIT,
-    PRESET,
     SENSITIVITY,
     Number,
     err,
+    options,
     out,
     sensitivity,
     warn,
 )
+from resonance.app.setting import settings_of
 
 if TYPE_CHECKING:
     from resonance.app.actions import Action
     from resonance.app.live.messages import StateChange
     from resonance.app.live.session import LiveSession, Report
-    from resonance.app.live.settings import EngineSettings
     from resonance.app.live.terminal import LiveView
     from resonance.app.spotter import KeywordEvent
 
@@ -59,34 +59,9 @@ def _action_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.option("--input", "input_name", help="Input device by name; default: the system's.")
-@click.option(
-    "--output",
-    "output_name",
-    help="Output device by name; default: the system's. With --virtual-mic: hear yourself there.",
-)
-@click.option(
-    "--direction",
-    type=click.Choice(["in", "out"]),
-    default="in",
-    help="in: clean the microphone. out: clean what you hear; other programs play into the "
-    "loudspeaker that appears (Linux), or into the loopback device given as --input.",
-)
-@click.option(
-    "--virtual-mic/--no-virtual-mic",
-    default=False,
-    help="Play into a microphone that other programs can choose (Linux).",
-)
-@click.option(
-    "--channel",
-    type=click.IntRange(1),
-    help="Of an input with several, counted from 1; default: the device mixes them.",
-)
-@click.option("--samplerate", type=Number(1), help="Hz; default: the input device's.")
-@click.option("--block-ms", type=Number(1, 200), default=10.0, help="Block length.")
+@options(LiveSettings)
 @click.option("--seconds", type=Number(0), help="Stop after this long; default: Ctrl-C.")
 @SENSITIVITY
-@click.option("--spot/--no-spot", default=True, help="Listen for keywords.")
 @click.option("--record", type=FILES, help="Record the cleaned sound to this new file.")
 @click.option("--record-raw", type=FILES, help="Record the sound as it came to this new file.")
 @click.option("--record-both", type=FILES, help="Record both, as it came left, cleaned right.")
@@ -96,45 +71,27 @@ def _action_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--clips/--no-clips", default=False, help="Save 3 s of cleaned sound around each keyword."
 )
-@click.option(
-    "--feedback-guard/--no-feedback-guard",
-    default=True,
-    help="Turn the output down when it howls into the microphone.",
-)
 @_action_options
 @click.option(
     "--token",
     envvar="RESONANCE_TOKEN",
     help="What clients of --websocket must know; default: one that is kept in a file.",
 )
-@PRESET
-@LIMIT
 @JSON
 @click.pass_context
 def live(
     ctx: click.Context,
     /,
-    input_name: str | None,
-    output_name: str | None,
-    direction: str,
-    virtual_mic: bool,
-    channel: int | None,
-    samplerate: float | None,
-    block_ms: float,
     seconds: float | None,
     rates: tuple[tuple[str, float], ...],
-    spot: bool,
-    preset: str,
-    limit_db: float | None,
     record: Path | None,
     record_raw: Path | None,
     record_both: Path | None,
     folder: Path,
     clips: bool,
-    feedback_guard: bool,
     token: str | None,
     as_json: bool,
-    **asked: Any,
+    **given: Any,
 ) -> None:
     """Clean the microphone into the loudspeaker, and report keywords.
 
@@ -143,36 +100,26 @@ def live(
     from resonance.app.enrolment import load_all
     from resonance.app.live.recorder import check_new
     from resonance.app.live.session import LiveSession
-    from resonance.app.live.settings import EngineSettings, check
     from resonance.app.onnx_models import SpotterModel
 
-    spotter = SpotterModel() if spot else None
+    chosen = {name: given.pop(name) for name in settings_of(LiveSettings)}
+    spotter = SpotterModel() if chosen["spot"] else None
     custom = load_all(spotter) if spotter else []
     wanted = sensitivity(rates)
     if spotter:
         wanted.thresholds(spotter, custom)
     words = [*spotter.words, *(word.word for word in custom)] if spotter else []
     settings = EngineSettings(
-        input_name=input_name,
-        output_name=output_name,
-        channel=channel,
-        direction=direction,
-        virtual_mic=virtual_mic,
-        monitor=virtual_mic and output_name is not None,
-        samplerate=samplerate,
-        block_s=block_ms / 1000,
-        preset=preset,
-        limit_db=limit_db,
-        spot=spot,
+        **chosen,
+        monitor=chosen["virtual_mic"] and chosen["output_name"] is not None,
         sensitivity=wanted,
         custom=tuple(custom),
-        feedback_guard=feedback_guard,
         rest_unheard=True,
     )
     check(settings)
     for recording in filter(None, (record, record_raw, record_both)):
         check_new(recording)
-    actions = _actions(asked, words, token)
+    actions = _actions(given, words, token)
     session = LiveSession(folder, clips=clips)
     run = LiveRun(session, _device_presets(ctx), as_json=as_json)
     try:
@@ -391,13 +338,10 @@ def _device_presets(ctx: click.Context) -> dict[str, dict[str, Any]]:
     given = {
         name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    presets = {}
-    for device, content in config.devices(root).items():
-        wanted = {name: value for name, value in content.items() if name not in given}
-        if "block_ms" in wanted:
-            wanted["block_s"] = wanted.pop("block_ms") / 1000
-        presets[device] = wanted
-    return presets
+    return {
+        device: {name: value for name, value in content.items() if name not in given}
+        for device, content in config.devices(root).items()
+    }
 
 
 def _actions(

@@ -129,15 +129,14 @@ class FilesPanel(QWidget):
     def ask(self, job: CleaningJob) -> None:
         """Clean a listed file, with the settings of now, to a name that is free now."""
         kept = self.session.kept
-        job.preset, job.limit_db = kept.preset, None if kept.limit_db < 0 else kept.limit_db
+        job.preset, job.limit_db = kept.preset, kept.limit_db
         folder = Path(kept.clean_to) if kept.clean_to else None
         taken = {other.target for other in self.cleaner.jobs if other is not job}
         job.target, job.state = free_target(job.source, folder, taken), WAITING
 
     def _queue(self, source: Path, target: Path, state: str) -> CleaningJob:
-        limit_db = self.session.kept.limit_db
-        limit = None if limit_db < 0 else limit_db
-        job = CleaningJob(source, target, self.session.kept.preset, limit, state=state)
+        kept = self.session.kept
+        job = CleaningJob(source, target, kept.preset, kept.limit_db, state=state)
         self.cleaner.add(job)
         return job
 

@@ -3,102 +3,138 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from resonance.app import config
 from resonance.app.actions import ACTIONS
-from resonance.app.checks import is_number
+from resonance.app.checks import RATES_PER_HOUR
 from resonance.app.errors import UserError
-from resonance.app.live.settings import EngineSettings
-from resonance.app.presets import LIVE_PRESET
+from resonance.app.live.recorder import SIDES
+from resonance.app.live.settings import EngineSettings, LiveSettings
+from resonance.app.setting import Setting, setting, settings_of, with_default
 
 #: Largest attenuation that leaves a natural room behind the voice, dB.
 NATURAL_DB = 24.0
+#: Complaints that are shown at once.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Plain values; those that nobody has chosen are as here."""
+class Kept(LiveSettings):
+    """The settings of live sound, and those of the window alone."""
 
-    input: str = ""  #: device by name; empty: the system's default
-    output: str = ""
-    virtual_mic: bool = False
-    preset: str = LIVE_PRESET
-    limit_db: float = NATURAL_DB  #: below 0: no limit
-    block_ms: float = 10.0
-    spot: bool = True
-    false_accepts: float = 1.0  #: per hour, for every word
-    false_accepts_of: Mapping[str, float] = field(default_factory=dict)  #: for some words
-    theme: str = "system"
-    listening: bool = False  #: start listening when the window opens
-    hear_myself: bool = False  #: with the virtual microphone
-    keep_running: bool = True  #: be a microphone for other programs also while the window is closed
-    welcomed: bool = False
-    folder: str = ""  #: where recordings go; empty: the folder for music, or home
-    record: str = "clean"
-    clean_to: str = ""  #: where cleaned files go; empty: beside the file
-    run: list[str] = field(default_factory=list)  #: programs, WORD=COMMAND or COMMAND
-    actions: Mapping[str, str] = field(default_factory=dict)  #: values by kind; flat in the file
-    token: str = ""
-    frequency_scale: str = "sharp"
-    low_db: float = -78.0  #: what the colours of the resonogram span, dBFS
-    high_db: float = -18.0
-    width: int = 1280
-    height: int = 800
-    tab: int = 0
+    limit_db: float | None = with_default(LiveSettings, "limit_db", NATURAL_DB)
+    false_accepts: float = setting(
+        1.0, "Per hour, for every word.", low=RATES_PER_HOUR[0], high=RATES_PER_HOUR[1]
+    )
+    false_accepts_of: Mapping[str, float] = setting(
+        dict, "Others for some words.", low=RATES_PER_HOUR[0], high=RATES_PER_HOUR[1]
+    )
+    theme: str = setting("system", "Colours.", choices=("system", "dark", "light"))
+    listening: bool = setting(False, "Start listening when the window opens.")
+    hear_myself: bool = setting(False, "With the virtual microphone: play it aloud, too.")
+    keep_running: bool = setting(
+        True, "Be a microphone for other programs also while the window is closed."
+    )
+    welcomed: bool = setting(False, "The first page has been left.")
+    folder: str = setting("", "Where recordings go; empty: the folder for music, or home.")
+    record: str = setting("clean", "What is recorded.", choices=tuple(SIDES))
+    clean_to: str = setting("", "Where cleaned files go; empty: beside the file.")
+    run: Sequence[str] = setting(list, "Programs, WORD=COMMAND or COMMAND.")
+    token: str = setting("", "What clients of the WebSocket must show.")
+    frequency_scale: str = setting(
+        "sharp", "Of the resonogram.", choices=("sharp", "ear", "linear")
+    )
+    low_db: float = setting(
+        -78.0, "Lower end of the resonogram's colours, dBFS.", low=-300, high=100
+    )
+    high_db: float = setting(-18.0, "Their upper end, dBFS.", low=-300, high=100)
+    width: int = setting(1280, "Of the window, pixels.", low=1, high=100_000)
+    height: int = setting(800, "Of the window, pixels.", low=1, high=100_000)
+    tab: int = setting(0, "The panel that is open.", low=0)
+    #: Values of actions by kind; flat in the file.
+    actions: Mapping[str, str] = field(default_factory=dict)
+    #: What the file says and cannot be meant: it stays there until somebody chooses another value.
+    rejected: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls) -> Kept:
-        """From the file of settings; what makes no sense there is left out.
+        """From the file of settings; what makes no sense there is in :attr:`rejected`.
 
         Raises
         ------
         UserError
             If the file cannot be read.
         """
-        content = config.window()
-        known = {f.name: f for f in fields(cls)}
-        usual = cls()
-        sound = {
-            name: value
-            for name, value in content.items()
-            if name in known and _alike(value, getattr(usual, name))
-        }
-        names = [kind.name for kind in ACTIONS if not kind.multiple]
-        actions = {name: content[name] for name in names if isinstance(content.get(name), str)}
-        return cls(**{**sound, "actions": actions})
+        chosen: dict[str, Any] = {}
+        actions: dict[str, str] = {}
+        rejected: dict[str, Any] = {}
+        for key, value in config.window().items():
+            row = _rows().get(key)
+            if row and row.optional and value == row.unset:
+                chosen[row.name] = None
+            elif not row or not row.fits(value):
+                rejected[key] = value
+            elif row.name:
+                chosen[row.name] = value
+            else:
+                actions[key] = value
+        return cls(**chosen, actions=actions, rejected=rejected)
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with :attr:`rejected`, for people; empty if nothing is."""
+        rows = _rows()
+        said = [
+            f"{config.shown(key, value)}: {_allowed(rows.get(key))}"
+            for key, value in self.rejected.items()
+        ]
+        more = len(said) - _SHOWN
+        lines = said[:_SHOWN] + [f"and {more} more"] * (more > 0)
+        return f"{config.path()}, [{config.WINDOW}]: " + "\n".join(lines) if said else ""
 
     def save(self) -> None:
         """Into the file of settings, as far as it differs from what is usual."""
-        usual = asdict(Kept())
-        changed = {k: v for k, v in asdict(self).items() if v != usual[k]}
-        config.keep_window({**changed, **changed.pop("actions", {})})
+        changed = {}
+        for key, row in _rows().items():
+            value = getattr(self, row.name) if row.name else row.default
+            if value != row.default:
+                changed[key] = row.unset if value is None else value
+        config.keep_window({**self.rejected, **changed, **self.actions})
+
+    def with_(self, **changes: Any) -> Kept:
+        """A copy with other values."""
+        changed = {key for key, row in _rows().items() if (row.name or "actions") in changes}
+        rejected = {key: value for key, value in self.rejected.items() if key not in changed}
+        return replace(self, **changes, rejected=rejected)
 
     def engine_settings(self) -> EngineSettings:
         """What an engine is to do, but for the words: whoever knows them adds them."""
-        return EngineSettings(
-            input_name=self.input or None,
-            output_name=self.output or None if self.plays_aloud else None,
-            virtual_mic=self.virtual_mic,
-            monitor=self.virtual_mic and self.hear_myself,
-            preset=self.preset,
-            block_s=self.block_ms / 1000,
-            limit_db=None if self.limit_db < 0 else self.limit_db,
-            spot=self.spot,
-        )
+        chosen = {name: getattr(self, name) for name in settings_of(LiveSettings)}
+        if not self.plays_aloud:
+            chosen["output_name"] = None
+        return EngineSettings(**chosen, monitor=self.virtual_mic and self.hear_myself)
 
     @property
     def plays_aloud(self) -> bool:
         """Whether the cleaned sound can be heard in this room."""
         return not self.virtual_mic or self.hear_myself
 
-    def with_(self, **changes: Any) -> Kept:
-        """A copy with other values."""
-        return replace(self, **changes)
+
+@cache
+def _rows() -> dict[str, Setting]:
+    """Every setting by its key in the window's table; actions belong to no field."""
+    rows = {row.key.replace("-", "_"): row for row in settings_of(Kept).values()}
+    return rows | {kind.name: Setting(key=kind.name) for kind in ACTIONS if not kind.multiple}
+
+
+def _allowed(row: Setting | None) -> str:
+    return f"choose {row.allowed}" if row else "there is no such setting"
 
 
 def split_program(text: str, known: Collection[str]) -> tuple[str, str]:
@@ -111,16 +147,6 @@ def split_program(text: str, known: Collection[str]) -> tuple[str, str]:
     if equals and (word in known or re.fullmatch(r"\w[\w'-]*", word)):
         return word, command
     return "", text
-
-
-def _alike(value: Any, usual: Any) -> bool:
-    if isinstance(usual, float):
-        return is_number(value)
-    if isinstance(usual, list) and isinstance(value, list):
-        return all(isinstance(text, str) for text in value)
-    if isinstance(usual, Mapping):
-        return isinstance(value, Mapping)
-    return type(value) is type(usual) or (isinstance(usual, list) and isinstance(value, list))
 
 
 def music_folder() -> Path:

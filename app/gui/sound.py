@@ -36,11 +36,11 @@ MOST_DB = 40
 RATES = (0.1, 10.0)
 RATE_STEPS = 40
 DEFAULT = "System's default"
-#: How much may be removed: what it is called, dB (below 0: no limit), and what that means.
-STRENGTHS = {
+#: How much may be removed: what it is called, dB (None: no limit), and what that means.
+STRENGTHS: dict[str, tuple[str, float | None, str]] = {
     "natural": ("Natural", NATURAL_DB, f"A little of the room stays: at most {NATURAL_DB:.0f} dB"),
     "strong": ("Strong", 30.0, "Hardly any of the room stays: at most 30 dB"),
-    "all": ("Everything", -1.0, "Silence between words: no limit"),
+    "all": ("Everything", None, "Silence between words: no limit"),
 }
 
 
@@ -82,8 +82,8 @@ class SoundPanel(Scrolled):
             box.setMinimumContentsLength(12)
             self.column.addWidget(QLabel(box.accessibleName()))
             self.column.addWidget(box)
-        self.input.activated.connect(lambda _: self._choose_device("input", self.input))
-        self.output.activated.connect(lambda _: self._choose_device("output", self.output))
+        self.input.activated.connect(lambda _: self._choose_device("input_name", self.input))
+        self.output.activated.connect(lambda _: self._choose_device("output_name", self.output))
         self.virtual_mic = QCheckBox("Be a microphone for calls and other programs")
         self.virtual_mic.setToolTip(
             "Zoom, Discord, OBS and others can then choose it as their microphone. Key M"
@@ -167,8 +167,8 @@ class SoundPanel(Scrolled):
 
     def _show_names(self, found: list[Device]) -> None:
         for box, kind, chosen in (
-            (self.input, "input", self.session.kept.input),
-            (self.output, "output", self.session.kept.output),
+            (self.input, "input", self.session.kept.input_name),
+            (self.output, "output", self.session.kept.output_name),
         ):
             names = _names(found, kind)
             with QSignalBlocker(box):
@@ -178,11 +178,11 @@ class SoundPanel(Scrolled):
                     box.addItem(name, name)
                 if chosen and chosen not in names:
                     box.addItem(f"{chosen} (not there)", chosen)
-                box.setCurrentIndex(max(0, box.findData(chosen)))
+                box.setCurrentIndex(max(0, box.findData(chosen or "")))
         self.show_settings()
 
-    def _choose_device(self, kind: str, box: QComboBox) -> None:
-        self.session.keep(**{kind: box.currentData()})
+    def _choose_device(self, name: str, box: QComboBox) -> None:
+        self.session.keep(**{name: box.currentData() or None})
 
     # Cleaning.
 
@@ -209,7 +209,7 @@ class SoundPanel(Scrolled):
         self.column.addWidget(self.limit)
 
     def _choose_limit(self, db: int) -> None:
-        self.session.keep(limit_db=-1.0 if db > MOST_DB else float(db))
+        self.session.keep(limit_db=None if db > MOST_DB else float(db))
 
     # Keywords.
 
@@ -331,7 +331,7 @@ class SoundPanel(Scrolled):
         for widget in (self.add, self.apply):
             widget.setEnabled(True)
         if self.programs.texts() or any(field.text() for field in self.fields.values()):
-            self.apply_actions()
+            self._start_actions()
 
     def apply_actions(self) -> None:
         """From now on these."""
@@ -339,6 +339,9 @@ class SoundPanel(Scrolled):
         self.session.keep(
             run=self.programs.texts(), actions={name: text for name, text in values.items() if text}
         )
+        self._start_actions()
+
+    def _start_actions(self) -> None:
         try:
             where = self.session.start_actions()
         except UserError as error:
@@ -414,12 +417,12 @@ class SoundPanel(Scrolled):
         self.strength.set_value(
             next((name for name, (_, db, _) in STRENGTHS.items() if db == kept.limit_db), "")
         )
-        no_limit = kept.limit_db < 0
+        limit_db = kept.limit_db
         self._limit_text.setText(
-            "Removes all it can" if no_limit else f"Removes at most {kept.limit_db:.0f} dB"
+            "Removes all it can" if limit_db is None else f"Removes at most {limit_db:.0f} dB"
         )
         with QSignalBlocker(self.limit), QSignalBlocker(self.rate):
-            self.limit.setValue(MOST_DB + 1 if no_limit else round(kept.limit_db))
+            self.limit.setValue(MOST_DB + 1 if limit_db is None else round(limit_db))
             self.rate.setValue(step_of(kept.false_accepts))
         self._rate_text.setText(f"False alarms: {_rate_words(kept.false_accepts)}")
         self._show_rates()

@@ -112,7 +112,7 @@ class Window(QMainWindow):
         self.views: tuple[View, ...] = (self.resonogram, self.levels, *self.side.views)
         self.wheel, self.bank = self.view(PhaseWheel), self.view(Bank)
         self.play_with_one = self.view(PlayWithOne)
-        self.play_with_one.output_name = lambda: session.kept.output or None
+        self.play_with_one.output_name = lambda: session.kept.output_name
         self.commands = WindowCommands(self)
         self.menu = WindowMenu(self, self.commands, self.views)
         self.drop = FileDrop(self)
@@ -310,7 +310,9 @@ class Window(QMainWindow):
         self._timer.stop()
         if self.commands.teacher:
             self.commands.teacher.close()
-        self.session.keep(width=self.width(), height=self.height())
+        sides = {"width": self.width(), "height": self.height()}
+        kept = self.session.kept
+        self.session.keep(**{n: size for n, size in sides.items() if size != getattr(kept, n)})
         self.play_with_one.stop()
         self.sound.close_watch()
         self.cleaner.close()

@@ -170,9 +170,9 @@ class WindowCommands(QObject):
     def change_limit(self, step_db: int) -> None:
         """Remove at most so much more, dB."""
         now = self.session.kept.limit_db
-        now = MOST_DB + LIMIT_STEP_DB if now < 0 else now
+        now = MOST_DB + LIMIT_STEP_DB if now is None else now
         after = max(0.0, now + step_db)
-        self.session.keep(limit_db=-1.0 if after > MOST_DB else after)
+        self.session.keep(limit_db=None if after > MOST_DB else after)
         self.window.status.say(
             "Removes all it can" if after > MOST_DB else f"Removes at most {after:.0f} dB"
         )

@@ -49,11 +49,12 @@ def spotter_model() -> SpotterModel:
 def open_session() -> tuple[WindowSession, str]:
     """A session with what was kept, already starting to listen if that is wanted.
 
-    Also a complaint, if what was kept cannot be read.
+    Also a complaint, if what was kept cannot be read, or makes no sense.
     """
     complaint = ""
     try:
         kept = Kept.load()
+        complaint = kept.complaint
     except UserError as error:
         kept, complaint = Kept(), str(error)
     session = WindowSession(kept)
@@ -146,7 +147,7 @@ class WindowSession(QObject):
         """Whether it listens with the devices that were chosen, not with substitutes."""
         now = self.connection
         found = (now.input, now.output) if now else ("", "")
-        chosen = (self.kept.input, self.settings.output_name)
+        chosen = (self.kept.input_name, self.settings.output_name)
         return all(name in (None, "", end) for name, end in zip(chosen, found, strict=True))
 
     def start(self) -> None:

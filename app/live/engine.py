@@ -58,7 +58,7 @@ _REOPEN = {
     "virtual_mic",
     "monitor",
     "samplerate",
-    "block_s",
+    "block_ms",
 }
 _REBUILD = {"preset", "spot", "sensitivity", "custom"}
 

@@ -1,4 +1,4 @@
-"""What an engine is asked to do: plain values that cross process borders."""
+"""Settings of live sound: what people choose, and what an engine is asked to do."""
 
 from __future__ import annotations
 
@@ -6,38 +6,90 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from resonance.app.checks import LIMITS_DB, SAMPLERATES
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import WrongUsage
-from resonance.app.presets import LIVE_PRESET, preset_path
+from resonance.app.presets import LIVE_PRESET, presets
+from resonance.app.setting import setting, settings_of
 from resonance.app.spotter import Sensitivity
 
 
-@dataclass(frozen=True)
-class EngineSettings:
-    """Everything that can be chosen about live sound; all but ``kept_s`` can change while it runs.
+def _preset_names() -> list[str]:
+    return [preset.name for preset in presets()]
 
-    Device names are as ``resonance devices`` lists them; None is the system's default.
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """What people choose, one row each.
+
+    A row is an option of ``resonance live``, a key of the tables ``[live]`` and ``[window]`` in the
+    file of settings, and a setting of the engine.
     """
 
-    input_name: str | None = None
-    output_name: str | None = None
-    #: Of an input with several channels, from 1; None: what the device gives as one channel.
-    channel: int | None = None
-    #: "in" cleans the microphone, "out" what other programs play.
-    direction: str = "in"
-    #: Play into a microphone that other programs can choose.
-    virtual_mic: bool = False
+    input_name: str | None = setting(
+        None, "Input device by name; default: the system's.", key="input"
+    )
+    output_name: str | None = setting(
+        None,
+        "Output device by name; default: the system's. With --virtual-mic: hear yourself there.",
+        key="output",
+    )
+    direction: str = setting(
+        "in",
+        "in: clean the microphone. out: clean what you hear; other programs play into the "
+        "loudspeaker that appears (Linux), or into the loopback device given as --input.",
+        choices=("in", "out"),
+    )
+    virtual_mic: bool = setting(
+        False, "Play into a microphone that other programs can choose (Linux)."
+    )
+    preset: str = setting(
+        LIVE_PRESET,
+        "Denoiser. " + " ".join(f"{p.name}: {p.summary}." for p in presets()),
+        choices=_preset_names,
+        metavar="NAME",
+        per_device=True,
+    )
+    limit_db: float | None = setting(
+        None,
+        "Largest attenuation in dB (6–12 light, 18–24 medium); default: no limit.",
+        low=LIMITS_DB[0],
+        high=LIMITS_DB[1],
+        per_device=True,
+        unset=-1.0,
+    )
+    block_ms: float = setting(10.0, "Block length.", low=1, high=200, per_device=True)
+    samplerate: float | None = setting(
+        None,
+        "Hz; default: the input device's.",
+        low=SAMPLERATES[0],
+        high=SAMPLERATES[1],
+        per_device=True,
+    )
+    channel: int | None = setting(
+        None,
+        "Of an input with several, counted from 1; default: the device mixes them.",
+        low=1,
+        per_device=True,
+    )
+    spot: bool = setting(True, "Listen for keywords.")
+    feedback_guard: bool = setting(True, "Turn the output down when it howls into the microphone.")
+
+    @property
+    def block_s(self) -> float:
+        """Length of a block, s."""
+        return self.block_ms / 1000
+
+
+@dataclass(frozen=True)
+class EngineSettings(LiveSettings):
+    """Plain values that cross process borders; all but ``kept_s`` can change while it runs."""
+
     #: With the virtual microphone: also play into the output, so that people hear themselves.
     monitor: bool = False
-    samplerate: float | None = None  #: Hz; None: the input device's
-    block_s: float = 0.01
-    preset: str = LIVE_PRESET
-    limit_db: float | None = None  #: largest attenuation; None: no limit
     bypass: bool = False  #: play the sound as it came, aligned
-    spot: bool = True  #: listen for keywords
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
     custom: tuple[CustomWord, ...] = ()
-    feedback_guard: bool = True  #: stop howling between loudspeaker and microphone
     #: Do nothing while no program records from the virtual microphone and no keyword is spotted.
     rest_unheard: bool = False
     kept_s: float = 30.0  #: past sound that can be saved
@@ -45,26 +97,16 @@ class EngineSettings:
 
 def check(settings: EngineSettings) -> None:
     """Raise WrongUsage if a setting makes no sense, whatever devices there are."""
-    if settings.direction not in ("in", "out"):
-        raise WrongUsage(f"direction {settings.direction!r} must be in or out")
+    for name, row in settings_of(EngineSettings).items():
+        value = getattr(settings, name)
+        if not row.fits(value):
+            raise WrongUsage(row.complaint(value))
     if settings.direction == "out" and settings.virtual_mic:
         raise WrongUsage("a virtual microphone carries what goes in; with direction out, leave it")
     if settings.virtual_mic and settings.output_name and not settings.monitor:
         raise WrongUsage("the virtual microphone is the output: leave the output device out")
     if settings.monitor and not settings.virtual_mic:
         raise WrongUsage("only a virtual microphone has a monitor; without one, name an output")
-    if settings.channel is not None and settings.channel < 1:
-        raise WrongUsage(f"channel {settings.channel}: channels are counted from 1")
-    if not 0.001 <= settings.block_s <= 0.2:
-        raise WrongUsage(f"blocks of {1000 * settings.block_s:g} ms: choose 1 to 200 ms")
-    if settings.samplerate is not None:
-        from resonance.app.pipeline import SAMPLERATES  # which takes a while
-
-        if not SAMPLERATES[0] <= settings.samplerate <= SAMPLERATES[1]:
-            raise WrongUsage(f"samplerate {settings.samplerate:g} Hz is outside {SAMPLERATES}")
-    preset_path(settings.preset)
-    if settings.limit_db is not None and not 0 <= settings.limit_db <= 200:
-        raise WrongUsage(f"limit {settings.limit_db:g} dB must lie between 0 and 200")
 
 
 def changed(settings: EngineSettings, changes: Mapping[str, Any]) -> EngineSettings:

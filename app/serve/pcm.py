@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resonance.app.checks import SAMPLERATES
 from resonance.app.errors import WrongUsage
 from resonance.app.onnx_models import Float32Array
-from resonance.app.pipeline import SAMPLERATES
 
 #: Sample types by name: the type of their bytes, full scale, and the value of silence.
 ENCODINGS = {

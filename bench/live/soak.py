@@ -58,7 +58,7 @@ class Watch:
             EngineSettings(
                 input_name=f"{name}_mic.monitor",
                 output_name=f"{name}_out",
-                block_s=block_s,
+                block_ms=1000 * block_s,
                 feedback_guard=False,
             )
         )

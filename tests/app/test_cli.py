@@ -131,7 +131,7 @@ def test_wrong_usage_is_exit_code_2(hiss):
         (["--mqtt", "broker"], "no address of a broker"),
         (["--false-accepts", "stopp=2"], "no keyword 'stopp'"),
         (["--virtual-mic", "--direction", "out"], "direction out"),
-        (["--samplerate", "1"], "samplerate 1 Hz"),
+        (["--samplerate", "1"], "'--samplerate': 1.0 is not in the range 4000<=x<=192000"),
         (["--no-spot", "--run", "true"], "--no-spot finds no keywords"),
     ],
 )

@@ -69,6 +69,14 @@ def test_devices_have_presets_of_their_own(file):
         config.devices(main)
 
 
+@pytest.mark.parametrize("setting", ["preset = 'nowhere'", "block-ms = 9000", "channel = 0"])
+def test_a_wrong_setting_of_a_device_is_told_before_it_is_plugged_in(file, setting):
+    write(file, f'[device."USB Microphone"]\n{setting}\n')
+    result = CliRunner().invoke(main, ["live", "--no-spot"])
+    assert result.exit_code == 1
+    assert f'[device."USB Microphone"] {setting}' in result.stderr
+
+
 def test_a_new_file_explains_every_setting_and_sets_none(file):
     assert CliRunner().invoke(main, ["config", "--init"]).exit_code == 0
     text = file.read_text()
@@ -119,3 +127,11 @@ def test_what_the_window_keeps_leaves_the_rest_alone(file):
     assert config.window() == {"theme": "light"}
     assert config.load(main) == {"denoise": {"limit_db": 12}}
     assert [path.name for path in file.parent.iterdir()] == ["config.toml"]
+
+
+def test_comments_in_the_windows_table_stay(file):
+    write(file, "[window]\n# dark at night\ntheme = 'dark'\ntab = 1 # files\nspot = 1\n")
+    config.keep_window({"theme": "dark", "tab": 2, "spot": True})
+    assert file.read_text() == (
+        "[window]\n# dark at night\ntheme = 'dark'\ntab = 2 # files\nspot = true\n"
+    )

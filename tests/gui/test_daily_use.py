@@ -218,7 +218,7 @@ def test_the_name_to_choose_in_other_programs_is_said(in_a_call):
     window.sound.hear_myself.click()
     assert window.session.settings.monitor
     assert window.session.settings.output_name is None
-    window.session.keep(output="Headphones")
+    window.session.keep(output_name="Headphones")
     assert window.session.settings.output_name == "Headphones"
 
 

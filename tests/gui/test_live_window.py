@@ -103,7 +103,7 @@ def test_devices_appear_by_name_when_plugged_in_and_the_virtual_microphone_is_ma
     qtbot.waitUntil(lambda: "Late" in window.top.devices.text(), timeout=MS)
     server.pactl("unload-module", module)
     qtbot.waitUntil(lambda: sound.output.findText("Late (not there)") >= 0, timeout=MS)
-    window.session.keep(output="")
+    window.session.keep(output_name=None)
     sound.virtual_mic.click()
     qtbot.waitUntil(lambda: "Resonance microphone" in window.top.devices.text(), timeout=MS)
     assert "Resonance" in server.pactl("list", "sources")

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 from PyQt6.QtCore import Qt
 
+from resonance.app import config
 from resonance.app.devices import Device
 from resonance.app.errors import UserError
-from resonance.app.gui.kept import Kept
+from resonance.app.gui import theme as themes
+from resonance.app.gui.kept import NATURAL_DB, Kept
+from resonance.app.gui.views.resonogram import EAR, LINEAR, SHARP
 from resonance.app.live.board import Board
 from resonance.app.live.messages import State, StateChange
+from resonance.app.setting import settings_of
 from tests.gui.conftest import CONNECTION, Recorded
 
 
@@ -77,7 +81,7 @@ def test_off_looks_off(qtbot, window):
 
 def test_a_device_that_is_back_is_missed_no_longer(window):
     session = window.session
-    session.keep(input="Headset")
+    session.keep(input_name="Headset")
     window.messages.warn("Headset is gone; using USB Microphone until it returns", "away")
     session._become(State.LISTENING, "listening")
     assert window.banner.isVisible(), "something stands in"
@@ -104,6 +108,84 @@ def test_settings_are_written_while_the_window_is_open(qtbot, make_window):
     window = make_window()
     window.session.keep(preset="studio")
     qtbot.waitUntil(lambda: Kept.load().preset == "studio")
+
+
+WRONG = """[window]
+theme = "drak" # at night
+limit_db = "loud"
+run = [1]
+mqtt = 5
+token = 7
+widht = 900
+tab = 2
+"""
+
+
+def write_settings(text):
+    config.path().parent.mkdir(parents=True, exist_ok=True)
+    config.path().write_text(text)
+
+
+def test_settings_that_make_no_sense_are_reported(make_window):
+    write_settings(WRONG)
+    window = make_window()
+    said = window.banner.text
+    assert str(config.path()) in said
+    assert "theme = 'drak': choose one of: system, dark, light" in said
+    assert "limit_db = 'loud': choose a number from 0 to 200" in said
+    assert "run = [1]: choose a list of texts" in said
+    assert "and 3 more" in said
+    assert window.session.kept.limit_db == NATURAL_DB
+    assert window.session.kept.tab == 2, "the others count"
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("mqtt = 5", "mqtt = …: choose a text"),
+        ("preset = 'nowhere'", "preset = 'nowhere': choose one of: call, live, studio, vowels"),
+        ("block_ms = 9000.0", "block_ms = 9000.0: choose a number from 1 to 200"),
+        ("false_accepts_of.no = 0", "{'no': 0}: choose a table of numbers from 1e-09 to 1e+06"),
+        ("spot = 1", "spot = 1: choose true or false"),
+        ("tab = -1", "tab = -1: choose a whole number from 0"),
+        ("width = 1e3", "width = 1000.0: choose a whole number from 1 to 100000"),
+        ("widht = 900", "widht = 900: there is no such setting"),
+    ],
+)
+def test_a_complaint_names_what_can_be_chosen(written, complaint):
+    write_settings(f"[window]\n{written}\n")
+    assert Kept.load().complaint.endswith(complaint)
+
+
+def test_a_wrong_setting_stays_in_the_file_until_it_is_chosen(make_window):
+    write_settings(WRONG)
+    window = make_window()
+    window.session.keep(tab=3)
+    window.close()
+    assert config.path().read_text() == WRONG.replace("tab = 2", "tab = 3")
+    window = make_window()
+    window.sound.theme.button("system").click()  # the usual one, and what there is already
+    window.sound.limit.setValue(18)
+    window.session.keep(tab=2)
+    window.close()
+    text = WRONG.replace('theme = "drak" # at night\n', "")
+    assert config.path().read_text() == text.replace('"loud"', "18.0")
+
+
+def test_no_limit_is_kept(make_window):
+    window = make_window()
+    window.sound.strength.button("all").click()
+    window.close()
+    assert "limit_db = -1.0" in config.path().read_text()
+    kept = Kept.load()
+    assert kept.limit_db is None
+    assert not kept.complaint
+
+
+def test_names_of_scales_are_those_that_can_be_kept():
+    row = settings_of(Kept)["frequency_scale"]
+    assert row.texts() == [SHARP, EAR, LINEAR]
+    assert set(settings_of(Kept)["theme"].texts()) - {"system"} == set(themes.THEMES)
 
 
 def test_settings_that_cannot_be_written_are_told_once(qtbot, make_window, monkeypatch):

@@ -80,7 +80,7 @@ import numpy as np
 from resonance.app.live.engine import Engine
 from resonance.app.live.settings import EngineSettings
 
-engine = Engine(EngineSettings(spot=False, block_s=float(sys.argv[1])))
+engine = Engine(EngineSettings(spot=False, block_ms=1000 * float(sys.argv[1])))
 engine.start()
 while engine.state != "listening":
     time.sleep(0.01)
@@ -265,10 +265,10 @@ def test_everything_can_change_while_it_runs(server):
         "    engine.change(spot=True)\n"
         "    facts = wait(engine, lambda f: f['board'] != first['board'])\n"
         "    print(engine.board.facts['words'][:2])\n"
-        "    engine.change(virtual_mic=False, samplerate=44100.0, block_s=0.02, preset='live')\n"
+        "    engine.change(virtual_mic=False, samplerate=44100.0, block_ms=20.0, preset='live')\n"
         "    facts = wait(engine, lambda f: f['samplerate'] == 44100)\n"
         "    print(facts['blocksize'], facts['latency_samples'], repr(facts['virtual_mic']))\n"
-        "    for wrong in ({'preset': 'nowhere'}, {'block_s': 9.0}):\n"
+        "    for wrong in ({'preset': 'nowhere'}, {'block_ms': 9000.0}):\n"
         "        try: engine.change(**wrong)\n"
         "        except Exception as error: print(str(error).split(';')[0])\n"
         "    print(engine.settings.preset)\n"
@@ -281,8 +281,8 @@ def test_everything_can_change_while_it_runs(server):
         "960 True",
         "['yes', 'no']",
         "882 0 ''",
-        "preset 'nowhere' is not shipped",
-        "blocks of 9000 ms: choose 1 to 200 ms",
+        "preset = 'nowhere': choose one of: call, live, studio, vowels",
+        "block-ms = 9000.0: choose a number from 1 to 200",
         "live",
         "listening",
     ], done.stderr
