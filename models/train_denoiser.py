@@ -215,6 +215,7 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
 @click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
+@click.option("--fuse", is_flag=True, help="Compile parts of the model; needs a C++ compiler.")
 @click.option("--threads", default=2, help="CPU threads of the training itself.")
 @click.option("--workers", default=1, help="Processes that mix ahead.")
 @click.option("--check-every", default=500, help="Steps between scores on the dev split.")
@@ -233,6 +234,7 @@ def main(
     bank_steps: int,
     seed: int,
     device: str,
+    fuse: bool,
     threads: int,
     workers: int,
     check_every: int,
@@ -256,6 +258,8 @@ def main(
         start_from,
         waveform_loss if task == "vowels" else denoising_loss,
     )
+    if fuse:
+        run.model.controller.fuse()
     loader = numbered_batches(partial(mixer.batch, size=batch), run.step, steps, workers)
     saved = time.monotonic()
     progress = tqdm(loader, initial=run.step, total=steps, unit="step", mininterval=5)
