@@ -84,10 +84,10 @@ def clean(
         samplerate, columns.shape[1], kind=StretchPipeline, preset=preset, limit_db=limit_db
     )
     late = pipeline.latency_samples
-    heard = np.concatenate([columns, np.zeros((late, columns.shape[1]), np.float32)])
-    out, size = np.empty_like(heard), max(1, round(BLOCK_S * samplerate))
-    for start in range(0, len(heard), size):
-        pipeline.process(heard[start : start + size], out[start : start + size])
+    padded = np.concatenate([columns, np.zeros((late, columns.shape[1]), np.float32)])
+    out, size = np.empty_like(padded), max(1, round(BLOCK_S * samplerate))
+    for start in range(0, len(padded), size):
+        pipeline.process(padded[start : start + size], out[start : start + size])
     return out[late:].reshape(sound.shape)
 
 

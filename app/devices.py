@@ -129,15 +129,15 @@ def list_devices() -> list[Device]:
 
 
 def _of_server(end: pulse.Endpoint, kind: str) -> Device:
-    hears, plays = (end.channels if kind == which else 0 for which in ("input", "output"))
+    inputs, outputs = (end.channels if kind == which else 0 for which in ("input", "output"))
     return Device(
         end.description,
         pulse.HOST_API,
-        hears,
-        plays,
+        inputs,
+        outputs,
         pulse.SAMPLERATE,
-        end.default and bool(hears),
-        end.default and bool(plays),
+        end.default and bool(inputs),
+        end.default and bool(outputs),
         end.name,
         end.card,
     )
@@ -163,10 +163,13 @@ def find_route(devices: list[Device], input_name: str | None, output_name: str |
     DeviceError
         If nothing matches; the message lists what there is.
     """
-    hears = find_device(devices, input_name, "input")
-    plays = find_device(devices, output_name, "output")
-    (heard_by, source), (played_by, sink) = address(hears, input_name), address(plays, output_name)
-    return Route(hears, plays, (heard_by, played_by), (source, sink))
+    microphone = find_device(devices, input_name, "input")
+    speaker = find_device(devices, output_name, "output")
+    (in_index, source), (out_index, sink) = (
+        address(microphone, input_name),
+        address(speaker, output_name),
+    )
+    return Route(microphone, speaker, (in_index, out_index), (source, sink))
 
 
 def find_stand_ins(

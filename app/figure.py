@@ -42,7 +42,7 @@ class ResonogramFigure:
         self._streams = [BankStream(self.bank, samplerate, model.hop_s) for _ in range(2)]
         self._powers: tuple[list[Float32Array], list[Float32Array]] = ([], [])
 
-    def hear(self, before: Float32Array, after: Float32Array) -> None:
+    def add(self, before: Float32Array, after: Float32Array) -> None:
         """A block of the sound and the same block cleaned, each [samples, channels]."""
         for stream, powers, block in zip(self._streams, self._powers, (before, after), strict=True):
             if len(powers) * self.hop_s < LONGEST_S:

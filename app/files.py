@@ -147,10 +147,10 @@ def clean_sound(
     size = max(1, round(BLOCK_S * reader.samplerate))
     with written_sound(target, reader, subtype, overwrite=overwrite, preserve=preserve) as writer:
         with read_ahead(reader.blocks(size)) as sound, write_behind(writer.write) as write:
-            for heard, cleaned in run.clean(sound):
+            for before, cleaned in run.clean(sound):
                 write(cleaned)
                 if listener:
-                    listener(heard, cleaned)
+                    listener(before, cleaned)
         result = run.result(reader)
         if before_naming:
             before_naming()
@@ -233,17 +233,17 @@ class FileRun:
     def process(self, block: Float32Array, out: Float32Array | None) -> None:
         """Process a block; the cleaned one goes into ``out``."""
         start = time.perf_counter()
-        heard = self.pipeline.process(block, out)
+        events = self.pipeline.process(block, out)
         self.busy_s += time.perf_counter() - start
         self.samples += len(block)
-        self._report(heard)
+        self._report(events)
         if self.progress:
             self.progress(self.samples / self.pipeline.samplerate)
 
-    def _report(self, heard: list[KeywordEvent]) -> None:
-        self.events += heard
+    def _report(self, events: list[KeywordEvent]) -> None:
+        self.events += events
         if self.on_event:
-            for event in heard:
+            for event in events:
                 self.on_event(event)
 
     def result(self, reader: SoundReader) -> FileResult:

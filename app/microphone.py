@@ -45,12 +45,12 @@ class Microphone:
         sd = sounddevice()
         try:
             self._stream = sd.InputStream(
-                self.samplerate, device=portaudio, channels=1, callback=self._hear
+                self.samplerate, device=portaudio, channels=1, callback=self._callback
             )
         except (sd.PortAudioError, ValueError) as error:
             raise DeviceError(f"{self.name} cannot be opened: {error}") from error
 
-    def _hear(self, block: Any, *_: object) -> None:
+    def _callback(self, block: Any, *_: object) -> None:
         self._blocks.put(block[:, 0].copy())
 
     def __enter__(self) -> Microphone:

@@ -83,7 +83,7 @@ class Pipeline:
         self._prepare(channels, denoiser, spotter)
         self.latency_samples = self._streams[0].latency_samples
         self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
-        self._heard = len(spotter.bank) if spotter else 0
+        self._spotter_oscillators = len(spotter.bank) if spotter else 0
 
     def _prepare(
         self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
@@ -183,9 +183,9 @@ class Pipeline:
 
     def _end_hop(self, events: list[KeywordEvent]) -> None:
         if self.spotter:
-            contrast = self._streams[0].contrast()[: self._heard]
+            contrast = self._streams[0].contrast()[: self._spotter_oscillators]
             for stream in self._streams[1:]:
-                contrast += stream.contrast()[: self._heard]
+                contrast += stream.contrast()[: self._spotter_oscillators]
             event = self.spotter.hop(contrast / np.float32(self.channels))
             if event:
                 events.append(event)

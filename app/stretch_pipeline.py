@@ -32,18 +32,18 @@ class StretchPipeline(Pipeline):
         self._states, self._streams = [*self._runs], [*self._banks]
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
-        """Hear a block; write the cleaned one into ``out``; as in the base class."""
+        """Process a block; write the cleaned one into ``out``; as in the base class."""
         columns = self._columns(block, out)
         cleaned = np.empty(columns.shape, np.float32)
         contrasts = []
-        for bank, run, column, played in zip(
+        for bank, run, column, target in zip(
             self._banks, self._runs, columns, cleaned, strict=True
         ):
             sound = np.ascontiguousarray(column, np.float32)
-            heard = bank.hear(sound)
-            self.bad_samples += heard.bad
-            bank.play(sound, self._limited(run.gains(heard.features)), played)
-            contrasts.append(heard.contrast[:, : self._heard])
+            analysis = bank.analyse(sound)
+            self.bad_samples += analysis.bad
+            bank.play(sound, self._limited(run.gains(analysis.features)), target)
+            contrasts.append(analysis.contrast[:, : self._spotter_oscillators])
         if out is not None:
             out[...] = cleaned.T.reshape(out.shape)
         return self._spotted(contrasts)

@@ -65,7 +65,7 @@ class HowlGuard:
         self._falls, self._since_fall_s, self._rest_s = 0, 0.0, 0.0
 
     def update(
-        self, contrast: NDArray[np.float32], heard_power: float, played_power: float
+        self, contrast: NDArray[np.float32], input_power: float, output_power: float
     ) -> bool:
         """Whether it howls: once for each howl.
 
@@ -74,7 +74,7 @@ class HowlGuard:
         contrast
             Mean power of each difference of neighbours among the broad oscillators in this hop,
             in order of frequency [oscillators].
-        heard_power, played_power
+        input_power, output_power
             Mean squares of input and output in this hop.
 
         Returns
@@ -86,9 +86,9 @@ class HowlGuard:
         self._since_fall_s += self._hop_s
         if self._probe_left_s > 0:
             return self._probe(contrast)
-        self._follow(contrast, heard_power)
-        if self._is_suspicious(heard_power, played_power):
-            self._begin_probe(contrast, heard_power)
+        self._follow(contrast, input_power)
+        if self._is_suspicious(input_power, output_power):
+            self._begin_probe(contrast, input_power)
         return False
 
     def _follow(self, contrast: NDArray[np.float32], power: float) -> None:
@@ -103,20 +103,20 @@ class HowlGuard:
             self._held, self._first_power = 0, power
         self._place, self._power = place, power
 
-    def _is_suspicious(self, heard_power: float, played_power: float) -> bool:
-        grows = heard_power > GROWN * self._first_power or heard_power > NEAR_FULL
+    def _is_suspicious(self, input_power: float, output_power: float) -> bool:
+        grows = input_power > GROWN * self._first_power or input_power > NEAR_FULL
         return (
             self._held * self._hop_s >= HOLD_S
             and self._rest_s <= 0
-            and heard_power > LOUD
-            and played_power > CARRIED * heard_power
+            and input_power > LOUD
+            and output_power > CARRIED * input_power
             and grows
         )
 
-    def _begin_probe(self, contrast: NDArray[np.float32], heard_power: float) -> None:
+    def _begin_probe(self, contrast: NDArray[np.float32], input_power: float) -> None:
         self._probe_left_s = PROBE_S
         self._tone = _around(contrast, self._place)
-        self.gain = PROBE_GAIN_CLIPPED if heard_power > NEAR_FULL else PROBE_GAIN
+        self.gain = PROBE_GAIN_CLIPPED if input_power > NEAR_FULL else PROBE_GAIN
         if self._since_fall_s > AGAIN_S:
             self._falls = 0
 

@@ -216,8 +216,8 @@ def rewind(  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_F}, {_F}, {_F}, float32, float32)")
-def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
-    """Keep ``played [samples]`` within full scale, in place, without delay.
+def guard(block, out, state, hold, release):  # type: ignore[no-untyped-def]
+    """Keep ``out [samples]`` within full scale, in place, without delay.
 
     Where the input was itself beyond full scale, its own peak (falling by the factor
     ``hold`` each sample) is the ceiling. A sample above the ceiling is brought down to it, and
@@ -226,9 +226,9 @@ def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    heard
+    block
         Input [samples].
-    played
+    out
         Output [samples], changed in place.
     state
         The input's peak and the gain [2], both 1 at rest; changed in place.
@@ -236,15 +236,15 @@ def guard(heard, played, state, hold, release):  # type: ignore[no-untyped-def]
         Factor of the peak, and part of the gain's way back, each sample.
     """
     peak, gain = state[0], state[1]
-    for n in range(played.shape[0]):
+    for n in range(out.shape[0]):
         peak = max(np.float32(1.0), peak * hold)
-        size = abs(heard[n])
+        size = abs(block[n])
         if size > peak and size < LARGEST_SAMPLE:
             peak = size
         gain += release * (np.float32(1.0) - gain)
         if gain > np.float32(0.998):  # float32 would never quite arrive
             gain = np.float32(1.0)
-        if abs(played[n]) * gain > peak:
-            gain = peak / abs(played[n])
-        played[n] *= gain
+        if abs(out[n]) * gain > peak:
+            gain = peak / abs(out[n])
+        out[n] *= gain
     state[0], state[1] = peak, gain

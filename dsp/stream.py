@@ -131,9 +131,12 @@ class BankStream:
         total = len(self._pole_re)
         self._z_re, self._z_im, self._energy = (np.zeros(total, np.float32) for _ in range(3))
         self._before_re, self._before_im = (np.zeros(self.oscillators, np.float32) for _ in "zi")
-        self._played_re, self._played_im = self._z_re, self._z_im
+        self._synth_re, self._synth_im = self._z_re, self._z_im
         if self.latency_samples:
-            self._played_re, self._played_im = np.zeros_like(self._z_re), np.zeros_like(self._z_im)
+            self._synth_re, self._synth_im = (
+                np.zeros_like(self._z_re),
+                np.zeros_like(self._z_im),
+            )
         self._contrast = np.zeros(self.oscillators, np.float32)
         self._guarded = np.ones(2, np.float32)
         self._unused = np.zeros(total, np.float32)
@@ -240,8 +243,8 @@ class BankStream:
             sound,
             self._pole_re,
             self._pole_im,
-            self._played_re,
-            self._played_im,
+            self._synth_re,
+            self._synth_im,
             energy,
             *contrasts,
             self._contrast,

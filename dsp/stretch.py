@@ -24,7 +24,7 @@ class Part(NamedTuple):
     ends_hop: bool
 
 
-class Heard(NamedTuple):
+class Analysis(NamedTuple):
     """What listening to a stretch gave: of every hop that ended in it."""
 
     features: Float32Array  #: [hops, oscillators, 4]
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
 
 
 class BankStretch(BankStream):
-    """A :class:`~resonance.dsp.stream.BankStream` fed with :meth:`hear` and :meth:`play`.
+    """A :class:`~resonance.dsp.stream.BankStream` fed with :meth:`analyse` and :meth:`play`.
 
     Both go over the same sound, one after the other. A second set of states plays, since what
     listens is far ahead by then.
@@ -42,10 +42,10 @@ class BankStretch(BankStream):
     def reset(self) -> None:
         """Back to rest."""
         super().reset()
-        self._played_re, self._played_im = (np.zeros_like(self._z_re) for _ in "zi")
+        self._synth_re, self._synth_im = (np.zeros_like(self._z_re) for _ in "zi")
 
-    def hear(self, sound: Float32Array) -> Heard:
-        """Hear ``sound [samples]``, any length."""
+    def analyse(self, sound: Float32Array) -> Analysis:
+        """Listen to ``sound [samples]``, any length."""
         count, parts, hops, position = self.oscillators, self._parts(len(sound)), 0, self._position
         ended = sum(part.ends_hop for part in parts)
         energy = np.zeros((ended + 1, count), np.float32)
@@ -80,7 +80,7 @@ class BankStretch(BankStream):
             z_im[:-1],
             turns.reshape(ended, count),
         )
-        return Heard(features, contrasts, int(bad))
+        return Analysis(features, contrasts, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.

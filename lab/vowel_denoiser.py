@@ -185,7 +185,7 @@ def trained(run: Run, sizes: Sizes, seed: int) -> dict[str, Any]:
 
 
 class Continuation:
-    """The smaller model that rings on: every 8 ms of a sound from what was heard before them.
+    """The smaller model that rings on: every 8 ms of a sound from the states before them.
 
     At each hop's end the layers weigh the oscillators, which then ring freely through the next
     hop. The oscillators stay as they are: so their states need to be found only once.
@@ -198,18 +198,18 @@ class Continuation:
         after = torch.arange(1, round(HOP_S * SAMPLERATE) + 1)
         self.ring = torch.complex(*self.poles)[:, None] ** after
 
-    def heard(self, sound: Tensor) -> Tensor:
+    def before(self, sound: Tensor) -> Tensor:
         """States before each continuation, complex [batch, hops - 1, oscillators]."""
         return states(sound, *self.poles)[:, :-1]
 
-    def continued(self, heard: Tensor) -> Tensor:
+    def continued(self, past: Tensor) -> Tensor:
         """The sound after its first hop [batch, samples]."""
-        weights = torch.complex(*self.model.weights(heard))
-        return (10.0 * weights * heard @ self.ring).real.flatten(1)
+        weights = torch.complex(*self.model.weights(past))
+        return (10.0 * weights * past @ self.ring).real.flatten(1)
 
-    def snr_db(self, heard: Tensor, sound: Tensor) -> Tensor:
+    def snr_db(self, past: Tensor, sound: Tensor) -> Tensor:
         """Of the continuations of every hop but the first, dB [batch]."""
-        found = self.continued(heard)
+        found = self.continued(past)
         return snr_db(found, sound[:, -found.shape[-1] :])
 
 
@@ -217,11 +217,11 @@ def continuation(run: Run, seed: int) -> dict[str, float]:
     """SNR on the one vowel that was trained on, and on others, dB."""
     torch.manual_seed(seed)
     made, (clip, _) = Continuation(), vowels(100, 1)
-    heard = made.heard(clip)
+    past = made.before(clip)
     run.train(
         f"continuation {seed}",
         made.model,
-        lambda step: -made.snr_db(heard, clip).mean(),
+        lambda step: -made.snr_db(past, clip).mean(),
         CLIP_STEPS,
         [torch.optim.AdamW(made.model.parameters(), CLIP_RATE)],
         lambda step: min(1.0, (step + 1) / 20, (CLIP_STEPS - step) / (0.3 * CLIP_STEPS)),
@@ -229,8 +229,8 @@ def continuation(run: Run, seed: int) -> dict[str, float]:
     others, _ = vowels(7, HELD_VOWELS)
     with torch.no_grad():
         return {
-            "clip": float(made.snr_db(heard, clip)),
-            "others": float(made.snr_db(made.heard(others), others).mean()),
+            "clip": float(made.snr_db(past, clip)),
+            "others": float(made.snr_db(made.before(others), others).mean()),
         }
 
 

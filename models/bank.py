@@ -179,8 +179,8 @@ def rewind_fft(
         progress = (torch.arange(1, length + 1, device=x.device).clamp(max=width) / width).to(x)
         weights = w[:, h, None] + progress[:, None] * (w[:, h + 1, None] - w[:, h, None])
         parts.append((weights * back[:, h, :length]).real.sum(-1))
-    played = torch.cat(parts, 1)
-    return torch.cat([played, out[:, played.shape[1] :]], 1)
+    whole = torch.cat(parts, 1)
+    return torch.cat([whole, out[:, whole.shape[1] :]], 1)
 
 
 def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:

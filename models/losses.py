@@ -103,9 +103,9 @@ def estoi(estimate: Tensor, target: Tensor) -> Tensor:
 
     ours, theirs = bands(estimate), bands(target)
     level = theirs.square().sum(-1)
-    heard = level > 1e-4 * level.amax(-1, keepdim=True) + TINY
+    audible = level > 1e-4 * level.amax(-1, keepdim=True) + TINY
     return torch.stack(
-        [_correlation(a[k], b[k]) for a, b, k in zip(ours, theirs, heard, strict=True)]
+        [_correlation(a[k], b[k]) for a, b, k in zip(ours, theirs, audible, strict=True)]
     )
 
 

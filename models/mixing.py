@@ -134,8 +134,8 @@ def coloured(rng: np.random.Generator, sound: Sound, most_db: float) -> Sound:
     db = rng.uniform(-most_db, most_db, len(octaves))
     hz = np.linspace(0, SAMPLERATE / 2, len(spectrum))
     curve = np.interp(np.log2(np.maximum(hz, 1.0) / 62.5), octaves, db)
-    played = irfft(spectrum * 10 ** (curve / 20), length)[: len(sound)]
-    return np.asarray(played, dtype=np.float32)
+    shaped = irfft(spectrum * 10 ** (curve / 20), length)[: len(sound)]
+    return np.asarray(shaped, dtype=np.float32)
 
 
 class Mixer:

@@ -213,10 +213,10 @@ class ResonantStem(nn.Module):
         new = [after]
         for number, layer in enumerate(self.layers):
             state = past[1 + 2 * number], past[2 + 2 * number]
-            played = []
+            outputs = []
             for frame in x.unbind(1):
                 out, state = layer.step(frame, state)  # type: ignore[operator]
-                played.append(out)
-            x = torch.stack(played, 1)
+                outputs.append(out)
+            x = torch.stack(outputs, 1)
             new += state
         return self.outlet(x.reshape(len(x), frames.shape[1] // 2, -1)), new

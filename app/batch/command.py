@@ -40,14 +40,14 @@ class Screen:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
         self._total = self._progress.add_task(
-            "all", total=sum(self._sizes.values()), told=f"0/{len(jobs)}"
+            "all", total=sum(self._sizes.values()), text=f"0/{len(jobs)}"
         )
         self._count, self._done = len(jobs), 0
 
@@ -63,9 +63,9 @@ class Screen:
         if self._console.is_terminal:
             if job not in self._running:
                 self._running[job] = self._progress.add_task(
-                    f"  {shown(job.name)}", total=None, told=""
+                    f"  {shown(job.name)}", total=None, text=""
                 )
-            self._progress.update(self._running[job], told=_clock(seconds))
+            self._progress.update(self._running[job], text=_clock(seconds))
             self._refresh()
 
     def outcome(self, outcome: Outcome) -> None:
@@ -87,8 +87,8 @@ class Screen:
     def _refresh(self) -> None:
         minutes = (time.monotonic() - self._begin) / 60
         hours = (self._seconds + sum(self._under_way.values())) / 3600
-        told = f"{self._done}/{self._count} · {hours / minutes:.2f} h of sound a minute"
-        self._progress.update(self._total, told=told)
+        text = f"{self._done}/{self._count} · {hours / minutes:.2f} h of sound a minute"
+        self._progress.update(self._total, text=text)
 
 
 def _clock(seconds: float) -> str:
@@ -174,7 +174,7 @@ def run(
         ray_runner.connect(ray)
     screen = Screen(console, batch.left)
 
-    def heard(outcome: Outcome) -> None:
+    def report_outcome(outcome: Outcome) -> None:
         screen.outcome(outcome)
         if as_json:
             facts = dataclasses.asdict(outcome)
@@ -184,7 +184,7 @@ def run(
 
     page = f"{output.rstrip('/')}/{REPORT}" if report else None
     with screen.shown():
-        totals = batch.run(heard, screen.report, page)
+        totals = batch.run(report_outcome, screen.report, page)
     _summary(console, totals, page, as_json)
     return not totals.failed
 

@@ -83,7 +83,7 @@ class Manifest:
 
     def begin(self, job: BatchJob, settings: str) -> None:
         """A file is begun: what an earlier run made of it no longer counts as done."""
-        with self._told():
+        with self._reported():
             self._base.execute(
                 "INSERT INTO files (source, target, state, settings, size) "
                 "VALUES (?, ?, 'waiting', ?, ?) ON CONFLICT (source, target) DO UPDATE "
@@ -96,7 +96,7 @@ class Manifest:
         facts = asdict(outcome)
         state = "failed" if outcome.error else "done"
         error = _stored(outcome.error) if outcome.error else None
-        with self._told():
+        with self._reported():
             self._base.execute(
                 "INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(?8, "
                 "(SELECT output_bytes FROM files WHERE source = ?1 AND target = ?2)), ?9, ?10)",
@@ -116,7 +116,7 @@ class Manifest:
 
     def done_before(self, job: BatchJob, settings: str) -> bool:
         """Whether the output is there, made with these settings from the source as it is now."""
-        with self._told():
+        with self._reported():
             row = self._base.execute(
                 "SELECT sha256, size, modified_ns, output_bytes FROM files "
                 "WHERE source = ? AND target = ? AND state = 'done' AND settings = ?",
@@ -140,7 +140,7 @@ class Manifest:
                 return False
         except OSError:  # it cannot be read: cleaning it will say why
             return False
-        with self._told():  # so that it need not be read again the next time
+        with self._reported():  # so that it need not be read again the next time
             self._base.execute(
                 "UPDATE files SET modified_ns = ? WHERE source = ? AND target = ?",
                 (now_ns, _stored(job.source), _stored(job.target)),
@@ -149,7 +149,7 @@ class Manifest:
 
     def made(self, job: BatchJob) -> set[str]:
         """The outputs that were made from the source, as far as they may still be there."""
-        with self._told():
+        with self._reported():
             row = self._base.execute(
                 f"SELECT state, facts FROM files WHERE source = ? AND target = ? AND {_MADE}",
                 (_stored(job.source), _stored(job.target)),
@@ -163,14 +163,14 @@ class Manifest:
 
     def targets(self) -> set[str]:
         """All outputs that were made."""
-        with self._told():
+        with self._reported():
             rows = self._base.execute(f"SELECT target FROM files WHERE {_MADE}").fetchall()
         return {os.fsdecode(target) for (target,) in rows}
 
     def outcomes(self, jobs: Collection[BatchJob]) -> Iterator[dict[str, Any]]:
         """The facts of those that are done or failed, in the order of their names."""
         wanted = {(job.source, job.target) for job in jobs}
-        with self._told():
+        with self._reported():
             rows = self._base.execute(
                 "SELECT source, target, facts FROM files WHERE facts IS NOT NULL ORDER BY source"
             )
@@ -180,7 +180,7 @@ class Manifest:
                     yield asdict(Outcome.from_json(*names, facts))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         """What SQLite says, as a sentence."""
         try:
             yield

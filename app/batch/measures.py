@@ -36,7 +36,7 @@ DNSMOS_RATE, DNSMOS_SAMPLES, DNSMOS_WINDOWS = 16000, 144160, 10
 DNSMOS_FIT = (-0.06766283, 1.11546468, 0.04602535)
 
 
-def _as_heard(block: Float32Array) -> Float32Array:
+def _finite(block: Float32Array) -> Float32Array:
     """What the pipeline takes for silence is silence here, too."""
     return np.where(np.abs(block) < LARGEST_SAMPLE, block, np.float32(0.0))
 
@@ -49,11 +49,11 @@ class LevelStatistics:
         self._counts = np.zeros(round(-FLOOR_DB) + 20, np.int64)  # 1 dB each, from FLOOR_DB
         self._power, self._samples, self._peak = 0.0, 0, 0.0
 
-    def hear(self, block: Float32Array) -> None:
+    def add(self, block: Float32Array) -> None:
         """A block [samples, channels]."""
         if not block.size:
             return
-        sound = _as_heard(block)
+        sound = _finite(block)
         power = np.square(sound).mean(axis=1, dtype=np.float64)
         self._power += float(power.sum())
         self._samples += len(block)
@@ -94,7 +94,7 @@ class ResonogramThumbnail:
         self._columns: list[Float32Array] = []
         self._next = self._position = 0
 
-    def hear(self, before: Float32Array, after: Float32Array) -> None:
+    def add(self, before: Float32Array, after: Float32Array) -> None:
         """A block and the same block cleaned, each [samples, channels]."""
         end = self._position + len(before)
         while self._next + 2 * self._hop <= end:
@@ -164,17 +164,17 @@ class Opinions:
     def __init__(self, model: Path, samplerate: float) -> None:
         self._model, self._samplerate = dnsmos(model), samplerate
         self._left = round(DNSMOS_WINDOWS * DNSMOS_SAMPLES / DNSMOS_RATE * samplerate)
-        self._heard: tuple[list[Float32Array], list[Float32Array]] = ([], [])
+        self._sounds: tuple[list[Float32Array], list[Float32Array]] = ([], [])
 
-    def hear(self, before: Float32Array, after: Float32Array) -> None:
+    def add(self, before: Float32Array, after: Float32Array) -> None:
         """A block and the same block cleaned, each [samples, channels]."""
-        for heard, block in zip(self._heard, (before, after), strict=True):
-            heard.append(_as_heard(block[: self._left, 0]))
+        for sounds, block in zip(self._sounds, (before, after), strict=True):
+            sounds.append(_finite(block[: self._left, 0]))
         self._left -= min(self._left, len(before))
 
     def summary(self) -> dict[str, float] | None:
         """Before and after, 1 … 5; None without sound, or where the network has no opinion."""
-        before, after = (self._mean(np.concatenate(h)) if h else None for h in self._heard)
+        before, after = (self._mean(np.concatenate(s)) if s else None for s in self._sounds)
         if before is None or after is None:
             return None
         if not (math.isfinite(before) and math.isfinite(after)):

@@ -305,7 +305,7 @@ def _through(
             make_pipeline(settings, reader.samplerate, reader.channels),
             subtype=settings.subtype,
             progress=report,
-            listener=measures.hear,
+            listener=measures.add,
             before_naming=see_that_it_is_the_same,
             overwrite=job.target in job.replaces,
             preserve=settings.preserve,
@@ -332,12 +332,12 @@ class _Measures:
             )
         self.opinions = Opinions(Path(settings.dnsmos), samplerate) if settings.dnsmos else None
 
-    def hear(self, before: Any, after: Any) -> None:
-        self.before.hear(before)
-        self.after.hear(after)
+    def add(self, before: Any, after: Any) -> None:
+        self.before.add(before)
+        self.after.add(after)
         for measure in (self.picture, self.opinions):
             if measure:
-                measure.hear(before, after)
+                measure.add(before, after)
 
     def report(self, outcome: Outcome) -> None:
         outcome.levels = {"before": self.before.summary(), "after": self.after.summary()}

@@ -107,7 +107,7 @@ def denoise(
             target,
             make_pipeline,
             progress=report,
-            listener=picture.hear if picture else None,
+            listener=picture.add if picture else None,
             channel=channel,
             overwrite=overwrite,
             preserve=preserve,

@@ -254,6 +254,6 @@ def health_text(board: Board, connection: Connection | None) -> str:
             f"Resonance uses {100 * now.load:.0f} % of a core",
         ]
     troubles = [(now.lost, "dropout"), (now.late, "late block"), (now.dry, "uncleaned block")]
-    said = [f"{count} {what}{'s' * (count > 1)}" for count, what in troubles if count]
-    parts += said or ["no dropouts"]
+    counts = [f"{count} {what}{'s' * (count > 1)}" for count, what in troubles if count]
+    parts += counts or ["no dropouts"]
     return " · ".join(parts)

@@ -94,9 +94,9 @@ class Cleaner:
 
     def tick(self) -> set[CleaningJob]:
         """Hear from the process, give it the next job; returns those that have changed."""
-        changed = self._hear()
+        changed = self._read_reports()
         if self._working and not self._process.is_alive():
-            changed |= self._hear()  # its last words
+            changed |= self._read_reports()  # its last words
             changed |= self._fail()
         if self._working is None:
             job = next((job for job in self.jobs if job.state == WAITING), None)
@@ -124,7 +124,7 @@ class Cleaner:
         job.state, job.begun_s, self._working = WORKING, time.monotonic(), job
         self._pipe.send((job.source, job.target, job.preset, job.limit_db, job.overwrite))
 
-    def _hear(self) -> set[CleaningJob]:
+    def _read_reports(self) -> set[CleaningJob]:
         changed: set[CleaningJob] = set()
         with suppress(EOFError, OSError):
             while self._pipe and self._working and self._pipe.poll():

@@ -24,13 +24,13 @@ CATCH_UP_S = 30.0
 
 @dataclass(frozen=True)
 class Columns:
-    """What the whole bank heard in consecutive hops, of the sound as it came and as played.
+    """Power of every oscillator in consecutive hops, driven by input and output.
 
     Both are aligned: a look-ahead between them is taken out.
     """
 
-    heard: Float32Array  #: power [hops, oscillators]
-    played: Float32Array  #: power [hops, oscillators]
+    input: Float32Array  #: power [hops, oscillators]
+    output: Float32Array  #: power [hops, oscillators]
     #: Of the sound as it came, against each oscillator's own f0 [hops, oscillators], −π … π:
     #: it is constant where an oscillator is locked to the sound.
     phase: Float32Array
@@ -60,7 +60,7 @@ class Frame:
     @property
     def last_column(self) -> int:
         """Number of the column after the newest."""
-        return self.first_column + len(self.columns.heard)
+        return self.first_column + len(self.columns.input)
 
     def column(self, time_s: float) -> float:
         """The column of a time on the board."""
@@ -88,7 +88,7 @@ class Feed:
                 self._read[name] = int(rows[name]["number"][-1]) + 1
         columns = self._listen(board)
         first = self.column
-        self.column += len(columns.heard)
+        self.column += len(columns.input)
         return Frame(
             board,
             self._bank,
@@ -109,7 +109,7 @@ class Feed:
         self._bank = OscillatorBank(np.array(facts["f0_hz"]), np.array(facts["damping_ratio"]))
         self._hop_s = float(facts["hop_s"])
         self._streams = [
-            BankStream(self._bank, facts["samplerate"], self._hop_s) for _ in ("heard", "played")
+            BankStream(self._bank, facts["samplerate"], self._hop_s) for _ in ("input", "output")
         ]
         kept = round(CATCH_UP_S * facts["samplerate"])
         self._next = max(0, board.sound.count - kept, board.sound.count - len(board.sound))
@@ -127,12 +127,12 @@ class Feed:
         self._next = first + len(sound)
         if self._late.samples != self.latency_samples:
             self._late = DelayLine(self.latency_samples)
-        heard = self._late.delay(np.ascontiguousarray(sound[:, 0]))
+        delayed = self._late.delay(np.ascontiguousarray(sound[:, 0]))
         powers, phases = [], []
         for stream, part in zip(
-            self._streams, (heard, np.ascontiguousarray(sound[:, 1])), strict=True
+            self._streams, (delayed, np.ascontiguousarray(sound[:, 1])), strict=True
         ):
-            found, angles = _hear(stream, part, with_phase=stream is self._streams[0])
+            found, angles = _analysed(stream, part, with_phase=stream is self._streams[0])
             powers.append(found)
             phases.append(angles)
         count = min(len(powers[0]), len(powers[1]))
@@ -143,7 +143,7 @@ class Feed:
         return Columns(powers[0][:count], powers[1][:count], phase)
 
 
-def _hear(
+def _analysed(
     stream: BankStream, sound: Float32Array, *, with_phase: bool
 ) -> tuple[Float32Array, NDArray[np.float32]]:
     """Powers and phases [hops, oscillators] at the ends of the hops that end in ``sound``."""

@@ -30,9 +30,9 @@ def demo_board(end_s: float = END_S, preset: str = LIVE_PRESET) -> Board:
     board = Board(board_facts(pipeline, kept_s=30.0))
     processor = Processor(pipeline, board, clock=lambda: 0.0)  # never too late
     block = round(0.01 * samplerate)
-    played = np.empty(block, np.float32)
+    out = np.empty(block, np.float32)
     for start in range(0, round(end_s * samplerate) - block, block):
-        processor.process(sound[start : start + block], played)
+        processor.process(sound[start : start + block], out)
     return board
 
 

@@ -67,8 +67,8 @@ class Take(QFrame):
         from resonance.app.enrolment import LEAST_LIKE
 
         doubtful = likeness < LEAST_LIKE
-        said = "unlike the others: drop it and record another" if doubtful else "like the others"
-        self.text.setText(f"{len(self.sound) / self.samplerate:.1f} s, {said} ({likeness:.2f})")
+        verdict = "unlike the others: drop it and record another" if doubtful else "like the others"
+        self.text.setText(f"{len(self.sound) / self.samplerate:.1f} s, {verdict} ({likeness:.2f})")
 
 
 def _play_aloud(sound: Float32Array, samplerate: float) -> None:
@@ -106,7 +106,7 @@ class _Wave(QWidget):
         for x, (down, up) in enumerate(zip(low / size, high / size, strict=True)):
             top = middle - up * half
             painter.fillRect(
-                QRectF(x, top, 1, max(1.0, (up - down) * half)), QColor(self._theme.heard)
+                QRectF(x, top, 1, max(1.0, (up - down) * half)), QColor(self._theme.original)
             )
 
 
@@ -127,7 +127,7 @@ class TeachWord(QDialog):
         self.learnt: CustomWord | None = None
         self._since: tuple[Board, int] | None = None  # board and sample where a take began
         self._began_listening = self._busy = self._complained = False
-        self._heard = 0
+        self._detections = 0
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Teach a word")
         self.setMinimumWidth(460)
@@ -136,7 +136,7 @@ class TeachWord(QDialog):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tick)
         self._timer.start(50)
-        session.keyword_heard.connect(self._on_keyword)
+        session.keyword_detected.connect(self._on_keyword)
         self._show_step()
 
     def _build(self) -> None:
@@ -206,7 +206,7 @@ class TeachWord(QDialog):
             return
         rows = board.blocks.since(board.blocks.count - 5)
         if len(rows):
-            power = float(rows["heard_power"].max())
+            power = float(rows["input_power"].max())
             self.level.setValue(int(np.clip((10 * np.log10(power + 1e-9) + 66) / 66 * 100, 0, 100)))
         if self._since is None:
             self._show_step()
@@ -305,7 +305,7 @@ class TeachWord(QDialog):
         for take, likeness in zip(takes, learnt.agreement, strict=True):
             if take in self.takes:  # it may have been dropped meanwhile
                 take.judge(likeness)
-        self._heard = 0
+        self._detections = 0
         self.says.setText(f"Try it: say “{learnt.word}”.")
         self.outcome.setText("Not heard yet")
         self.learn.setText("Learn again")
@@ -322,8 +322,8 @@ class TeachWord(QDialog):
 
     def _on_keyword(self, event: KeywordEvent) -> None:
         if self.learnt and event.keyword == self.learnt.word:
-            self._heard += 1
-            times = "once" if self._heard == 1 else f"{self._heard} times"
+            self._detections += 1
+            times = "once" if self._detections == 1 else f"{self._detections} times"
             self.outcome.setText(f"✓ Heard {times}, likeness {event.score:.2f}")
 
     def done(self, result: int) -> None:

@@ -33,7 +33,7 @@ class Theme:
     muted: str
     accent: str
     on_accent: str  #: text on it
-    heard: str  #: the sound as it came
+    original: str  #: the sound as it came
     cleaned: str
     good: str
     warning: str

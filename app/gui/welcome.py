@@ -116,8 +116,8 @@ class HowItWorks(QDialog):
         outer.addWidget(scrolled, 1)
         for heading, text in HOW:
             scrolled.column.addWidget(label(heading, "heading"))
-            said: QLabel = label(text)
-            scrolled.column.addWidget(said)
+            paragraph: QLabel = label(text)
+            scrolled.column.addWidget(paragraph)
         scrolled.column.addStretch(1)
         outer.addLayout(row(1, button("Close", self.close, "Escape", "primary")))
         self.resize(560, 560)

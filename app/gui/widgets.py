@@ -192,7 +192,7 @@ class Bell(QObject):
             self.rung.emit()
 
 
-class _Told(QObject):
+class _Answer(QObject):
     done = pyqtSignal(object)
     failed = pyqtSignal(object)
 
@@ -218,11 +218,11 @@ def aside(
     failed
         Called with the error, in this thread.
     """
-    told = _Told()
-    _asked.add(told)
+    answer = _Answer()
+    _asked.add(answer)
 
     def end(call: Callable[[Any], None], value: Any) -> None:
-        _asked.discard(told)
+        _asked.discard(answer)
         if not sip.isdeleted(owner):
             call(value)
 
@@ -230,12 +230,12 @@ def aside(
         try:
             found = work()
         except Exception as error:  # delivered to whoever asked
-            told.failed.emit(error)
+            answer.failed.emit(error)
         else:
-            told.done.emit(found)
+            answer.done.emit(found)
 
-    told.done.connect(lambda value: end(done, value))
-    told.failed.connect(lambda error: end(failed, error))
+    answer.done.connect(lambda value: end(done, value))
+    answer.failed.connect(lambda error: end(failed, error))
     _threads[:] = [thread for thread in _threads if thread.is_alive()]
     _threads.append(threading.Thread(target=run, name="aside"))
     _threads[-1].start()
@@ -247,5 +247,5 @@ def wait_for_asides() -> None:
         thread.join()
 
 
-_asked: set[_Told] = set()
+_asked: set[_Answer] = set()
 _threads: list[threading.Thread] = []

@@ -197,7 +197,7 @@ class Window(QMainWindow):
             self.top.tick()
         if self.frames % TEXT_EACH == 0:
             self.status.show_health()
-            input_db = self.levels.heard.db if self._warm else 0.0  # nothing is shown before
+            input_db = self.levels.input.db if self._warm else 0.0  # nothing is shown before
             self.messages.look_for_silence(TEXT_EACH * FRAME_MS / 1000, input_db)
         if self.isMinimized() or self.isHidden():  # what was missed is caught up with
             return

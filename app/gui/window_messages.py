@@ -34,7 +34,7 @@ class WindowMessages(QObject):
         self.banner, self.status, self.sound = window.banner, window.status, window.sound
         self._silent_s = 0.0  # for how long the input has been silent
         self.session.state_changed.connect(self._on_state)
-        self.session.keyword_heard.connect(self._on_keyword)
+        self.session.keyword_detected.connect(self._on_keyword)
         self.session.warned.connect(self.warn)
         self.session.noted.connect(self.status.say)
 
@@ -47,8 +47,8 @@ class WindowMessages(QObject):
             self.banner.settle("device", "engine")
             if self.session.has_its_devices:
                 self.banner.settle("away")
-        said = {State.LISTENING: "listening", State.STOPPED: "off"}.get(state, sentence)
-        self.status.say(f"{said[:1].upper()}{said[1:]}.")
+        text = {State.LISTENING: "listening", State.STOPPED: "off"}.get(state, sentence)
+        self.status.say(f"{text[:1].upper()}{text[1:]}.")
 
     def _on_keyword(self, event: KeywordEvent) -> None:
         self.status.say(f"Heard “{event.keyword}” (score {event.score:.2f})")

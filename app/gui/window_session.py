@@ -73,7 +73,7 @@ class WindowSession(QObject):
     """
 
     state_changed = pyqtSignal(object, str)  #: State and sentence
-    keyword_heard = pyqtSignal(object)  #: KeywordEvent
+    keyword_detected = pyqtSignal(object)  #: KeywordEvent
     warned = pyqtSignal(str, str)  #: sentence, and what it is about
     noted = pyqtSignal(str)  #: a sentence that asks for nothing
     source_changed = pyqtSignal()  #: a file instead of the microphone, or the other way round
@@ -389,7 +389,7 @@ class WindowSession(QObject):
                 if not self.engine and not self.player:
                     self.end_recording()
             case Keyword(event) if not self.player:
-                self.keyword_heard.emit(event)
+                self.keyword_detected.emit(event)
             case Warned(about, text):
                 self.warned.emit(text, about)
             case Note(text):
@@ -403,7 +403,7 @@ class WindowSession(QObject):
     def _on_player_message(self, message: Message) -> None:
         match message:
             case Keyword(event):
-                self.keyword_heard.emit(event)
+                self.keyword_detected.emit(event)
             case Note(text):
                 self.noted.emit(text)
             case StateChange(failed=True, text=text):

@@ -169,18 +169,18 @@ class SoundRing:
         """Samples written so far."""
         return int(self._counts[1])
 
-    def put(self, heard: Float32Array, played: Float32Array) -> None:
-        """Add a block, both [samples], at most as long as the ring."""
+    def put(self, block: Float32Array, out: Float32Array) -> None:
+        """Add a block of input and output, both [samples], at most as long as the ring."""
         count, length = self.count, len(self._sound)
-        self._counts[0] = count + len(heard)
+        self._counts[0] = count + len(block)
         fence()
         start = count % length
-        first = min(len(heard), length - start)
-        for column, sound in enumerate((heard, played)):
+        first = min(len(block), length - start)
+        for column, sound in enumerate((block, out)):
             self._sound[start : start + first, column] = sound[:first]
             self._sound[: len(sound) - first, column] = sound[first:]
         fence()
-        self._counts[1] = count + len(heard)
+        self._counts[1] = count + len(block)
 
     def since(self, sample: int) -> tuple[int, Float32Array]:
         """The samples from ``sample`` on that are still kept, and the number of the first."""
@@ -210,7 +210,7 @@ class Board:
         Samples of input and output.
     ``blocks``
         ``time_s`` of its end, ``samples``, ``busy_s`` of processing; of input and output:
-        ``heard_low``, ``heard_high``, ``heard_power`` (mean square), ``played_…`` likewise;
+        ``input_low``, ``input_high``, ``input_power`` (mean square), ``output_…`` likewise;
         ``voice`` (0 … 1), ``noise_dbfs``, and the totals in :data:`COUNTERS`.
     ``hops``
         ``time_s``, ``z`` complex [oscillators] at unit peak gain, ``power`` [oscillators] (mean of
@@ -317,7 +317,10 @@ class Board:
 
     @classmethod
     def load(cls, path: Path) -> Board:
-        """A board as :meth:`save` wrote it, in plain memory; rows are numbered from 0 again."""
+        """A board as :meth:`save` wrote it, in plain memory; rows are numbered from 0 again.
+
+        Older files call the levels of input and output ``heard_…`` and ``played_…``.
+        """
         with np.load(path) as content:
             board = cls(json.loads(str(content["facts"])))
             sound = content["sound"]
@@ -327,7 +330,8 @@ class Board:
                 for row in content[name]:
                     place = ring.begin()
                     for field, values in ring.fields.items():
-                        values[place] = row[field]
+                        old = field.replace("input_", "heard_").replace("output_", "played_")
+                        values[place] = row[field if field in row.dtype.names else old]
                     ring.commit()
         return board
 
@@ -346,13 +350,13 @@ def shared_board(facts: Mapping[str, Any]) -> Board:
     UserError
         If neither shared memory nor the folder for temporary files has room.
     """
-    told = []
+    reasons = []
     for folder in _folders():
         try:
             return Board(facts, new_path(folder))
         except UserError as error:
-            told.append(str(error))
-    raise UserError("; ".join(told))
+            reasons.append(str(error))
+    raise UserError("; ".join(reasons))
 
 
 def _folders() -> list[Path]:
@@ -415,16 +419,14 @@ def _layout(facts: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any] | None, i
     oscillators, words = int(facts["oscillators"]), len(facts["words"])
     heads, tokens, d_osc = (int(facts[name]) for name in ("heads", "tokens", "d_osc"))
     f4, c8 = np.float32, np.complex64
-    heard, played = (
-        [(f"{side}_{what}", f4) for what in ("low", "high", "power")]
-        for side in ("heard", "played")
-    )
+    levels = [
+        (f"{side}_{what}", f4) for side in ("input", "output") for what in ("low", "high", "power")
+    ]
     block: list[Any] = [
         ("time_s", "f8"),
         ("samples", "i8"),
         ("busy_s", f4),
-        *heard,
-        *played,
+        *levels,
         ("voice", f4),
         ("noise_dbfs", f4),
         *((n, "i8") for n in COUNTERS),

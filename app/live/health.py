@@ -56,7 +56,7 @@ def load(rows: Rows) -> float:
 
 
 def level_db(rows: Rows, side: str) -> float:
-    """Level of the last 0.3 s, dBFS; ``side`` is "heard" (input) or "played" (output)."""
+    """Level of the last 0.3 s, dBFS; ``side`` is "input" or "output"."""
     recent = rows[rows["time_s"] > rows["time_s"][-1] - LEVEL_S]
     power = np.average(recent[f"{side}_power"], weights=recent["samples"])
     return float(to_db(math.sqrt(max(0.0, float(power)))))
@@ -65,10 +65,10 @@ def level_db(rows: Rows, side: str) -> float:
 def removed_db(rows: Rows) -> float:
     """How much quieter the blocks of the last 2 s were made, dB, on average; pauses count fully."""
     recent = rows[rows["time_s"] > rows["time_s"][-1] - REMOVED_S]
-    recent = recent[recent["heard_power"] > _SILENT]
+    recent = recent[recent["input_power"] > _SILENT]
     if not len(recent):
         return 0.0
-    ratio = recent["heard_power"] / np.maximum(recent["played_power"], _SILENT)
+    ratio = recent["input_power"] / np.maximum(recent["output_power"], _SILENT)
     quieter_db = np.maximum(0.0, 10.0 * np.log10(ratio))
     return float(np.average(quieter_db, weights=recent["samples"]))
 

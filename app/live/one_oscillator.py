@@ -63,7 +63,7 @@ class OneOscillator:
         self.tone_hz = drive.tone_hz  #: of the driving tone now, also in a sweep
         self.count = 0  #: samples moved so far
         self.plucked_at: int | None = None  #: sample of the last pluck
-        self._output_name, self._sound = output_name, _Heard(board)
+        self._output_name, self._sound = output_name, _EngineInput(board)
         self._trace = np.zeros((2, round(KEPT_S * SAMPLERATE)), np.float32)
         self._pluck = False
         self._phase = self._sweep_s = 0.0
@@ -136,7 +136,7 @@ class OneOscillator:
         return tone
 
 
-class _Heard:
+class _EngineInput:
     """An engine's input, at our samplerate, in blocks."""
 
     def __init__(self, board: Callable[[], Board | None]) -> None:
@@ -153,8 +153,8 @@ class _Heard:
         if board is not None:
             first, sound = board.sound.since(self._next)
             self._next = first + len(sound)
-            heard = np.ascontiguousarray(sound[:, 0])
-            new = self._resample.resample_chunk(heard) if self._resample else heard
+            column = np.ascontiguousarray(sound[:, 0])
+            new = self._resample.resample_chunk(column) if self._resample else column
             self._waiting = np.concatenate([self._waiting, new])[-round(LATEST_S * SAMPLERATE) :]
         block = np.zeros(count, np.float32)
         found, self._waiting = self._waiting[:count], self._waiting[count:]

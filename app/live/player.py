@@ -144,11 +144,11 @@ class Player:
             self._wake.wait(0.05)
             self._wake.clear()
             return
-        heard = self._take_block(max(1, round(BLOCK_S * self.samplerate)))
-        played = np.empty_like(heard)
-        self._processor.process(heard, played)
+        block = self._take_block(max(1, round(BLOCK_S * self.samplerate)))
+        out = np.empty_like(block)
+        self._processor.process(block, out)
         self._pass_on()
-        loudspeaker.play(played)
+        loudspeaker.play(out)
 
     def _begin_anew(self) -> None:
         """Fade over to oscillators that have swung in on what precedes the next block."""

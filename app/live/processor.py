@@ -60,9 +60,9 @@ class Processor:
         self.error: Exception | None = None  #: the last one that came out of the pipeline
         self.idle = False  #: play silence and do nothing else
         self.last_block_s = time.monotonic()  #: when the last block came
-        self._bad_before = self._unheard = 0
+        self._bad_before = self._unprocessed = 0
         self._samples, self._behind_s = 0, 0.0
-        self._power = self._played_power = 0.0  # mean squares of input, and output before
+        self._input_power = self._output_power = 0.0  # mean squares of input, and output before
         self._dry = _Rest(*DRY_S)
         self._quiet = _Rest(*QUIET_S)
         self._gain, self._louder_s = 1.0, PROBED_S
@@ -73,7 +73,7 @@ class Processor:
         self.pipeline, self.samplerate = pipeline, pipeline.samplerate
         pipeline.on_hop = self._on_hop
         self._late = DelayLine(pipeline.latency_samples)
-        self._unheard = self._samples  # events count from this pipeline's first input
+        self._unprocessed = self._samples  # events count from this pipeline's first input
         self._steps = self._bad_before = 0
         assert pipeline.denoiser
         self._carriers = pipeline.denoiser.carriers
@@ -89,80 +89,80 @@ class Processor:
             if pipeline:
                 pipeline.limit_db, pipeline.bypass = limit_db, bypass
 
-    def process(self, heard: Float32Array, played: Float32Array) -> None:
-        """One block, both [samples]; ``played`` is always filled, whatever happens."""
+    def process(self, block: Float32Array, out: Float32Array) -> None:
+        """One block, both [samples]; ``out`` is always filled, whatever happens."""
         start = self._clock()
         self.last_block_s = time.monotonic()
-        seconds = len(heard) / self.samplerate
-        low, high = float(heard.min()), float(heard.max())
+        seconds = len(block) / self.samplerate
+        low, high = float(block.min()), float(block.max())
         if not (np.isfinite(low) and np.isfinite(high)):
-            clean = np.nan_to_num(heard, nan=0.0, posinf=0.0, neginf=0.0)
+            clean = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
             low, high = float(clean.min()), float(clean.max())
         else:
-            clean = heard
-        self._power = float(np.dot(clean, clean)) / len(clean)
-        self._samples += len(heard)
+            clean = block
+        self._input_power = float(np.dot(clean, clean)) / len(clean)
+        self._samples += len(block)
         dry = self._late.delay(clean)
         if self.idle:
-            played[:] = 0.0
-            self._unheard += len(heard)
+            out[:] = 0.0
+            self._unprocessed += len(block)
         else:
-            self._play(heard, dry, played, seconds)
+            self._play(block, dry, out, seconds)
         if self.guard_feedback:
-            self._turn_down(played, seconds)
-        self._played_power = float(np.dot(played, played)) / len(played)
-        self.board.sound.put(clean, played)
-        self._watch_load(dry, played, seconds, self._clock() - start)
-        self._note_block(low, high, played, self._clock() - start)
+            self._turn_down(out, seconds)
+        self._output_power = float(np.dot(out, out)) / len(out)
+        self.board.sound.put(clean, out)
+        self._watch_load(dry, out, seconds, self._clock() - start)
+        self._note_block(low, high, out, self._clock() - start)
 
     def _play(
-        self, heard: Float32Array, dry: Float32Array, played: Float32Array, seconds: float
+        self, block: Float32Array, dry: Float32Array, out: Float32Array, seconds: float
     ) -> None:
         """The cleaned sound, or the dry one while there is too much to do."""
         resting = self._dry.left_s > 0
         ends = resting and not self._dry.pass_by(seconds)
         if resting and not ends:
-            played[:] = dry
-            self._unheard += len(heard)
+            out[:] = dry
+            self._unprocessed += len(block)
             self.counters["dry_blocks"] += 1
             return
         try:
-            for event in self.pipeline.process(heard, played):
+            for event in self.pipeline.process(block, out):
                 self._note_event(event)
             if self._next:
-                self._fade_to_next(heard, played)
+                self._fade_to_next(block, out)
         except Exception as error:  # an exception here would end the sound without a word
             self.error = error
             self.pipeline.reset()
-            self._unheard = self._samples
+            self._unprocessed = self._samples
             self._begin_dry()
-            played[:] = dry
+            out[:] = dry
             return
         if ends:
-            fade(dry, played, played)
+            fade(dry, out, out)
         if not resting:
             self._dry.pass_by(seconds)
         self._note_step()
 
-    def _fade_to_next(self, heard: Float32Array, played: Float32Array) -> None:
+    def _fade_to_next(self, block: Float32Array, out: Float32Array) -> None:
         assert self._next is not None
-        before = played.copy()
+        before = out.copy()
         self._count_bad()
-        self._samples -= len(heard)  # the next one processes this block, too
+        self._samples -= len(block)  # the next one processes this block, too
         self._take(self._next)
-        self._samples += len(heard)
+        self._samples += len(block)
         self._next = None
-        self.pipeline.process(heard, played)
-        fade(before, played, played)
+        self.pipeline.process(block, out)
+        fade(before, out, out)
 
     def _watch_load(
-        self, dry: Float32Array, played: Float32Array, seconds: float, busy_s: float
+        self, dry: Float32Array, out: Float32Array, seconds: float, busy_s: float
     ) -> None:
         """When too far behind, let the dry sound take over, from this block on."""
         self.counters["late_blocks"] += busy_s > seconds
         self._behind_s = max(0.0, self._behind_s + busy_s - seconds)
         if self._behind_s > max(BEHIND_BLOCKS * seconds, BEHIND_S) and self._dry.left_s <= 0:
-            fade(played, dry, played)
+            fade(out, dry, out)
             self._begin_dry()
 
     def _begin_dry(self) -> None:
@@ -170,7 +170,7 @@ class Processor:
         self._behind_s = 0.0
         self._dry.begin()
 
-    def _turn_down(self, played: Float32Array, seconds: float) -> None:
+    def _turn_down(self, out: Float32Array, seconds: float) -> None:
         """Apply the gain that stops or probes a howl, on its way down or up again."""
         quiet = self._quiet.left_s > 0
         self._quiet.pass_by(seconds)
@@ -184,7 +184,7 @@ class Processor:
             self._gain = min(wanted, before + seconds / self._louder_s)
         if self._gain == 1.0:
             self._louder_s = PROBED_S
-        played *= before + (self._gain - before) * _ramp(len(played))
+        out *= before + (self._gain - before) * _ramp(len(out))
 
     def _on_hop(self, stream: BankStream, gains: NDArray[np.complex64] | None) -> None:
         ring = self.board.hops
@@ -199,14 +199,14 @@ class Processor:
         if not self.guard_feedback or self._quiet.left_s > 0:
             return
         contrast = stream.contrast()[self._carriers]
-        if self._howl.update(contrast, self._power, self._played_power):
+        if self._howl.update(contrast, self._input_power, self._output_power):
             self._quiet.begin()
             self._louder_s = LOUDER_S
             self.counters["howls"] += 1
 
     def _note_event(self, event: KeywordEvent) -> None:
         """Pass a keyword on, its time counted in samples of the board."""
-        event = replace(event, time_s=round(event.time_s + self._unheard / self.samplerate, 3))
+        event = replace(event, time_s=round(event.time_s + self._unprocessed / self.samplerate, 3))
         event = event.at(time.time() - max(0.0, self._samples / self.samplerate - event.time_s))
         ring = self.board.events
         place = ring.begin()
@@ -235,21 +235,21 @@ class Processor:
         self.counters["bad_samples"] += max(0, bad - self._bad_before)
         self._bad_before = bad
 
-    def _note_block(self, low: float, high: float, played: Float32Array, busy_s: float) -> None:
+    def _note_block(self, low: float, high: float, out: Float32Array, busy_s: float) -> None:
         self.counters["blocks"] += 1
         self._count_bad()
         ring = self.board.blocks
         place = ring.begin()
         row: dict[str, Any] = {
             "time_s": self._samples / self.samplerate,
-            "samples": len(played),
+            "samples": len(out),
             "busy_s": busy_s,
-            "heard_low": low,
-            "heard_high": high,
-            "heard_power": self._power,
-            "played_low": played.min(),
-            "played_high": played.max(),
-            "played_power": np.dot(played, played) / len(played),
+            "input_low": low,
+            "input_high": high,
+            "input_power": self._input_power,
+            "output_low": out.min(),
+            "output_high": out.max(),
+            "output_power": np.dot(out, out) / len(out),
             "voice": self.pipeline.voice,
             "noise_dbfs": self.pipeline.noise_dbfs,
             **self.counters,

@@ -72,10 +72,10 @@ class CallbackStream:
         )
         self.latency_s: tuple[float, float] = self._stream.latency
 
-    def _callback(self, heard: Any, played: Any, frames: int, _: Any, status: Any) -> None:
+    def _callback(self, indata: Any, outdata: Any, frames: int, _: Any, status: Any) -> None:
         if status:
             count_flags(self._processor, status)
-        self._processor.process(heard[:, self._column], played[:, 0])
+        self._processor.process(indata[:, self._column], outdata[:, 0])
 
     @property
     def active(self) -> bool:
@@ -168,22 +168,22 @@ class LoopStream:
             self._surplus = _FADED
 
     def _pass_block(self) -> None:
-        played = self._next_block()
+        outdata = self._next_block()
         while self._surplus:  # cleaned like all, and cross-faded
             later = self._next_block()
-            fade(played[:, 0], later[:, 0], played[:, 0])
+            fade(outdata[:, 0], later[:, 0], outdata[:, 0])
             self._surplus -= 1
             self._processor.counters["skipped_samples"] += self._blocksize
-        underflowed = self._stream.write(played)
+        underflowed = self._stream.write(outdata)
         self._processor.counters["output_underflows"] += bool(underflowed)
 
     def _next_block(self) -> Float32Array:
-        """Heard and cleaned [samples, 1]."""
-        heard, overflowed = self._stream.read(self._blocksize)
-        played = np.empty((len(heard), 1), np.float32)
-        self._processor.process(heard[:, self._column], played[:, 0])
+        """Read and cleaned [samples, 1]."""
+        indata, overflowed = self._stream.read(self._blocksize)
+        outdata = np.empty((len(indata), 1), np.float32)
+        self._processor.process(indata[:, self._column], outdata[:, 0])
         self._processor.counters["input_overflows"] += bool(overflowed)
-        return played
+        return outdata
 
     def close(self) -> None:
         """End it at once; StuckError if the sound server does not let go."""
@@ -203,15 +203,15 @@ class BridgedStream:
         sd = sounddevice()
         self._processor, self._column = processor, column
         self._bridge = ClockBridge(processor.samplerate, blocksize, processor.counters)
-        self._played_at = time.monotonic()
+        self._last_output_s = time.monotonic()
         self._ready_in, self._ready_out = _once(raise_priority), _once(raise_priority)
         options = _common(blocksize, processor)
         self._input = sd.InputStream(
-            device=route.portaudio[0], channels=inputs, callback=self._hear, **options
+            device=route.portaudio[0], channels=inputs, callback=self._on_input, **options
         )
         try:
             self._output = sd.OutputStream(
-                device=route.portaudio[1], channels=1, callback=self._play, **options
+                device=route.portaudio[1], channels=1, callback=self._on_output, **options
             )
         except Exception:
             _close(self._input)
@@ -223,31 +223,31 @@ class BridgedStream:
         """Added between two clocks, s."""
         return self._bridge.delay_s
 
-    def _hear(self, heard: Any, frames: int, _: Any, status: Any) -> None:
+    def _on_input(self, indata: Any, frames: int, _: Any, status: Any) -> None:
         self._ready_in()
         if status:
             count_flags(self._processor, status)
-        chosen = heard[:, self._column]
-        played: Float32Array = chosen.copy()
-        self._processor.process(chosen, played)
-        self._bridge.write(played)
+        chosen = indata[:, self._column]
+        outdata: Float32Array = chosen.copy()
+        self._processor.process(chosen, outdata)
+        self._bridge.write(outdata)
 
-    def _play(self, played: Any, frames: int, _: Any, status: Any) -> None:
+    def _on_output(self, outdata: Any, frames: int, _: Any, status: Any) -> None:
         self._ready_out()
         if status:
             count_flags(self._processor, status)
-        self._bridge.read(played[:, 0])
-        self._played_at = time.monotonic()
+        self._bridge.read(outdata[:, 0])
+        self._last_output_s = time.monotonic()
 
     @property
     def active(self) -> bool:
         """Whether the devices still call; that the input's does, the processor knows."""
-        calls = time.monotonic() - self._played_at < _STILL_S
+        calls = time.monotonic() - self._last_output_s < _STILL_S
         return bool(calls and self._input.active and self._output.active)
 
     def start(self) -> None:
         """Let it run."""
-        self._played_at = time.monotonic()
+        self._last_output_s = time.monotonic()
         self._output.start()
         self._input.start()
 

@@ -60,7 +60,7 @@ class LiveView:
 
 
 def _levels(rows: Rows) -> Table:
-    before, after = level_db(rows, "heard"), level_db(rows, "played")
+    before, after = level_db(rows, "input"), level_db(rows, "output")
     table = Table.grid(padding=(0, 2))
     for name, level in (("in", before), ("out", after)):
         table.add_row(name, _bar(level), f"{level:6.1f} dB")

@@ -26,7 +26,7 @@ from resonance.app.serve.files import Files
 from resonance.app.serve.limits import BusyError, TooLargeError
 from resonance.app.serve.page import html, openapi
 from resonance.app.serve.pcm import Format
-from resonance.app.serve.streams import Heard, Stream, Streams
+from resonance.app.serve.streams import Output, Stream, Streams
 from resonance.app.soundfiles.writer import FORMATS
 from resonance.app.spotter import KeywordEvent
 
@@ -228,7 +228,7 @@ class _Api:
             request,
             send,
             "application/octet-stream",
-            lambda heard: heard[0],
+            lambda output: output[0],
             denoise=True,
             spot=False,
         )
@@ -239,7 +239,7 @@ class _Api:
             request,
             send,
             "text/event-stream",
-            lambda heard: b"".join(_sent_event(event.facts()) for event in heard[1]),
+            lambda output: b"".join(_sent_event(event.facts()) for event in output[1]),
             denoise=False,
             spot=True,
         )
@@ -249,7 +249,7 @@ class _Api:
         request: Request,
         send: Send,
         media_type: str,
-        content: Callable[[Heard], bytes],
+        content: Callable[[Output], bytes],
         **does: bool,
     ) -> None:
         with self._streams.place():
@@ -257,8 +257,8 @@ class _Api:
             headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             try:
-                async for heard in self._heard(request, stream):
-                    body = content(heard)
+                async for output in self._outputs(request, stream):
+                    body = content(output)
                     if body:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
             except (ClientDisconnect, TimeoutError):
@@ -276,15 +276,15 @@ class _Api:
             form, preset=query.get("preset"), limit_db=_limit_db(asked), **does
         )
 
-    async def _heard(self, request: Request, stream: Stream) -> AsyncIterator[Heard]:
+    async def _outputs(self, request: Request, stream: Stream) -> AsyncIterator[Output]:
         client = _client(request)
         async for part in self._body(request):
-            async for heard in stream.process(part):
-                self._pass_on(heard[1], client)
-                yield heard
-        heard = await stream.end()
-        self._pass_on(heard[1], client)
-        yield heard
+            async for output in stream.process(part):
+                self._pass_on(output[1], client)
+                yield output
+        output = await stream.end()
+        self._pass_on(output[1], client)
+        yield output
 
     def _pass_on(self, events: list[KeywordEvent], client: str) -> None:
         for event in events:
@@ -310,12 +310,12 @@ class _Api:
     async def _converse(self, socket: WebSocket, stream: Stream) -> None:
         client = _client(socket)
 
-        async def answer(heard: Heard) -> None:
-            self._pass_on(heard[1], client)
-            for event in heard[1]:
+        async def answer(output: Output) -> None:
+            self._pass_on(output[1], client)
+            for event in output[1]:
                 await socket.send_text(json.dumps(event.facts()))
-            if heard[0]:
-                await socket.send_bytes(heard[0])
+            if output[0]:
+                await socket.send_bytes(output[0])
 
         while True:
             async with asyncio.timeout(self._limits.idle_s):
@@ -323,8 +323,8 @@ class _Api:
             if message["type"] == "websocket.disconnect":
                 return
             if message.get("bytes"):
-                async for heard in stream.process(message["bytes"]):
-                    await answer(heard)
+                async for output in stream.process(message["bytes"]):
+                    await answer(output)
             elif message.get("text") == END:
                 await answer(await stream.end())
                 await socket.close()

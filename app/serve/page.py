@@ -47,8 +47,8 @@ def _row(parameter: dict[str, Any]) -> str:
     if "$ref" in parameter:
         parameter = openapi()["components"]["parameters"][parameter["$ref"].rsplit("/", 1)[1]]
     default = parameter["schema"].get("default")
-    told = "" if default is None else f" Default: {default}."
+    usual = "" if default is None else f" Default: {default}."
     return (
         f"<tr><th>{escape(parameter['name'])}</th>"
-        f"<td>{escape(parameter['description'])}{escape(told)}</td></tr>"
+        f"<td>{escape(parameter['description'])}{escape(usual)}</td></tr>"
     )

@@ -69,12 +69,12 @@ async def _serve(
     report: Callable[[Address, Address], None],
 ) -> None:
     streams, files = Streams(models, limits), Files(limits)
-    heard_http, heard_wyoming = _bound(http, "--http"), _bound(wyoming, "--wyoming")
-    wake = await wyoming_protocol.listen(streams, heard_wyoming)
+    http_socket, wyoming_socket = _bound(http, "--http"), _bound(wyoming, "--wyoming")
+    wake = await wyoming_protocol.listen(streams, wyoming_socket)
     server = _Server(_settings(application(streams, files, token), limits))
-    report(heard_http.getsockname()[:2], heard_wyoming.getsockname()[:2])
+    report(http_socket.getsockname()[:2], wyoming_socket.getsockname()[:2])
     try:
-        await server.serve([heard_http])
+        await server.serve([http_socket])
     finally:
         wake.close()
         files.close()

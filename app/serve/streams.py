@@ -26,7 +26,8 @@ from resonance.app.spotter import KeywordEvent
 WAITING = 256
 
 Result = TypeVar("Result")
-Heard = tuple[bytes, list[KeywordEvent]]
+#: Cleaned bytes, and keywords.
+Output = tuple[bytes, list[KeywordEvent]]
 
 
 class Sound:
@@ -38,8 +39,8 @@ class Sound:
         self._samples = 0
         self._late = pipeline.latency_samples  # left out at the start, so that nothing moves
 
-    def process(self, pcm: bytes) -> Heard:
-        """Hear bytes; without a denoiser none come back."""
+    def process(self, pcm: bytes) -> Output:
+        """Process bytes; without a denoiser none come back."""
         pcm = self._rest + pcm
         whole = len(pcm) - len(pcm) % self._form.frame_bytes
         self._rest = pcm[whole:]
@@ -47,7 +48,7 @@ class Sound:
         self._samples += len(sound)
         return self._through(sound)
 
-    def end(self) -> Heard:
+    def end(self) -> Output:
         """What a look-ahead still holds, and words at the very end."""
         late = self._pipeline.latency_samples
         tail = round(TAIL_S * self._form.samplerate) if self._pipeline.spotter else 0
@@ -55,7 +56,7 @@ class Sound:
         cleaned, events = self._through(silence)
         return cleaned[: late * self._form.frame_bytes], events
 
-    def _through(self, sound: Float32Array) -> Heard:
+    def _through(self, sound: Float32Array) -> Output:
         out = np.empty_like(sound) if self._pipeline.denoiser else None
         events = [self._dated(event) for event in self._pipeline.process(sound, out)]
         if out is None:
@@ -76,15 +77,15 @@ class Stream:
     def __init__(self, run: Callable[..., Any], sound: Sound) -> None:
         self._run, self._sound = run, sound
 
-    async def process(self, pcm: bytes) -> AsyncIterator[Heard]:
-        """Hear bytes piece by piece; other streams get their turn in between."""
+    async def process(self, pcm: bytes) -> AsyncIterator[Output]:
+        """Process bytes piece by piece; other streams get their turn in between."""
         for start in range(0, len(pcm), PIECE_BYTES):
             yield await self._run(partial(self._sound.process, pcm[start : start + PIECE_BYTES]))
 
-    async def end(self) -> Heard:
+    async def end(self) -> Output:
         """What comes after the last piece."""
-        heard: Heard = await self._run(self._sound.end)
-        return heard
+        output: Output = await self._run(self._sound.end)
+        return output
 
 
 class Streams:

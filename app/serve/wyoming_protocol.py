@@ -124,7 +124,7 @@ class Client(AsyncEventHandler):
             self._close_stream()
             await self._open(_format(AudioStart.from_event(event)))
         elif AudioChunk.is_type(event.type):
-            await self._hear(AudioChunk.from_event(event))
+            await self._on_sound(AudioChunk.from_event(event))
         elif AudioStop.is_type(event.type):
             await self._end(AudioStop.from_event(event))
 
@@ -145,7 +145,7 @@ class Client(AsyncEventHandler):
         self._held.close()
         self._stream = None
 
-    async def _hear(self, chunk: AudioChunk) -> None:
+    async def _on_sound(self, chunk: AudioChunk) -> None:
         """Satellites send sound without a start, too."""
         form = _format(chunk)
         if form != self._format:

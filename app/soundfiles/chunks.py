@@ -250,20 +250,20 @@ def _extent(
 ) -> SoundExtent:
     left = max(0, length - chunk.body - _second_head(file, chunk, length))
     wide = struct.calcsize(family.size_format) == 8
-    said = chunk.size
+    declared = chunk.size
     if ds64 is not None and chunk.size == 0xFFFFFFFF:
-        said, wide = ds64, True
+        declared, wide = ds64, True
     top = _UNKNOWN_64 if wide else _UNKNOWN_32
-    if said < 0 or said > left:
-        unknown = said < 0 or said >= top
-        return SoundExtent(chunk.body, said if said > 0 else 0, left, unknown)
-    for size in (said, *(range(said + _WRAP, left + 1, _WRAP) if not wide else ())):
+    if declared < 0 or declared > left:
+        unknown = declared < 0 or declared >= top
+        return SoundExtent(chunk.body, declared if declared > 0 else 0, left, unknown)
+    for size in (declared, *(range(declared + _WRAP, left + 1, _WRAP) if not wide else ())):
         if _ends_well(file, family, next_start(chunk, family, size), length) or _ends_well(
             file, family, chunk.body + size, length
         ):
-            return SoundExtent(chunk.body, said, size, False)
+            return SoundExtent(chunk.body, declared, size, False)
     # A size of 0 with sound behind it: written at the end, which never came.
-    return SoundExtent(chunk.body, said, left, False)
+    return SoundExtent(chunk.body, declared, left, False)
 
 
 def _second_head(file: BinaryIO, chunk: Chunk, length: int) -> int:

@@ -100,8 +100,8 @@ def decoded(path: Path) -> Iterator[tuple[Path, list[str]]]:
             capture_output=True,
             check=False,
         )
-        said = done.stderr.decode(errors="replace").replace(str(path), path.name)
-        last = said.strip().splitlines()[-1:]
+        message = done.stderr.decode(errors="replace").replace(str(path), path.name)
+        last = message.strip().splitlines()[-1:]
         if done.returncode or not sound.exists():
             raise AudioFileError(
                 f"{path} cannot be read by ffmpeg: {last[0] if last else 'it holds no sound'}"

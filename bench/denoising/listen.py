@@ -62,7 +62,7 @@ def draw(path: Path, before: np.ndarray, after: np.ndarray, samplerate: int) -> 
         Of both, Hz.
     """
     gathered = ResonogramFigure(DenoiserModel.preset(FILMED), samplerate)
-    gathered.hear(before[:, None], after[:, None])
+    gathered.add(before[:, None], after[:, None])
     seconds = len(before) / samplerate
     with plt.style.context("dark_background"):
         figure = plt.figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)

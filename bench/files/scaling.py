@@ -14,15 +14,15 @@ from resonance.app.batch.settings import BatchJob, BatchSettings
 
 def _pool_rate(jobs: list[BatchJob], processes: int) -> tuple[float, float]:
     """Seconds of sound a second and processor time a second of sound, once all are warm."""
-    begin, heard, cpu = None, 0.0, 0.0
+    begin, seconds, cpu = None, 0.0, 0.0
     outcomes = pool.clean_all(jobs, BatchSettings("live"), processes, lambda *_: None)
     for count, outcome in enumerate(outcomes, 1):
         if begin is not None:
-            heard, cpu = heard + outcome.seconds, cpu + outcome.cpu_s
+            seconds, cpu = seconds + outcome.seconds, cpu + outcome.cpu_s
         if count == processes:
             begin = time.perf_counter()
     assert begin is not None
-    return heard / (time.perf_counter() - begin), cpu / heard
+    return seconds / (time.perf_counter() - begin), cpu / seconds
 
 
 def scaling(folder: Path) -> None:

@@ -78,9 +78,9 @@ def peers(samplerate: int, sound: Sound) -> dict[str, Callable[[], object]]:
     noisereduce, step = importlib.import_module("noisereduce"), rnnoise_step()
 
     def rnnoise() -> None:
-        heard = soxr.resample(sound, samplerate, 48000) if samplerate != 48000 else sound
-        for start in range(0, len(heard) - 479, 480):
-            step(heard[start : start + 480])
+        resampled = soxr.resample(sound, samplerate, 48000) if samplerate != 48000 else sound
+        for start in range(0, len(resampled) - 479, 480):
+            step(resampled[start : start + 480])
 
     name = "RNNoise 0.2" if samplerate == 48000 else "RNNoise 0.2, resampled to 48 kHz"
     return {name: rnnoise, "noisereduce": lambda: noisereduce.reduce_noise(y=sound, sr=samplerate)}

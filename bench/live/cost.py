@@ -57,9 +57,9 @@ class Simple:
         self._step = step
         self.counters = dict.fromkeys(COUNTERS, 0)
 
-    def process(self, heard: NDArray[np.float32], played: NDArray[np.float32]) -> None:
+    def process(self, block: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """One block."""
-        played[:] = self._step(heard)
+        out[:] = self._step(block)
 
 
 def keep(block: Sound) -> Sound:

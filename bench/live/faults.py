@@ -150,9 +150,9 @@ def delay_after_a_stop(folder: Path) -> tuple[float, float]:
     for second in range(2, 17):
         place, size = strongest(found[0][second * RATE : (second + 2) * RATE], burst)
         places.append(place if size > 0.5 else None)
-    heard = [(k + 2, place) for k, place in enumerate(places) if place is not None]
-    before = np.median([place for second, place in heard if second < 5])
-    after = [(second, place - before) for second, place in heard if second > 8]
+    bursts = [(k + 2, place) for k, place in enumerate(places) if place is not None]
+    before = np.median([place for second, place in bursts if second < 5])
+    after = [(second, place - before) for second, place in bursts if second > 8]
     return 1000 * after[0][1] / RATE, 1000 * after[-1][1] / RATE
 
 

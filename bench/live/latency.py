@@ -50,14 +50,14 @@ class Switch:
         }
         self._processor = Processor(Pipeline(RATE, denoiser=model, limit_db=0.0), Board(facts))
         self.samplerate, self.counters = float(RATE), self._processor.counters
-        self._heard = 0
+        self._count = 0
 
-    def process(self, heard: NDArray[np.float32], played: NDArray[np.float32]) -> None:
-        """One block; the pipeline hears all of them."""
-        self._processor.process(heard, played)
-        self._heard += len(heard)
-        if int(self._heard / RATE / TURN_S) % 2:
-            played[:] = WIRE_GAIN * heard
+    def process(self, block: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """One block; all go through the pipeline."""
+        self._processor.process(block, out)
+        self._count += len(block)
+        if int(self._count / RATE / TURN_S) % 2:
+            out[:] = WIRE_GAIN * block
 
 
 def measure(server: SoundServer, preset: str, block_ms: int) -> tuple[list[int], int]:

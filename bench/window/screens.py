@@ -67,9 +67,9 @@ class Demo:
     def hear(self, until_s: float) -> None:
         """Go on with the sound."""
         block = self.samplerate // 100
-        played = np.empty(block, np.float32)
+        out = np.empty(block, np.float32)
         while (self._place + block) / self.samplerate <= until_s:
-            self._processor.process(self._sound[self._place : self._place + block], played)
+            self._processor.process(self._sound[self._place : self._place + block], out)
             self._place += block
 
     def messages(self) -> list[Any]:

@@ -33,7 +33,7 @@ def test_every_row_comes_once_and_every_hop_is_a_column(denoiser, spotter, rng):
         assert frame.fresh == (start == 0)
         assert frame.first_column == columns
         numbers += frame.hops["number"].tolist()
-        columns += len(frame.columns.heard)
+        columns += len(frame.columns.input)
     assert numbers == list(range(board.hops.count))
     assert columns == board.hops.count
     assert len(feed.frame(board).hops) == 0
@@ -43,7 +43,7 @@ def test_columns_are_what_the_bank_heard(denoiser, rng):
     board, processor = live(denoiser)
     play(processor, (0.1 * rng.standard_normal(RATE)).astype(np.float32))
     frame = Feed().frame(board)
-    np.testing.assert_allclose(frame.columns.heard, frame.hops["power"], rtol=1e-3, atol=1e-12)
+    np.testing.assert_allclose(frame.columns.input, frame.hops["power"], rtol=1e-3, atol=1e-12)
     own = np.exp(
         2j * np.pi * denoiser.bank.f0_hz * frame.hop_s * np.arange(len(frame.hops))[:, None]
     )
@@ -62,7 +62,7 @@ def test_a_look_ahead_is_taken_out(studio):
     feed = Feed()
     feed.latency_samples = processor.pipeline.latency_samples
     columns = feed.frame(board).columns
-    assert columns.heard.sum(axis=1).argmax() == columns.played.sum(axis=1).argmax()
+    assert columns.input.sum(axis=1).argmax() == columns.output.sum(axis=1).argmax()
 
 
 def test_a_feed_that_slept_goes_on_with_what_is_kept(denoiser, rng):
@@ -72,7 +72,7 @@ def test_a_feed_that_slept_goes_on_with_what_is_kept(denoiser, rng):
     feed.frame(board)
     play(processor, (0.1 * rng.standard_normal(4 * RATE)).astype(np.float32))
     frame = feed.frame(board)
-    assert len(frame.columns.heard) <= 126
+    assert len(frame.columns.input) <= 126
     assert abs(frame.last_column - 5 * 125) <= 2, "the time that nobody saw is left empty"
 
 

@@ -12,7 +12,7 @@ def test_a_tone_is_seen_and_its_frequency_can_be_chosen(qtbot, make_window):
     window = make_window()
     window.session.generate(TONE)
     generator = window.session.generator
-    qtbot.waitUntil(lambda: window.levels.heard.db > -30, timeout=MS)
+    qtbot.waitUntil(lambda: window.levels.input.db > -30, timeout=MS)
     assert window.top.state.text() == "Playing a tone"
     bar = window.player_bar
     assert bar.tone.isVisible()

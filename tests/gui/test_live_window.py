@@ -44,7 +44,7 @@ def test_sound_is_seen_heard_recorded_and_saved(live, qtbot, server, live_denois
     window, session = live, live.session
     assert window.top.state.text() == "Listening"
     assert "→" in window.top.devices.text()
-    qtbot.waitUntil(lambda: window.levels.heard.db > -50, timeout=MS)
+    qtbot.waitUntil(lambda: window.levels.input.db > -50, timeout=MS)
     qtbot.waitUntil(lambda: window.status.health.text() != "", timeout=MS)
     assert "delay" in window.status.health.text()
     qtbot.mouseClick(window.top.record, Qt.MouseButton.LeftButton)

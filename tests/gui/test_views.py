@@ -172,8 +172,8 @@ def test_the_pointer_reads_the_column_that_is_drawn_below_it(qtbot, denoiser):
     said = []
     view.pointed.connect(said.append)
     place, hop_s = view._scale.place(1000.0), view._pictures[0].hop_s
-    view._shown.heard[:] = 0
-    view._shown.heard[view._shown.end - 1 - 5] = 255  # one loud column, five hops ago
+    view._shown.input[:] = 0
+    view._shown.input[view._shown.end - 1 - 5] = 255  # one loud column, five hops ago
     plot = view._plots[0].vb
     levels = []
     for hops_ago in (4.9, 5.1, 5.4, 5.6, 5.9, 6.1):
@@ -300,7 +300,7 @@ def test_meters_show_level_and_hold_peaks():
 
 def test_levels_follow_the_sound(qtbot, denoiser):
     view = shown(qtbot, Levels, tone(denoiser, 500.0, seconds=2.0))
-    assert abs(view.heard.db - 20 * np.log10(0.3 / np.sqrt(2))) < 0.5
+    assert abs(view.input.db - 20 * np.log10(0.3 / np.sqrt(2))) < 0.5
     assert view.removed_db >= 0
 
 

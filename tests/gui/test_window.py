@@ -372,7 +372,7 @@ def test_a_file_is_played_through_the_same_views(qtbot, make_window, talk, live_
     qtbot.waitUntil(lambda: window.resonogram.paints > 20, timeout=MS)
     qtbot.waitUntil(lambda: player.place_s > 0.5, timeout=MS)
     assert "talk.wav" in window.top.state.text()
-    assert window.levels.heard.db > -60
+    assert window.levels.input.db > -60
     assert "silence" in window.status.news.text(), "there is no loudspeaker, and it says so"
     press(qtbot, window, Qt.Key.Key_Space)
     assert player.paused
@@ -481,7 +481,7 @@ def test_texts_stand_out(theme):
     for ground in (theme.ground, theme.surface, theme.raised):
         assert contrast(theme.text, ground) > 7
         assert contrast(theme.muted, ground) > 4.5
-        for sign in (theme.good, theme.warning, theme.error, theme.heard, theme.cleaned):
+        for sign in (theme.good, theme.warning, theme.error, theme.original, theme.cleaned):
             assert contrast(sign, ground) > 3
     assert contrast(theme.on_accent, theme.accent) > 4.5
 

@@ -110,7 +110,7 @@ class Bank(View):
             self._bank = frame.bank
             self._carriers = np.array(frame.board.facts["carriers"], dtype=bool)
             self._power = np.zeros(len(frame.bank), np.float32)
-            self._played = np.zeros(len(frame.bank), np.float32)
+            self._in_output = np.zeros(len(frame.bank), np.float32)
             self._start = self._first_bank()
             self._place()
             self.renew_backdrop()
@@ -118,7 +118,7 @@ class Bank(View):
             self._power += 0.25 * (row["power"] - self._power)
             # A gain of 1 lets a broad oscillator sound and keeps a narrow one silent.
             sounds = np.abs(row["gain"] - np.where(self._carriers, 0.0, 1.0))
-            self._played += 0.25 * (np.minimum(sounds, 1.0) - self._played)
+            self._in_output += 0.25 * (np.minimum(sounds, 1.0) - self._in_output)
 
     def _first_bank(self) -> OscillatorBank | None:
         """The narrow oscillators before training, if this bank has them."""
@@ -227,7 +227,7 @@ class Bank(View):
             colours = [QColor.fromRgb(int(colour)) for colour in table]
             self._dots = Dots(colours, RADII, self.devicePixelRatioF())
         sizes = np.clip((db - low) / (high - low), 0.0, 1.0) * (len(RADII) - 1)
-        shades = np.clip(self._played, 0.0, 1.0) * (COLOURS - 1)
+        shades = np.clip(self._in_output, 0.0, 1.0) * (COLOURS - 1)
         shown = np.flatnonzero(~self._carriers if self.changes else np.ones(len(db), bool))
         self._dots.draw(
             painter,

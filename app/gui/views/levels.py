@@ -75,13 +75,13 @@ class Levels(View):
 
     title = "Levels"
     description = (
-        "Level meters of the sound as it came and as it is played, how much is removed, "
+        "Level meters of input and output, how much is removed, "
         "level of the noise, whether somebody speaks, and both waveforms."
     )
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
-        self.heard, self.played = Meter(), Meter()
+        self.input, self.output = Meter(), Meter()
         self.voice, self.noise_db, self.removed_db = 0.0, FLOOR_DB, 0.0
         self._recent: Rows | None = None
         self._ends = 0
@@ -98,7 +98,7 @@ class Levels(View):
         samplerate = frame.board.facts["samplerate"]
         for row in rows:
             seconds = float(row["samples"]) / samplerate
-            for meter, side in ((self.heard, "heard"), (self.played, "played")):
+            for meter, side in ((self.input, "input"), (self.output, "output")):
                 peak = max(-float(row[f"{side}_low"]), float(row[f"{side}_high"]))
                 meter.add(float(row[f"{side}_power"]), peak, seconds)
         self._block_s = float(rows[-1]["samples"]) / samplerate
@@ -111,9 +111,9 @@ class Levels(View):
 
     def rest(self, seconds: float) -> None:
         """There is no input at the moment: meters fall, waveforms stop."""
-        if self.heard.peak_db <= FLOOR_DB and self.heard.db <= FLOOR_DB:
+        if self.input.peak_db <= FLOOR_DB and self.input.db <= FLOOR_DB:
             return
-        for meter in (self.heard, self.played):
+        for meter in (self.input, self.output):
             meter.add(0.0, 0.0, seconds)
         self.voice, self.noise_db, self.removed_db = 0.0, FLOOR_DB, 0.0
         self._recent = None
@@ -122,7 +122,7 @@ class Levels(View):
     def _add_waves(self, rows: Rows) -> None:
         rows = rows[-KEPT:]
         places = (self._ends + np.arange(len(rows))) % KEPT
-        for side, name in enumerate(("heard", "played")):
+        for side, name in enumerate(("input", "output")):
             self._extent[side, 0, places] = rows[f"{name}_low"]
             self._extent[side, 1, places] = rows[f"{name}_high"]
         self._ends += len(rows)
@@ -133,7 +133,7 @@ class Levels(View):
         middle = (ROWS - 1) / 2
         rows = (middle - np.arange(ROWS)[:, None]) / middle
         ground = lookup((self.theme.surface, self.theme.surface))[0]
-        for side, colour in enumerate((self.theme.heard, self.theme.cleaned)):
+        for side, colour in enumerate((self.theme.original, self.theme.cleaned)):
             low, high = self._extent[side][:, places]
             low, high = (np.sign(v) * np.sqrt(np.minimum(np.abs(v), 1.0)) for v in (low, high))
             inside = (rows >= low - 1 / middle) & (rows <= high + 1 / middle)
@@ -213,8 +213,8 @@ class Levels(View):
         """Bars, numbers and waveforms."""
         bars = self._bars()
         for bar, meter, colour in (
-            (bars[0], self.heard, self.theme.heard),
-            (bars[1], self.played, self.theme.cleaned),
+            (bars[0], self.input, self.theme.original),
+            (bars[1], self.output, self.theme.cleaned),
         ):
             self._draw_meter(painter, bar, meter, colour)
         share = min(1.0, self.removed_db / REMOVED_DB)

@@ -360,7 +360,7 @@ class PlayWithOne(View):
                 motion,
                 drive,
                 max(float(np.abs(drive).max()), 0.05),
-                with_alpha(self.theme.heard, 0.6),
+                with_alpha(self.theme.original, 0.6),
             )
         self._draw_trace(painter, motion, x, size, QColor(self.theme.cleaned))
         self._draw_envelope(painter, motion, start, stop, size)
@@ -433,8 +433,8 @@ class PlayWithOne(View):
             return
         answer = oscillator.response(np.array([hz]))
         x = float(self._x_of(resonance, hz))
-        painter.setPen(QPen(QColor(self.theme.heard), 1.4))
-        painter.setBrush(QColor(self.theme.heard))
+        painter.setPen(QPen(QColor(self.theme.original), 1.4))
+        painter.setBrush(QColor(self.theme.original))
         for area, y in (
             (resonance, self._y_of_db(resonance, 20 * np.log10(np.abs(answer)))),
             (phase, self._y_of_lag(phase, -np.degrees(np.angle(answer)))),

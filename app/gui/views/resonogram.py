@@ -54,7 +54,7 @@ class History:
     """The last hops of all oscillators, as small whole numbers [hops, oscillators]."""
 
     def __init__(self, oscillators: int) -> None:
-        self.heard, self.played, self.phase = (
+        self.input, self.output, self.phase = (
             np.zeros((KEPT, oscillators), np.uint8) for _ in range(3)
         )
         self.end = 0  #: number of the column after the newest
@@ -63,12 +63,12 @@ class History:
         """Take a frame's columns in; returns the places that changed."""
         columns = frame.columns
         skipped = np.arange(max(self.end, frame.first_column - KEPT), frame.first_column) % KEPT
-        self.heard[skipped] = self.played[skipped] = self.phase[skipped] = 0
-        last = min(KEPT, len(columns.heard))
+        self.input[skipped] = self.output[skipped] = self.phase[skipped] = 0
+        last = min(KEPT, len(columns.input))
         places = np.arange(frame.last_column - last, frame.last_column) % KEPT
         if last:
-            self.heard[places] = _levels(columns.heard[-last:])
-            self.played[places] = _levels(columns.played[-last:])
+            self.input[places] = _levels(columns.input[-last:])
+            self.output[places] = _levels(columns.output[-last:])
             turns = columns.phase[-last:] / (2 * np.pi) + 0.5
             self.phase[places] = np.clip(255.0 * turns, 0, 255).astype(np.uint8)
         self.end = frame.last_column
@@ -76,8 +76,8 @@ class History:
 
     def copy(self) -> History:
         """As it is now."""
-        other = History(self.heard.shape[1])
-        other.heard[:], other.played[:], other.phase[:] = self.heard, self.played, self.phase
+        other = History(self.input.shape[1])
+        other.input[:], other.output[:], other.phase[:] = self.input, self.output, self.phase
         other.end = self.end
         return other
 
@@ -398,7 +398,7 @@ class Resonogram(View):
 
     def take(self, frame: Frame) -> None:
         """Add the new columns."""
-        if self._history is None or self._history.heard.shape[1] != len(frame.bank):
+        if self._history is None or self._history.input.shape[1] != len(frame.bank):
             self._history = self._shown = History(len(frame.bank))
         if frame.fresh:
             self._take_board(frame)
@@ -445,22 +445,22 @@ class Resonogram(View):
     def _write(self, places: NDArray[np.intp]) -> None:
         if self._scale is None or self._shown is None or not len(places):
             return
-        heard, played = self._shown.heard[places], self._shown.played[places]
-        upper = self._scale.spread(heard)
+        before, after = self._shown.input[places], self._shown.output[places]
+        upper = self._scale.spread(before)
         above = _coloured(upper, themes.amplitude_map(self.theme), *self.shown_db)
         if self.below == PHASE:
             below = _phases(
                 self._scale.nearest(self._shown.phase[places]), upper, self.theme, self.shown_db
             )
         elif self.below == DIFFERENCE:
-            taken = np.maximum(upper - self._scale.spread(played), 0.0)
+            taken = np.maximum(upper - self._scale.spread(after), 0.0)
             taken[upper < _level(self.shown_db[0])] = 0.0  # nothing there to be taken
             scale = (TOP_DB - FLOOR_DB) / 255.0 / SHOWN_DIFFERENCE_DB * 255.0
             table = themes.difference_map(self.theme)
             below = table[np.clip(taken * scale, 0, 255).astype(np.uint8)]
         else:
             below = _coloured(
-                self._scale.spread(played), themes.amplitude_map(self.theme), *self.shown_db
+                self._scale.spread(after), themes.amplitude_map(self.theme), *self.shown_db
             )
         self._pictures[0].scroll.write(places, above)
         self._pictures[1].scroll.write(places, below)
@@ -638,14 +638,14 @@ class Resonogram(View):
         number = self._scale.oscillator(y)
         place = self._pictures[0].column(x) % KEPT
         bank: OscillatorBank = self._facts["bank"]
-        heard, played = (
+        before, after = (
             level_db(int(levels[place, number]))
-            for levels in (self._shown.heard, self._shown.played)
+            for levels in (self._shown.input, self._shown.output)
         )
         phase = (self._shown.phase[place, number] / 255.0 - 0.5) * 360.0
         self._say_pointed(
-            f"{-x:.2f} s ago · {bank.f0_hz[number]:.0f} Hz · original {figure(heard)} dBFS, "
-            f"output {figure(played)} dBFS · phase {figure(phase, plus=True)}° against its f0 · ζ "
+            f"{-x:.2f} s ago · {bank.f0_hz[number]:.0f} Hz · original {figure(before)} dBFS, "
+            f"output {figure(after)} dBFS · phase {figure(phase, plus=True)}° against its f0 · ζ "
             f"{bank.damping_ratio[number]:.3f}"
         )
 

@@ -221,11 +221,11 @@ class Synchronisation(View):
             self._draw_head(painter, head, centre, radius)
         for number, (bar, word) in enumerate(zip(self._score_bars(), self.words, strict=True)):
             score = float(np.clip(self._scores[number], 0.0, 1.0))
-            heard = word in self._marked
-            colour = self.theme.cleaned if heard else self.theme.accent
+            detected = word in self._marked
+            colour = self.theme.cleaned if detected else self.theme.accent
             filled = QRectF(bar.left(), bar.top(), score * bar.width(), bar.height())
             painter.fillRect(filled, QColor(colour))
-            if heard:
+            if detected:
                 painter.setPen(QPen(QColor(self.theme.cleaned), 2))
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.drawRect(bar.adjusted(-3, -3, 3, 3))

@@ -96,6 +96,27 @@ def test_saved_and_loaded_it_is_the_same(board, rng, tmp_path):
     assert loaded.counters() == dict.fromkeys(COUNTERS, 0)
 
 
+def test_files_with_the_old_names_of_levels_are_read(board, tmp_path):
+    place = board.blocks.begin()
+    for field, values in board.blocks.fields.items():
+        values[place] = {"input_power": 0.5, "output_high": 0.25}.get(field, 0)
+    board.blocks.commit()
+    board.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as content:
+        parts = dict(content)
+    new = parts["blocks"].dtype.names
+    old = [
+        n if n in COUNTERS else n.replace("input_", "heard_").replace("output_", "played_")
+        for n in new
+    ]
+    assert {"heard_power", "played_high"} <= set(old)
+    parts["blocks"].dtype.names = old
+    np.savez(tmp_path / "old.npz", **parts)
+    np.testing.assert_array_equal(
+        Board.load(tmp_path / "old.npz").blocks.since(), board.blocks.since()
+    )
+
+
 def test_what_is_no_board_is_refused_and_what_crashes_leave_is_cleared(tmp_path):
     with pytest.raises(UserError, match="no engine behind"):
         Board.attach(tmp_path / "none")

@@ -5,7 +5,7 @@ import pytest
 
 from resonance.app.live.health import removed_db
 
-ROW = np.dtype([("time_s", "f8"), ("samples", "i4"), ("heard_power", "f4"), ("played_power", "f4")])
+ROW = np.dtype([("time_s", "f8"), ("samples", "i4"), ("input_power", "f4"), ("output_power", "f4")])
 
 
 def blocks(*powers, seconds=0.01):
@@ -13,7 +13,7 @@ def blocks(*powers, seconds=0.01):
     rows = np.zeros(len(powers), ROW)
     rows["time_s"] = np.arange(len(powers)) * seconds
     rows["samples"] = 480
-    rows["heard_power"], rows["played_power"] = np.array(powers).T
+    rows["input_power"], rows["output_power"] = np.array(powers).T
     return rows
 
 

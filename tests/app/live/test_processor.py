@@ -38,8 +38,8 @@ def test_the_board_tells_levels_hops_and_steps(make_processor, rng):
     board = processor.board
     last = board.blocks.last()
     assert last["time_s"] == pytest.approx(1.0)
-    assert last["heard_power"] == pytest.approx(0.125, rel=0.01)
-    assert (last["heard_low"], last["heard_high"]) == pytest.approx((-0.5, 0.5), abs=0.01)
+    assert last["input_power"] == pytest.approx(0.125, rel=0.01)
+    assert (last["input_low"], last["input_high"]) == pytest.approx((-0.5, 0.5), abs=0.01)
     hops = board.hops.since()
     assert len(hops) == 125
     f0_hz = processor.pipeline.denoiser.bank.f0_hz
