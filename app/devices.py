@@ -7,6 +7,8 @@ import sys
 import threading
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
+from weakref import WeakSet
 
 from resonance.app import pulse
 from resonance.app.errors import DeviceError
@@ -15,8 +17,12 @@ _INSTALL = {
     "linux": "apt-get install libportaudio2 libasound2-plugins (or what your system calls it)",
     "darwin": "brew install portaudio",
 }
+#: End of the name of an input that is what an output plays, on the sound server.
+_MONITOR = ".monitor"
 #: Held while a stream is opened, or devices are listed or refreshed: PortAudio does one at a time.
 OPENING = threading.RLock()
+#: Streams of PortAudio in this process; some may be closed.
+_STREAMS: WeakSet[Any] = WeakSet()
 #: Devices that play what others play into them: a microphone for other programs.
 LOOPBACKS = ("BlackHole", "CABLE Input", "VB-Cable", "Soundflower", "Loopback")
 
@@ -83,8 +89,14 @@ def sounddevice() -> ModuleType:
     return module
 
 
+def opened(stream: Any) -> Any:
+    """A stream of PortAudio's, which :func:`refresh` then spares until it is closed."""
+    _STREAMS.add(stream)
+    return stream
+
+
 def refresh() -> None:
-    """Look again which devices there are; every open stream of this process ends.
+    """Look again which devices there are, unless a stream is open: that would end it.
 
     Raises
     ------
@@ -93,6 +105,8 @@ def refresh() -> None:
     """
     sd = sounddevice()
     with OPENING:
+        if not all(stream.closed for stream in _STREAMS):
+            return
         try:
             sd._terminate()  # PortAudio has no other way
             sd._initialize()
@@ -165,6 +179,8 @@ def find_route(devices: list[Device], input_name: str | None, output_name: str |
     """
     microphone = find_device(devices, input_name, "input")
     speaker = find_device(devices, output_name, "output")
+    if input_name is None and microphone.server_name == f"{speaker.server_name}{_MONITOR}":
+        raise DeviceError("there is no input device but the output's own monitor; plug one in")
     (in_index, source), (out_index, sink) = (
         address(microphone, input_name),
         address(speaker, output_name),
@@ -223,7 +239,8 @@ def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
     """The device of this name for ``kind`` ("input" or "output"), or the default one.
 
     The sound server's default goes before PortAudio's, but our own virtual devices are never a
-    default: sound would go round in a circle.
+    default: sound would go round in a circle. So it would if part of a headset's name found the
+    monitor of its output once its microphone is gone: a monitor is found by what it is.
 
     Parameters
     ----------
@@ -250,16 +267,22 @@ def find_device(devices: list[Device], name: str | None, kind: str) -> Device:
     if name is None:
         return _default(usable, kind)
     exact = [d for d in usable if name in (d.name, f"{d.name}, {d.host_api}", d.server_name)]
-    found = exact or [d for d in usable if name.lower() in d.name.lower()]
+    found = exact or [d for d in usable if _is_called(d, name.lower())]
     if not found:
         known = "; ".join(f"{d.name} ({d.host_api})" for d in usable)
         raise DeviceError(f"no {kind} device is called {name!r}; there are: {known}")
     return found[0]
 
 
+def _is_called(device: Device, part: str) -> bool:
+    """Whether this part of a name, in small letters, means the device."""
+    monitor = device.server_name.endswith(_MONITOR)
+    return part in device.name.lower() and (not monitor or "monitor" in part)
+
+
 def _default(usable: list[Device], kind: str) -> Device:
     others = [d for d in usable if not d.server_name.startswith(pulse.OURS)] or usable
     chosen = [d for d in others if d.server_name] or others
     defaults = [d for d in chosen if (d.default_input if kind == "input" else d.default_output)]
-    real = [d for d in chosen if not d.server_name.endswith(".monitor")]
+    real = [d for d in chosen if not d.server_name.endswith(_MONITOR)]
     return (defaults or real or chosen)[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +11,15 @@ import numpy as np
 import soundfile
 from rich.console import Console
 
-from resonance.app.devices import address, find_device, list_devices, sounddevice
+from resonance.app import pulse
+from resonance.app.devices import (
+    OPENING,
+    address,
+    find_device,
+    list_devices,
+    opened,
+    sounddevice,
+)
 from resonance.app.errors import DeviceError, UserError
 from resonance.app.onnx_models import Float32Array
 from resonance.app.takes import TAKE_S, has_ended, trimmed
@@ -40,13 +47,14 @@ class Microphone:
         self.name, self.samplerate = device.name, device.samplerate
         self._blocks: queue.SimpleQueue[Float32Array] = queue.SimpleQueue()
         portaudio, source = address(device, name)
-        if source:
-            os.environ["PULSE_SOURCE"] = source  # where PortAudio's "pulse" connects to
         sd = sounddevice()
         try:
-            self._stream = sd.InputStream(
-                self.samplerate, device=portaudio, channels=1, callback=self._callback
-            )
+            with OPENING, pulse.chosen(source, None):
+                self._stream = opened(
+                    sd.InputStream(
+                        self.samplerate, device=portaudio, channels=1, callback=self._callback
+                    )
+                )
         except (sd.PortAudioError, ValueError) as error:
             raise DeviceError(f"{self.name} cannot be opened: {error}") from error
 

@@ -108,7 +108,22 @@ def setting(default: Any, text: str, **facts: Any) -> Any:
 
 
 def with_default(settings: type, name: str, default: Any) -> Any:
-    """The same setting as in another class, with a default of its own."""
+    """The same setting as in another class, with a default of its own.
+
+    Parameters
+    ----------
+    settings
+        The other class.
+    name
+        Of the field.
+    default
+        In place of the other's.
+
+    Returns
+    -------
+    field
+        For the body of a dataclass.
+    """
     row = next(f for f in fields(settings) if f.name == name).metadata[_ROW]
     return field(default=default, metadata={_ROW: replace(row, default=default)})
 

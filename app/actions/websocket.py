@@ -36,8 +36,6 @@ class WebSocket:
         Clients send it as ``Authorization: Bearer TOKEN`` or ``?token=TOKEN``.
     """
 
-    exclusive = True  #: nobody else can have its port
-
     def __init__(self, host: str, port: int, token: str) -> None:
         from websockets.sync.server import serve
 
@@ -131,6 +129,10 @@ class WebSocket:
                     events.put_nowait(text)
                 except queue.Full:
                     del self._clients[connection]
+
+    def release(self) -> None:
+        """Give the port back; clients are still served."""
+        self._server.socket.close()
 
     def close(self) -> None:
         """Say goodbye to everybody."""

@@ -30,11 +30,6 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=f"action {action.name}", daemon=True)
         self._thread.start()
 
-    @property
-    def exclusive(self) -> bool:
-        """Whether the action must let go of something before another one like it can begin."""
-        return bool(getattr(self.action, "exclusive", False))
-
     def put(self, event: KeywordEvent) -> None:
         """Hand over an event, if the action is for its word; never waits."""
         if getattr(self.action, "word", None) not in (None, event.keyword):
@@ -60,6 +55,11 @@ class Worker:
                     self.report(f"{self.action.name} works again")
                 self._works = True
         self.action.close()
+
+    def release(self) -> None:
+        """Give back at once what only one action can have, such as a port."""
+        if hasattr(self.action, "release"):
+            self.action.release()
 
     def close(self) -> None:
         """Finish what was handed over, but wait no longer than CLOSE_S."""

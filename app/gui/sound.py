@@ -122,7 +122,7 @@ class SoundPanel(Scrolled):
     def _on_bell(self) -> None:
         """PortAudio learns of a server that came after its own start only by looking anew."""
         known = any(device.name == pulse.PORTAUDIO_NAME for device in self._list)
-        self.look_for_devices(anew=not known and self.session.player is None)
+        self.look_for_devices(anew=not known)
 
     def close_watch(self) -> None:
         """Look no longer."""
@@ -131,7 +131,7 @@ class SoundPanel(Scrolled):
 
     def look_for_devices_again(self) -> None:
         """Also for those that PortAudio did not know at its start."""
-        self.look_for_devices(anew=self.session.player is None)
+        self.look_for_devices(anew=True)
 
     def look_for_devices(self, anew: bool = False) -> None:
         """Ask which devices there are, without waiting for the answer.

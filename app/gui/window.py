@@ -308,6 +308,7 @@ class Window(QMainWindow):
             self.hidden.emit()
             return
         self._timer.stop()
+        self.hide()  # ending may take a moment
         if self.commands.teacher:
             self.commands.teacher.close()
         sides = {"width": self.width(), "height": self.height()}

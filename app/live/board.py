@@ -196,6 +196,7 @@ class SoundRing:
         """The newest samples but ``delay`` [samples, 2]; silence before the beginning."""
         stop = self.count - delay
         numbers = np.arange(stop - samples, stop)
+        fence()
         sound = self._sound[numbers % len(self._sound)]
         sound[numbers < max(0, self.count - len(self._sound))] = 0.0
         return sound
@@ -251,6 +252,7 @@ class Board:
             self._memory = np.zeros(total, np.uint8)
         self._memory[_ALIGN : _ALIGN + len(text)] = np.frombuffer(text, np.uint8)
         self._open(facts)
+        fence()
         self._memory[: len(_MAGIC)] = np.frombuffer(_MAGIC, np.uint8)  # whole from here on
 
     @classmethod
@@ -269,6 +271,7 @@ class Board:
             raise UserError(f"there is no engine behind {path}: {error}") from error
         if board._memory[: len(_MAGIC)].tobytes() != _MAGIC:
             raise UserError(f"{path} is no board of this version; restart the engine")
+        fence()
         text = board._memory[_ALIGN : _ALIGN + _FACTS].tobytes().rstrip(b"\0")
         board.path = path
         try:

@@ -10,7 +10,14 @@ import numpy as np
 import soxr
 
 from resonance.app import pulse
-from resonance.app.devices import OPENING, address, find_device, list_devices, sounddevice
+from resonance.app.devices import (
+    OPENING,
+    address,
+    find_device,
+    list_devices,
+    opened,
+    sounddevice,
+)
 from resonance.app.errors import DeviceError
 from resonance.app.onnx_models import Float32Array
 
@@ -48,8 +55,10 @@ class Loudspeaker:
     def _open(self, sd: Any, samplerate: int) -> None:
         device, sink = _output(self.name)
         with OPENING, pulse.chosen(None, sink):
-            stream = sd.OutputStream(
-                samplerate, device=device, channels=1, dtype="float32", latency=BUFFER_S
+            stream = opened(
+                sd.OutputStream(
+                    samplerate, device=device, channels=1, dtype="float32", latency=BUFFER_S
+                )
             )
             stream.start()
         self._stream = stream

@@ -135,10 +135,9 @@ class LiveSession:
         UserError
             If one of them cannot be made; then there are none.
         """
-        closing = [(worker, self._in_background(worker.close)) for worker in self._let_go()]
-        for worker, thread in closing:
-            if worker.exclusive:  # its port may be wanted again
-                thread.join()
+        for worker in self._let_go():
+            worker.release()
+            self._in_background(worker.close)
         self.workers = start_all(makers, lambda text: self._reports.put(Warned("actions", text)))
 
     def _let_go(self) -> list[Worker]:
@@ -255,12 +254,11 @@ class LiveSession:
             except UserError as error:
                 self._reports.put(Warned("recording", str(error)))
 
-    def _in_background(self, close: Callable[[], None]) -> threading.Thread:
+    def _in_background(self, close: Callable[[], None]) -> None:
         """Closing may take a moment, for which nobody should wait."""
         thread = threading.Thread(target=close, name="closing")
         thread.start()
         self._closing.append(thread)
-        return thread
 
     def close(self) -> None:
         """End everything and wait for that."""

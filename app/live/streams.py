@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from resonance.app import pulse
-from resonance.app.devices import OPENING, Route, sounddevice
+from resonance.app.devices import OPENING, Route, opened, sounddevice
 from resonance.app.errors import DeviceError, StuckError
 from resonance.app.live.bridge import ClockBridge
 from resonance.app.live.processor import Processor, fade
@@ -64,11 +64,13 @@ class CallbackStream:
         self, route: Route, blocksize: int, processor: Processor, inputs: int, column: int
     ) -> None:
         self._processor, self._column = processor, column
-        self._stream = sounddevice().Stream(
-            device=route.portaudio,
-            channels=(inputs, 1),
-            callback=self._callback,
-            **_common(blocksize, processor),
+        self._stream = opened(
+            sounddevice().Stream(
+                device=route.portaudio,
+                channels=(inputs, 1),
+                callback=self._callback,
+                **_common(blocksize, processor),
+            )
         )
         self.latency_s: tuple[float, float] = self._stream.latency
 
@@ -106,8 +108,10 @@ class LoopStream:
         self, route: Route, blocksize: int, processor: Processor, inputs: int, column: int
     ) -> None:
         self._processor, self._blocksize, self._column = processor, blocksize, column
-        self._stream = sounddevice().Stream(
-            device=route.portaudio, channels=(inputs, 1), **_common(blocksize, processor)
+        self._stream = opened(
+            sounddevice().Stream(
+                device=route.portaudio, channels=(inputs, 1), **_common(blocksize, processor)
+            )
         )
         self.latency_s: tuple[float, float] = self._stream.latency
         self._started, self._ending = threading.Event(), threading.Event()
@@ -206,12 +210,16 @@ class BridgedStream:
         self._last_output_s = time.monotonic()
         self._ready_in, self._ready_out = _once(raise_priority), _once(raise_priority)
         options = _common(blocksize, processor)
-        self._input = sd.InputStream(
-            device=route.portaudio[0], channels=inputs, callback=self._on_input, **options
+        self._input = opened(
+            sd.InputStream(
+                device=route.portaudio[0], channels=inputs, callback=self._on_input, **options
+            )
         )
         try:
-            self._output = sd.OutputStream(
-                device=route.portaudio[1], channels=1, callback=self._on_output, **options
+            self._output = opened(
+                sd.OutputStream(
+                    device=route.portaudio[1], channels=1, callback=self._on_output, **options
+                )
             )
         except Exception:
             _close(self._input)

@@ -19,19 +19,6 @@ import soundfile
 
 from resonance.app.soundfiles import chunks
 
-#: The strings that libsndfile reads and writes.
-STRINGS = (
-    "title",
-    "copyright",
-    "software",
-    "artist",
-    "comment",
-    "date",
-    "album",
-    "license",
-    "tracknumber",
-    "genre",
-)
 #: More bytes than this are not kept in memory for a file's tags.
 _MOST_BYTES = 1 << 26
 _NAMES = {

@@ -260,6 +260,34 @@ def test_options_become_actions(tmp_path):
         JsonLines(tmp_path / "no-such-folder" / "e.jsonl")
 
 
+HANDSHAKE = b"""GET /?token=t HTTP/1.1\r
+Host: here\r
+Upgrade: websocket\r
+Connection: Upgrade\r
+Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r
+Sec-WebSocket-Version: 13\r
+\r
+"""
+
+
+def test_replacing_actions_does_not_wait_for_a_client_that_does_not_read(tmp_path):
+    session, port = LiveSession(tmp_path), free_port()
+    make = partial(WebSocket, "127.0.0.1", port, "t")
+    session.start_actions([make])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(HANDSHAKE)
+        before = session.workers[0]
+        wait_for(lambda: before.action._clients)
+        long = KeywordEvent(1.0, 1_000_000 * "stop", 0.9)
+        while all(waiting.empty() for waiting in before.action._queues()):
+            before.put(long)
+            time.sleep(0.02)
+        begin = time.monotonic()
+        session.start_actions([make])
+        assert time.monotonic() - begin < 0.5
+    session.close()
+
+
 def test_replacing_actions_does_not_wait_for_one_that_hangs(tmp_path):
     class Slow:
         name = "slow"

@@ -39,6 +39,20 @@ def test_two_default_devices_have_two_clocks():
     assert find_route([BUILT_IN, HEADSET], "Headset", "Headset").one_clock
 
 
+def test_a_microphone_that_is_gone_is_not_replaced_by_what_is_played():
+    def end(name, inputs, outputs, server_name):
+        host, default = pulse.HOST_API, (bool(inputs), bool(outputs))
+        return Device(name, host, inputs, outputs, 48000.0, *default, server_name)
+
+    monitor = end("Monitor of Headset", 1, 0, "headset.monitor")
+    found = [end("Headset", 0, 2, "headset"), monitor]
+    with pytest.raises(DeviceError, match="no input device is called 'Headset'"):
+        find_route(found, "Headset", "Headset")
+    with pytest.raises(DeviceError, match="no input device but the output's own monitor"):
+        find_route(found, None, None)
+    assert find_route(found, "monitor of head", None).input == monitor, "if it is asked for"
+
+
 def test_ends_of_the_sound_server_share_the_clock_of_their_card():
     def end(name, inputs, outputs, card):
         return Device(name, pulse.HOST_API, inputs, outputs, 48000.0, server_name=name, card=card)

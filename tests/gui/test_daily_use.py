@@ -1,6 +1,7 @@
 """What people do every day: scroll, open, record, close; and what must not happen meanwhile."""
 
 import configparser
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,8 @@ from resonance.app.gui import desktop
 from resonance.app.gui.cleaning import WAITING
 from resonance.app.gui.tray import Tray
 from resonance.app.live.board import Board
-from resonance.app.live.messages import State
+from resonance.app.live.messages import Keyword, State
+from resonance.app.spotter import KeywordEvent
 from tests.gui.conftest import CONNECTION, show_board
 
 MS = 60_000
@@ -148,6 +150,24 @@ def test_the_microphone_is_not_opened_unasked(make_window):
 
 
 # Closing.
+
+
+def test_the_window_is_gone_before_an_action_that_hangs_is(window):
+    class Slow:
+        name = "slow"
+        seen = None
+
+        def __call__(self, event):
+            time.sleep(0.5)
+            Slow.seen = window.isVisible()
+
+        def close(self):
+            pass
+
+    window.session.live.start_actions([Slow])
+    window.session.live.receive(Keyword(KeywordEvent(1.0, "stop", 0.9)))
+    window.close()
+    assert Slow.seen is False
 
 
 @pytest.fixture

@@ -51,30 +51,30 @@ def test_the_server_is_killed_and_comes_back(server, live):
     assert command.end()["restarts"] == 0, "the engine itself lived on"
 
 
-def plug_hall(server):
+def plug_sink(server, name, description):
     return server.pactl(
         "load-module",
         "module-null-sink",
-        "sink_name=hall",
-        "norewinds=1",
-        "sink_properties=device.description=Hall",
+        f"sink_name={name}",
+        f"sink_properties=device.description={description}",
+    ).strip()
+
+
+def plug_microphone(server, description):
+    return server.pactl(
+        "load-module",
+        "module-remap-source",
+        "master=ci_mic.monitor",
+        "source_name=usb",
+        "channels=1",
+        "channel_map=mono",
+        f"source_properties=\"device.description='{description}'\"",
     ).strip()
 
 
 def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
-    def plug():
-        return server.pactl(
-            "load-module",
-            "module-remap-source",
-            "master=ci_mic.monitor",
-            "source_name=usb",
-            "channels=1",
-            "channel_map=mono",
-            "source_properties=\"device.description='USB microphone'\"",
-        ).strip()
-
-    module = plug()
-    hall = plug_hall(server)
+    module = plug_microphone(server, "USB microphone")
+    hall = plug_sink(server, "hall", "Hall")
     command = live("--input", "USB microphone", "--output", "Hall")
     count = len(command.said)
     server.pactl("unload-module", module)
@@ -83,7 +83,7 @@ def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
     assert line["input"] != "USB microphone"
     assert line["output"] == "Hall", "what is still there stays"
     count = len(command.said)
-    module = plug()
+    module = plug_microphone(server, "USB microphone")
     line, _ = command.wait_listening(15, count)
     assert line["input"] == "USB microphone", "the preferred one is taken back"
     assert hears(server, source="hall.monitor")
@@ -92,8 +92,24 @@ def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
     server.pactl("unload-module", hall)
 
 
+def test_a_headset_without_its_microphone_plays_on_and_does_not_hear_itself(server, live):
+    """What is played into it is an input, too, whose name holds the headset's."""
+    module, sink = plug_microphone(server, "Headset"), plug_sink(server, "headset", "Headset")
+    command = live("--input", "Headset", "--output", "Headset")
+    count = len(command.said)
+    server.pactl("unload-module", module)
+    command.wait_for(lambda line: "Headset is gone" in line.get("warning", ""), 15, count)
+    line, _ = command.wait_listening(15, count)
+    assert line["output"] == "Headset", "not the room's loudspeakers"
+    assert "Headset" not in line["input"], line
+    time.sleep(1)
+    assert hears(server, 3, source="headset.monitor")
+    command.end()
+    server.pactl("unload-module", sink)
+
+
 def test_another_default_is_followed_and_our_own_microphone_is_never_one(server, live):
-    hall = plug_hall(server)
+    hall = plug_sink(server, "hall", "Hall")
     command = live()
     count = len(command.said)
     server.pactl("set-default-sink", "hall")

@@ -225,6 +225,29 @@ def test_what_others_play_is_cleaned_on_its_way_to_the_loudspeaker(server, demo)
     assert server.our_modules() == []
 
 
+def test_looking_for_devices_ends_no_stream_of_the_same_process(server):
+    code = (
+        "import os, time, numpy as np\n"
+        "from resonance.app import devices\n"
+        "from resonance.app.live.loudspeaker import Loudspeaker\n"
+        "from resonance.app.microphone import Microphone\n"
+        "with Loudspeaker(48000, None) as loudspeaker, Microphone('mic') as microphone:\n"
+        "    devices.refresh()\n"
+        "    microphone._blocks.get(timeout=5)\n"
+        "    before = microphone._blocks.qsize()\n"
+        "    for _ in range(50): loudspeaker.play(np.zeros(480, np.float32))\n"
+        "    print(microphone._blocks.qsize() > before, repr(loudspeaker.complaint))\n"
+        "    print('PULSE_SOURCE' in os.environ)\n"
+        "sd = devices.sounddevice()\n"
+        "ended = []\n"
+        "end, sd._terminate = sd._terminate, lambda: (ended.append(1), end())\n"
+        "devices.refresh()\n"
+        "print(len(ended), len(devices.list_devices()) > 0)\n"
+    )
+    done = run(server, sys.executable, "-c", code)
+    assert done.stdout.splitlines() == ["True ''", "False", "1 True"], done.stderr
+
+
 def test_a_preset_of_the_device_is_used_when_it_is_chosen(server, tmp_path):
     file = tmp_path / "config.toml"
     file.write_text('[device."Remapped Monitor of Null Output"]\npreset = "studio"\n')
