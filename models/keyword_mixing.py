@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.signal import find_peaks
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,10 +41,14 @@ BATCH = {
     "alike": 3,
     "running": 10,
     "hard": 6,
-    "noise": 4,
+    "noise": 8,
 }
 #: Part of the synthetic words that are core words: fewer, and a synthetic voice would mean unknown.
 SYNTHETIC_CORE = 0.75
+#: A sudden sound in noise (a bark, a knock): the level rises by so much, as normalised log levels
+#: (13 dB), within so many frames; the part of noise examples that end soon after one, and frames
+#: from rise to end.
+RISE, RISE_FRAMES, SUDDEN, SINCE_RISE = 0.75, 4, 0.5, (6, 56)
 #: Band levels of a telephone: these bands and no others.
 TELEPHONE = slice(5, 29)
 
@@ -98,6 +103,7 @@ class Composer:
         self._vocabulary_clips = by_name(names, ~recorded & ~np.isin(names, CLASSES) & ~alike)
         many = np.array([len(clips) for clips in self._recorded_clips], float)
         self._recorded_chance = np.sqrt(many) / np.sqrt(many).sum()
+        self._sudden = sudden(noise.frames)
         self._place_words()
 
     def _place_words(self) -> None:
@@ -246,6 +252,8 @@ class Composer:
     def _noise(
         self, rng: np.random.Generator, end: int | None = None
     ) -> tuple[FloatArray, int, int]:
+        if end is None and len(self._sudden) and rng.random() < SUDDEN:
+            end = int(rng.choice(self._sudden)) + int(rng.integers(*SINCE_RISE))
         power = self._background(rng, end)
         quiet = rng.uniform(-75, -8) if rng.random() < 0.9 else -110.0
         power = power * np.float32(10 ** ((quiet - LEVEL_DBFS) / 10))
@@ -274,6 +282,15 @@ class Composer:
         wide = rng.random() < 0.5
         level_db = rng.uniform(-60, -5) if wide else rng.uniform(-35, -12)
         return channel(rng, power * np.float32(10 ** ((level_db - LEVEL_DBFS) / 10)))
+
+
+def sudden(frames: Tensor) -> IntArray:
+    """Frames at which the level of noise [frames, bands] has risen fastest [sounds]."""
+    level = frames.mean(-1, dtype=torch.float32).numpy()
+    rise = np.zeros_like(level)
+    rise[RISE_FRAMES:] = level[RISE_FRAMES:] - level[:-RISE_FRAMES]
+    places, _ = find_peaks(rise, height=RISE, distance=2 * RISE_FRAMES)
+    return np.asarray(places, np.int64)
 
 
 def by_name(names: NDArray[np.str_], chosen: NDArray[np.bool_]) -> list[IntArray]:

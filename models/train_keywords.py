@@ -63,8 +63,10 @@ LEAST_CHANNELS = 16
 #: Periods before mistakes are looked for: the first ones are too many.
 MINED_AFTER = 3
 #: Least probability of a core word that was not said for a mistake to be trained on, and
-#: evaluations between two; part of the recordings that are looked through, and every so many steps.
-MISTAKEN_ABOVE, MISTAKEN_APART, MINED_SHARE, MINED_EVERY = 0.2, 8, 0.3, 2
+#: evaluations between two; part of the recordings of speech and of noise that are looked through,
+#: and every so many steps.
+MISTAKEN_ABOVE, MISTAKEN_APART, MINED_EVERY = 0.2, 8, 2
+MINED_SPEECH, MINED_NOISE = 0.1, 0.5
 
 #: Frames in speech and in noise.
 Mistakes = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -126,7 +128,11 @@ class Material:
 
 
 def mistakes(
-    model: KeywordSpotter, stream: Stream, said: NDArray[np.int64], rng: np.random.Generator
+    model: KeywordSpotter,
+    stream: Stream,
+    said: NDArray[np.int64],
+    share: float,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Frames of some of a stream's recordings where a core word seems to end that was not said.
 
@@ -140,6 +146,8 @@ def mistakes(
         Running speech.
     said
         First and last frames of core words [words, 2].
+    share
+        Of the recordings that are looked through.
     rng
         Chooses recordings.
 
@@ -149,7 +157,7 @@ def mistakes(
         Frames [mistakes].
     """
     found, recordings = [], len(stream.starts) - 1
-    for number in rng.choice(recordings, round(MINED_SHARE * recordings), replace=False):
+    for number in rng.choice(recordings, round(share * recordings), replace=False):
         first, last = stream.starts[int(number) : int(number) + 2].tolist()
         frames = stream.frames[first : last - (last - first) % STEP_FRAMES].float()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -177,12 +185,15 @@ class Run:
         period: int,
         seed: int,
         learning_rate: float,
+        decay_steps: int | None = None,
+        average_steps: int = 1000,
         mined_after: int = MINED_AFTER,
     ) -> None:
         self.model, self.material, self.dev, self.folder = model, material, dev, folder
         self.steps, self.period, self.seed = steps, period, seed
         self.learning_rate, self.mined_after = learning_rate, mined_after
-        self.average = Average(model, decay=0.999)
+        self.decay = decay_steps / steps if decay_steps else 0.7
+        self.average = Average(model, decay=1 - 1 / average_steps)
         width = model.config.width if isinstance(model, KeywordSpotter) else 1
         self.types = WordTypes(width, len(material.words.types))
         learned = [*model.parameters(), *self.types.parameters()]
@@ -241,8 +252,8 @@ class Run:
             rng = np.random.default_rng((self.seed, 7, period))
             np.savez(
                 path,
-                speech=mistakes(self.model, speech, said, rng),
-                noise=mistakes(self.model, noise, said[:0], rng),
+                speech=mistakes(self.model, speech, said, MINED_SPEECH, rng),
+                noise=mistakes(self.model, noise, said[:0], MINED_NOISE, rng),
             )
             self.model.train()
             self._swap(kept)
@@ -257,7 +268,7 @@ class Run:
 
     def _learn(self, batch: Batch) -> tuple[float, float]:
         """One step; returns the losses of labels and of word types."""
-        rate = self.learning_rate * warm_hold_decay(self.step, self.steps, decay=0.7)
+        rate = self.learning_rate * warm_hold_decay(self.step, self.steps, decay=self.decay)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         labels, types = self._losses(batch)
@@ -360,6 +371,10 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 @click.option("--period", default=500, help="Steps on one version of the sounds.")
 @click.option("--versions", "count", default=12, help="Of the training clips.")
 @click.option("--learning-rate", default=2.5e-3)
+@click.option(
+    "--decay-steps", type=int, help="Last steps, over which the learning rate falls; or most."
+)
+@click.option("--average-steps", default=1000, help="How far back the averaged weights reach.")
 @click.option("--seed", default=0)
 @click.option("--threads", default=1)
 @click.option(
@@ -383,6 +398,8 @@ def main(
     period: int,
     count: int,
     learning_rate: float,
+    decay_steps: int | None,
+    average_steps: int,
     seed: int,
     threads: int,
     settings: tuple[str, ...],
@@ -417,6 +434,8 @@ def main(
         period=period,
         seed=seed,
         learning_rate=learning_rate,
+        decay_steps=decay_steps,
+        average_steps=average_steps,
     ).train()
 
 
