@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,9 @@ LEAST = 0.01
 POOLED, OWN = 20, 5
 #: Silence or noise before and after an embedded clip, s.
 AROUND_S = 1.0
+#: Correlation from which two recordings are one (copies: 0.99, others: 0.75 at most), how far
+#: their lengths may differ, and how much of them is compared, s.
+SAME, SAME_LENGTH_S, COMPARED_S = 0.9, 0.05, 5.0
 
 
 class Listener:
@@ -105,6 +108,28 @@ def running_speech(
     """
     for store, i in recordings:
         yield listener.scores(store.get(i), smoothing), store.recordings[i].text
+
+
+def distinct(sounds: Sequence[Sound]) -> list[int]:
+    """Numbers of the sounds that are no copies of earlier ones: moved, coded or at another level.
+
+    Collections of noise contain each other: what is in it twice would count twice.
+    """
+    spectra: list[NDArray[np.complexfloating]] = []
+    kept: list[int] = []
+    size = 2 * round(COMPARED_S * SAMPLERATE)
+    for number, sound in enumerate(sounds):
+        part = sound[: size // 2] - sound.mean()
+        spectrum = np.fft.rfft(part / max(float(np.linalg.norm(part)), 1e-9), size)
+        alike = (
+            np.abs(np.fft.irfft(spectrum * spectra[i].conj())).max() > SAME
+            for i, other in enumerate(kept)
+            if abs(len(sound) - len(sounds[other])) < SAME_LENGTH_S * SAMPLERATE
+        )
+        if not any(alike):
+            kept.append(number)
+            spectra.append(spectrum)
+    return kept
 
 
 def log_odds(score: FloatArray | float) -> FloatArray:
