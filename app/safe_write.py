@@ -50,7 +50,7 @@ class Part:
     Raises
     ------
     OSError
-        If the file cannot be created, or the target is a pipe, a device or the like.
+        If the file cannot be created, or the target is a pipe or a device.
     """
 
     def __init__(self, target: Path, *, overwrite: bool = False, visible: bool = False) -> None:
@@ -273,7 +273,7 @@ def identity(path: Path) -> tuple[int, int] | str:
 
 
 def _mark(target: Path) -> str:
-    """Tells files of a folder apart, however long their names are."""
+    """Distinguishes files of a folder, however long their names are."""
     return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
 
 

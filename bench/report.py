@@ -11,7 +11,7 @@ BENCHMARKS, EXPERIMENTS = DOCS / "benchmarks.md", DOCS / "experiments.md"
 
 
 def write_section(name: str, text: str, target: Path = BENCHMARKS) -> None:
-    """Replace what stands between the markers of section ``name`` of a page; print it too.
+    """Replace what is between the markers of section ``name`` of a page; print it too.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ State = list[Any]
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the model; as published unless told."""
+    """Sizes of the model; as published by default."""
 
     vocabulary: int = 1024
     oscillators: int = 192

@@ -302,7 +302,7 @@ CAPTION = (
     "from one or two of its oscillators (bottom)."
 )
 NOTES = """\
-All three signals are synthetic and stand in `lab/other_frequencies.py`; the bank is the sound's
+All three signals are synthetic and are in `lab/other_frequencies.py`; the bank is the sound's
 broad one, its f0 scaled with the samplerate (20 kHz, 250 Hz, 2.4 MHz; for the two tones of the
 radio two oscillators as wide as a bit is short). Nothing is learned. This shows that the equation
 does not care about the frequency, not that it beats what these fields use."""

@@ -1,7 +1,7 @@
 """An oscillator language model behind OpenAI's protocol: ``resonance lab serve CHECKPOINT``.
 
 ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions``, whole or as server-sent events,
-and ``/health``. Listens on this computer alone unless told.
+and ``/health``. Listens on this computer alone by default.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def learn(
     optimisers: Sequence[Optimizer] = (),
     rate: Callable[[int], float] | None = None,
 ) -> float:
-    """Train, with AdamW, warmed up and then constant, unless told; held-out nats per token.
+    """Train, by default with AdamW, warmed up and then constant; held-out nats per token.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from resonance.dsp.identity import identity_weights
 from resonance.lab.experiment import Run
 from resonance.lab.oscillator_language import Layer
 from resonance.lab.report import Report, Row, Verdict, at_most, interval, judge, spread, tally
-from resonance.models.bank import hear, play, poles_from
+from resonance.models.bank import listen, play, poles_from
 from resonance.models.resonant import RMSNorm
 from resonance.models.transformer import trainable
 from resonance.models.vowels import fixed_wiener, noisy_vowel
@@ -124,7 +124,7 @@ def states(sound: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
     """
     hops = sound.shape[-1] // round(HOP_S * SAMPLERATE)
     edges = torch.from_numpy(hop_edges(hops, HOP_S, SAMPLERATE))
-    _, _, end_re, end_im = hear(sound, edges, pole_re, pole_im)
+    _, _, end_re, end_im = listen(sound, edges, pole_re, pole_im)
     return torch.complex(end_re, end_im) * (1.0 - torch.sqrt(pole_re**2 + pole_im**2))
 
 
@@ -446,4 +446,4 @@ The published code is not to be had; samplerate, hop, noise and loss are ours (1
 negative SNR), the layers those of the oscillator language model, as the number of parameters
 suggests; vowels are continued, as the published clip is unknown. {sizes.steps} steps of
 {sizes.batch} vowels (published: 10,000 steps). {HELD_VOWELS} held-out vowels. What the shipped
-presets reach on this task stands in [benchmarks](benchmarks.md)."""
+presets reach on this task is in [benchmarks](benchmarks.md)."""

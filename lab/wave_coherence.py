@@ -459,7 +459,7 @@ def _figure(found: Measured) -> Figure:
 
 
 NOTES = """\
-Words are embedded by all-MiniLM-L6-v2; over 100 pairs of each kind stand in `lab/wave_coherence.py`
+Words are embedded by all-MiniLM-L6-v2; over 100 pairs of each kind are in `lab/wave_coherence.py`
 (published: four). For structureless vectors of cosine ρ the variance is about (7/8)(1 - ρ²)²/48
 with 384 features: most of the published difference is the cosine's. Intervals are 95 %, by
 bootstrap over pairs. Vowels: 150 pairs of synthetic voices of different pitch, levels in dB at 384

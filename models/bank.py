@@ -45,7 +45,7 @@ def poles_from(f0_hz: Tensor, damping_ratio: Tensor, samplerate: float) -> tuple
     return size * torch.cos(angle), size * torch.sin(angle)
 
 
-def hear(
+def listen(
     x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor, neighbours: Neighbours = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Energy Σ|z|² of each hop, that of the neighbours' differences, and z at its end.
@@ -70,8 +70,8 @@ def hear(
     """
     own, following = neighbours or (pole_re.new_zeros(0, dtype=torch.complex64),) * 2
     if x.device.type == "cpu":
-        return _Hear.apply(x, edges, pole_re, pole_im, own, following)  # type: ignore[no-any-return]
-    return hear_fft(x, edges, pole_re, pole_im, (own, following))
+        return _Listen.apply(x, edges, pole_re, pole_im, own, following)  # type: ignore[no-any-return]
+    return listen_fft(x, edges, pole_re, pole_im, (own, following))
 
 
 def play(
@@ -86,7 +86,7 @@ def play(
     """Additive synthesis ``Re Σ_k w_k z_k`` [batch, samples].
 
     In hop h the weights go from ``w[h]`` to ``w[h + 1]`` within ``ramp`` samples;
-    ``w_re, w_im [batch, hops + 1, oscillators]``, the rest as in :func:`hear`.
+    ``w_re, w_im [batch, hops + 1, oscillators]``, the rest as in :func:`listen`.
 
     Parameters
     ----------
@@ -207,20 +207,20 @@ def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
     return torch.fft.ifft(spectrum * torch.fft.fft(response, 2 * length, dim=0), dim=1)[:, :length]
 
 
-def hear_fft(
+def listen_fft(
     x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor, neighbours: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """:func:`hear` in plain torch, for any device.
+    """:func:`listen` in plain torch, for any device.
 
     Parameters
     ----------
     x, edges, pole_re, pole_im, neighbours
-        As in :func:`hear`.
+        As in :func:`listen`.
 
     Returns
     -------
     tuple of Tensor
-        As of :func:`hear`.
+        As of :func:`listen`.
     """
     z = states_fft(x, pole_re, pole_im)
     edges = edges.to(x.device)
@@ -332,7 +332,7 @@ def arrays(*tensors: Tensor) -> list[Any]:
     return [t.detach().contiguous().numpy() for t in tensors]
 
 
-class _Hear(torch.autograd.Function):
+class _Listen(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,

@@ -22,7 +22,7 @@ from resonance.dsp.bank import OscillatorBank, broad_bank, narrow_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.features import hop_edges, hop_features
 from resonance.dsp.identity import TRAINING_SAMPLERATE, identity_and_span
-from resonance.models.bank import hear, play, poles_from, rewind
+from resonance.models.bank import listen, play, poles_from, rewind
 from resonance.models.controller import Controller, ControllerConfig
 from resonance.models.training import load_checkpoint
 
@@ -161,7 +161,7 @@ class Denoiser(nn.Module):
         Tensor
             Features [batch, hops, oscillators, 4].
         """
-        energy, between, end_re, end_im = hear(sound, edges, pole_re, pole_im, self.neighbours())
+        energy, between, end_re, end_im = listen(sound, edges, pole_re, pole_im, self.neighbours())
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
         lengths = (edges[1:] - edges[:-1]).to(sound)
         power = energy * peak**2 / lengths[:, None]
@@ -206,7 +206,7 @@ class Denoiser(nn.Module):
         return delta + delta.new_tensor([1.0, 0.0]), readings
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
-        """Weights of neighbouring oscillators for ``resonance.models.bank.hear``."""
+        """Weights of neighbouring oscillators for ``resonance.models.bank.listen``."""
         carriers = self.carriers.cpu().numpy()
         weights = neighbour_weights(self.bank.frozen(), carriers, TRAINING_SAMPLERATE)
         own, following = (torch.tensor(w, dtype=torch.complex64) for w in weights)

@@ -17,7 +17,7 @@ from torch import Tensor
 from resonance.dsp.bank import broad_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.features import band_pooling, hop_edges, log_power
-from resonance.models.bank import hear, poles_from
+from resonance.models.bank import listen, poles_from
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen
 from resonance.models.keywords import (
     CORE_WORDS,
@@ -139,7 +139,7 @@ class BandLevels:
         count = int(sound.shape[1] / (self.frame_s * SAMPLERATE)) // 2 * 2
         edges = torch.from_numpy(hop_edges(count, self.frame_s, SAMPLERATE))
         re, im = self.poles
-        _, contrast, _, _ = hear(sound, edges, re, im, self.neighbours)
+        _, contrast, _, _ = listen(sound, edges, re, im, self.neighbours)
         power = contrast[..., self.pairs] / (edges[1:] - edges[:-1])[:, None]
         xp: Any = torch
         return log_power(power @ self.pooling.T, xp)  # type: ignore[no-any-return]

@@ -157,7 +157,7 @@ class LoopStream:
 
         Also, slowly, when the input's clock is a little faster than the output's: those of
         PulseAudio's null sinks differ by 100 ppm, as they count in whole microseconds. Without this
-        the delay would stay longer ever after.
+        the delay would stay longer.
         """
         self._least = min(self._least, surplus)
         self._looks += 1

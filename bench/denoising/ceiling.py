@@ -22,7 +22,7 @@ from bench.report import table, write_section
 from resonance.dsp.bank import hz_to_erb
 from resonance.dsp.features import hop_edges
 from resonance.dsp.identity import TRAINING_SAMPLERATE
-from resonance.models.bank import hear, play, poles_from, rewind
+from resonance.models.bank import listen, play, poles_from, rewind
 from resonance.models.data import find_recordings
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.train_denoiser import dev_batches
@@ -70,7 +70,7 @@ class Ceiling:
         """Power of each hop in every band [batch, hops, bands]."""
         bands = model.config.broad
         if self.hears != "Fourier transform":
-            power, contrast, *_ = hear(sound, edges, *poles, model.neighbours())
+            power, contrast, *_ = listen(sound, edges, *poles, model.neighbours())
             if self.hears == "power":
                 return power[..., :bands]
             return contrast[..., model.pairs[:bands]]
@@ -100,8 +100,8 @@ def scores(estimates: list[Tensor], batches: list[tuple[float, Tensor, Tensor]])
     for sounds, (_, _, clean) in zip(estimates, batches, strict=True):
         for sound, target in zip(sounds.numpy(), clean.numpy(), strict=True):
             rows.append((sdr_db(sound, target), wideband_pesq(sound, target), estoi(sound, target)))
-    sdr, pesq, heard = np.mean(rows, axis=0)
-    return [f"{sdr:.2f}", f"{pesq:.2f}", f"{heard:.3f}"]
+    sdr, pesq, intelligibility = np.mean(rows, axis=0)
+    return [f"{sdr:.2f}", f"{pesq:.2f}", f"{intelligibility:.3f}"]
 
 
 @click.command(context_settings={"show_default": True})

@@ -92,14 +92,14 @@ def _framewise(
     """A whole sound through ``step`` frame by frame; ``delay`` samples are taken back."""
 
     def clean(sound: Sound) -> Sound:
-        heard = soxr.resample(sound, SAMPLERATE, samplerate) if samplerate != SAMPLERATE else sound
-        padded = np.concatenate([heard, np.zeros(delay + 2 * frame, np.float32)])
-        count = (len(heard) + delay) // frame + 1
+        source = soxr.resample(sound, SAMPLERATE, samplerate) if samplerate != SAMPLERATE else sound
+        padded = np.concatenate([source, np.zeros(delay + 2 * frame, np.float32)])
+        count = (len(source) + delay) // frame + 1
         frames = [step(padded[i * frame : (i + 1) * frame].copy()) for i in range(count)]
-        played = np.concatenate(frames).astype(np.float32)[delay : delay + len(heard)]
+        out = np.concatenate(frames).astype(np.float32)[delay : delay + len(source)]
         if samplerate != SAMPLERATE:
-            played = np.resize(soxr.resample(played, samplerate, SAMPLERATE), len(sound))
-        return played
+            out = np.resize(soxr.resample(out, samplerate, SAMPLERATE), len(sound))
+        return out
 
     return clean
 
@@ -191,20 +191,20 @@ def _gtcrn(path: Path) -> Callable[[Sound], Sound]:
     session, feed = _session(path)
     spectrum_name, *states = feed
     window = np.sqrt(np.hanning(513)[:-1]).astype(np.float32)
-    heard, played = np.zeros(512, np.float32), np.zeros(512, np.float32)
+    recent, overlap = np.zeros(512, np.float32), np.zeros(512, np.float32)
 
     def step(frame: Sound) -> Sound:
-        heard[:] = np.concatenate([heard[256:], frame])
-        spectrum = np.fft.rfft(heard * window)
+        recent[:] = np.concatenate([recent[256:], frame])
+        spectrum = np.fft.rfft(recent * window)
         feed[spectrum_name] = np.stack([spectrum.real, spectrum.imag], -1).astype(np.float32)[
             None, :, None, :
         ]
         out, *new = session.run(None, feed)
         feed.update(zip(states, new, strict=True))
         cleaned = out[0, :, 0, 0] + 1j * out[0, :, 0, 1]
-        played[:] = np.concatenate([played[256:], np.zeros(256, np.float32)])
-        played[:] += np.fft.irfft(cleaned, 512) * window
-        return played[:256].copy()
+        overlap[:] = np.concatenate([overlap[256:], np.zeros(256, np.float32)])
+        overlap[:] += np.fft.irfft(cleaned, 512) * window
+        return overlap[:256].copy()
 
     return _framewise(step, 256, 256)
 

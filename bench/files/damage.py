@@ -50,8 +50,8 @@ def damage(folder: Path) -> None:
         text=True,
         check=False,
     )
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    once = sum(sum(f"bad{n:03}" in line for line in told) == 1 for n in range(200))
+    reported = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    once = sum(sum(f"bad{n:03}" in line for line in reported) == 1 for n in range(200))
     good = len(list((folder / "done").rglob("*.wav")))
     write_section(
         "batch-damage",

@@ -145,8 +145,10 @@ def damaged(goods: list[bytes], chance: random.Random) -> bytes:
     return bytes(content)
 
 
-def attack(ending: str, seed: int, count: int, tell: Callable[[str], None] = print) -> Counter[str]:
-    """Feed one reader ``count`` inputs; what became of them. Faults are told.
+def attack(
+    ending: str, seed: int, count: int, report: Callable[[str], None] = print
+) -> Counter[str]:
+    """Feed one reader ``count`` inputs; what became of them. Faults are reported.
 
     Parameters
     ----------
@@ -156,7 +158,7 @@ def attack(ending: str, seed: int, count: int, tell: Callable[[str], None] = pri
         Of chance.
     count
         How many inputs.
-    tell
+    report
         Called with a line for each fault.
 
     Returns
@@ -183,7 +185,7 @@ def attack(ending: str, seed: int, count: int, tell: Callable[[str], None] = pri
                 result = "refused"
             except Exception as error:  # what this looks for
                 result = "failed"
-                tell(f"{ending} {seed} {number}: {type(error).__name__}: {error}")
+                report(f"{ending} {seed} {number}: {type(error).__name__}: {error}")
             if time.monotonic() - begin > MOST_S:
                 result = "slow"
             if path.read_bytes() != content or len(list(path.parent.iterdir())) != 1:

@@ -110,7 +110,7 @@ def speed(folder: Path) -> None:
     write_section(
         "batch-speed",
         f"## Batch\n\n{SECONDS:g} s of speech on one core, one thread each, best of "
-        f"{ROUNDS} rounds; the machine was shared, so processor time stands beside wall time "
+        f"{ROUNDS} rounds; the machine was shared, so processor time is given, too "
         f"(`python -m bench.files.speed`):\n\n{table(header, rows)}",
     )
 

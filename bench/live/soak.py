@@ -1,8 +1,8 @@
 """An hour of live sound without hardware: ``python -m bench.live.soak``.
 
 Two engines, with blocks of 5 and 10 ms, each between a microphone and a loudspeaker of their own
-on one PulseAudio server, hear the demo recording over and over. Beside them somebody looks whether
-the machine itself stands still, as virtual machines do: then blocks are lost, whatever we do.
+on one PulseAudio server, get the demo recording over and over. A watcher beside them notes when the
+machine itself stops, as virtual machines do: then blocks are lost, whatever the program does.
 """
 
 from __future__ import annotations
@@ -165,17 +165,17 @@ def main(minutes: float) -> None:
         "block time / ms: median / 99 % / 99.9 % / longest",
         "memory / MiB",
     )
-    told = "; ".join(troubles) or "nothing"
+    reported = "; ".join(troubles) or "nothing"
     longest_s = max((still.length_s for still in standstills), default=0.0)
     write_section(
-        f"live-soak-{minutes:g}",  # an hour and a short run may stand side by side
+        f"live-soak-{minutes:g}",  # an hour and a short run have sections of their own
         f"## Live: {minutes:g} minutes\n\nBoth block lengths at once at 48 kHz, denoising and "
         "spotting, on null sinks of one PulseAudio server with real-time priority; the two cores "
         f"were busy by {busy:.0f} %, other programs included (`python -m bench.live.soak`). Memory "
         f"after one minute and at the end. {len(standstills)} times a processor gave nobody time "
         f"for over 5 ms, for {1000 * longest_s:.0f} ms at the longest: that is the host's doing, "
         "seen by a process of the highest priority on each (`bench/live/standstill.py`). What the "
-        f"engines told: {told}.\n\n"
+        f"engines reported: {reported}.\n\n"
         f"{table(header, rows)}",
     )
 

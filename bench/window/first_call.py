@@ -50,7 +50,7 @@ class FirstCall:
 
 
 def inside() -> None:
-    """The window; says on its output where the button is, and closes when told to."""
+    """The window; says on its output where the button is, and closes on request."""
     from PyQt6.QtCore import QSocketNotifier, QTimer
     from PyQt6.QtWidgets import QApplication
 

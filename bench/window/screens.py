@@ -64,7 +64,7 @@ class Demo:
         self._processor = Processor(pipeline, self.board, clock=lambda: 0.0)
         self._place = 0
 
-    def hear(self, until_s: float) -> None:
+    def advance(self, until_s: float) -> None:
         """Go on with the sound."""
         block = self.samplerate // 100
         out = np.empty(block, np.float32)
@@ -73,7 +73,7 @@ class Demo:
             self._place += block
 
     def messages(self) -> list[Any]:
-        """Nothing is told."""
+        """There are none."""
         return []
 
     def change(self, **changes: Any) -> None:
@@ -129,7 +129,7 @@ def play(window: Window, demo: Demo, begin_s: float, end_s: float) -> None:
         Of the demo recording.
     """
     for now_s in np.arange(begin_s, end_s, FRAME_S):
-        demo.hear(float(now_s))
+        demo.advance(float(now_s))
         window.on_frame()
     QApplication.processEvents()
 

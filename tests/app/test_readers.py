@@ -9,6 +9,6 @@ from resonance.app.readers import READERS
 @pytest.mark.parametrize("ending", READERS)
 def test_a_reader_survives_damaged_input(ending):
     told = []
-    results = attack(ending, seed=7, count=100, tell=told.append)
+    results = attack(ending, seed=7, count=100, report=told.append)
     assert told == []
     assert set(results) <= {"understood", "refused"}

@@ -4,8 +4,8 @@ import torch
 
 from resonance.dsp.bank import broad_bank
 from resonance.models.bank import (
-    hear,
-    hear_fft,
+    listen,
+    listen_fft,
     play,
     play_fft,
     poles_from,
@@ -38,7 +38,7 @@ def test_hearing_agrees_with_the_oracle():
     f0_hz, damping, sound, _ = setup()
     poles = poles_from(f0_hz, damping, 16000)
     own, following = torch.randn(2, 4, dtype=torch.complex64)
-    energy, contrast, end_re, end_im = hear(sound, EDGES, *poles, (own, following))
+    energy, contrast, end_re, end_im = listen(sound, EDGES, *poles, (own, following))
     poles64 = (poles[0] + 1j * poles[1]).detach().numpy()
     z = oracle.states(sound[0].detach().numpy(), poles64)
     np.testing.assert_allclose(energy[0, 1].detach(), (np.abs(z[13:25]) ** 2).sum(0), rtol=1e-9)
@@ -52,7 +52,7 @@ def test_compiled_and_fft_forms_agree():
     f0_hz, damping, sound, weights = setup()
     poles = poles_from(f0_hz, damping, 16000)
     neighbours = tuple(torch.randn(2, 4, dtype=torch.complex64))
-    forms = (form(sound, EDGES, *poles, neighbours) for form in (hear, hear_fft))
+    forms = (form(sound, EDGES, *poles, neighbours) for form in (listen, listen_fft))
     for a, b in zip(*forms, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
     compiled = play(sound, EDGES, 8, *poles, *weights)
@@ -68,15 +68,15 @@ def test_float32_over_a_minute_stays_with_float64():
     edges = torch.arange(0, 60 * 16000 + 1, 128)
     f0_hz, damping = torch.tensor(bank.f0_hz), torch.tensor(bank.damping_ratio)
     poles = poles_from(f0_hz, damping, 16000)
-    exact = hear(sound.double(), edges, *poles)
-    single = hear(sound, edges, *(p.float() for p in poles))
+    exact = listen(sound.double(), edges, *poles)
+    single = listen(sound, edges, *(p.float() for p in poles))
     assert (exact[2] - single[2]).abs().max() < 1e-4 * exact[2].abs().max()
 
 
 def test_gradients_of_hearing():
     f0_hz, damping, sound, _ = setup()
     assert torch.autograd.gradcheck(
-        lambda x, f, d: hear(x, EDGES, *poles_from(f, d, 16000.0))[::2], (sound, f0_hz, damping)
+        lambda x, f, d: listen(x, EDGES, *poles_from(f, d, 16000.0))[::2], (sound, f0_hz, damping)
     )
 
 
