@@ -69,13 +69,13 @@ EXPERIMENTS = {
     ),
     "memory": Experiment(
         "Wave memory",
-        "wave_memory",
+        "memory_claims",
         "1,568 bytes remember conversations, and noise improves perplexity by 8.8 %",
         "1 GPU hour",
     ),
     "server": Experiment(
         "Server",
-        "server",
+        "server_claims",
         "any OpenAI client can talk to an oscillator model",
         "1 minute, no GPU",
     ),

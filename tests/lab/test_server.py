@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from resonance.lab import text
-from resonance.lab.server import LARGEST, Running, Speaker, load, untrained
+from resonance.lab.server import LARGEST, Running, Speaker, load
+from resonance.lab.server_claims import untrained
 from resonance.lab.wave_memory import Config, KerrCharacters, WaveMemory
 from resonance.models.training import save_model
 
