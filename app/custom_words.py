@@ -4,6 +4,9 @@ The embedding is compared with the mean of those at the ends of a word's recordi
 the two after the directions have been shrunk in which readings of one word differ most, and those
 in which ordinary speech varies (partial whitening). The threshold is where three hours of ordinary
 speech, shipped as such embeddings, would be taken for the word at the wished rate.
+
+A phrase lasts longer than the second an embedding covers: it is compared with two embeddings, now
+and about a second before, and is as like as the less like of them.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from resonance.app.errors import ModelError
 from resonance.app.onnx_models import Float32Array, SpotterModel, read_card
 from resonance.assets import MODELS
 from resonance.dsp.peaks import peaks, rate_line
+from resonance.dsp.ring import FrameRing
 
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
@@ -33,7 +37,9 @@ class CustomWord:
     """A word learnt from recordings."""
 
     word: str
-    direction: list[float]  #: what its embeddings have in common, of unit length
+    #: What its embeddings have in common, of unit length [places]; of a phrase, those of its end
+    #: and of a second before [2 · places].
+    direction: list[float]
     threshold: float  #: cosine at which it fires
     per_hour: float  #: false accepts per hour of speech that the threshold was set for
     model: str  #: sha256 of the spotter it was learnt with
@@ -60,6 +66,10 @@ class Background:
                 self.examples, self.scale = arrays["examples"], float(arrays["scale"])
                 self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
             self._check()
+            every_s = self.hours * 3600 / len(self.examples)
+            self._second = max(1, round(1 / every_s))  #: examples in about a second
+            #: Steps between the two embeddings of a phrase.
+            self.steps_back = max(1, round(self._second * every_s / spotter.step_s))
         except Exception as error:  # archives have errors of many kinds
             raise ModelError(f"{path} cannot be read ({error}); reinstall") from error
         if made_with != spotter.sha256:
@@ -85,10 +95,14 @@ class Background:
         return np.asarray(mapped / np.maximum(size, 1e-9), dtype=np.float32)
 
     def cosines(self, direction: Float32Array) -> Float32Array:
-        """Of the examples with a direction [examples]."""
-        scaled = direction * np.float32(self.scale)
+        """Of the examples with the direction of a word or a phrase [examples]."""
+        directions = direction.reshape(-1, self.map.shape[1])
+        scaled = directions.T * np.float32(self.scale)
         parts = np.array_split(self.examples, len(self.examples) // PART + 1)
-        return np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+        found = np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+        for back in range(1, len(directions)):
+            found[:, back] = np.roll(found[:, back], back * self._second)
+        return np.asarray(found.min(axis=1))
 
     def threshold(self, direction: Float32Array, per_hour: float) -> float:
         """Cosine that ordinary speech reaches ``per_hour`` times an hour.
@@ -96,18 +110,29 @@ class Background:
         Fitted to the highest peaks: log rate falls linearly with the cosine.
         """
         cosines = self.cosines(direction)
-        apart = max(1, round(len(cosines) / self.hours / 3600))  # one second
-        slope, start = rate_line(cosines[peaks(cosines, apart, most=PEAKS)], self.hours)
+        highest = peaks(cosines, self._second, most=PEAKS)
+        slope, start = rate_line(cosines[highest], self.hours)
         return float(np.clip((np.log(per_hour) - start) / slope, 0.05, 0.99))
 
 
 class Matcher:
-    """How like custom words an embedding is."""
+    """How like custom words the embeddings of a stream are, step by step."""
 
     def __init__(self, words: Sequence[CustomWord], background: Background) -> None:
         self.words, self.background = words, background
-        self._directions = np.array([word.direction for word in words], dtype=np.float32)
+        places = background.map.shape[1]
+        self._now = np.array([word.direction[:places] for word in words], np.float32)
+        self._before = np.array([word.direction[-places:] for word in words], np.float32)
+        self._phrases = np.array([len(word.direction) > places for word in words])
+        self._places = FrameRing(background.steps_back + 1, places)
+
+    def reset(self) -> None:
+        """Forget what came before."""
+        self._places.reset()
 
     def cosines(self, embedding: Float32Array) -> Float32Array:
-        """Of an embedding [features] with each word [words]."""
-        return self._directions @ self.background.place(embedding)
+        """Of the newest embedding [features] with each word [words]."""
+        self._places.push(self.background.place(embedding))
+        recent = self._places.view()
+        now, before = self._now @ recent[-1], self._before @ recent[0]
+        return np.asarray(np.where(self._phrases, np.minimum(now, before), now))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -28,7 +28,7 @@ from resonance.app.presets import LIVE_PRESET
 from resonance.app.small_files import read_small
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
-from resonance.app.spotter import BELOW_PEAK, last_loud
+from resonance.app.spotter import BELOW_PEAK, first_loud, last_loud
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
 FEWEST, MOST = 3, 20
@@ -48,10 +48,27 @@ WORD_FILE = "word.json"
 MOST_CHANNELS = 8
 #: Steps after a word's end whose embeddings are taken.
 AFTER_STEPS = (5, 9)
+#: What lasts longer does not fit into the second of an embedding, s: it is learnt as a phrase.
+PHRASE_S = 1.1
 
 
-def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Float32Array, int]:
-    """Embeddings of a recording [steps, features], and the step at which its word ends.
+class Said(NamedTuple):
+    """A word or phrase as the spotter hears it."""
+
+    embeddings: Float32Array  #: [steps, features]
+    begin: int  #: step at which it begins
+    end: int  #: step at which it ends
+
+    def places(self, background: Background, parts: int) -> Float32Array:
+        """Where it lies just after its end, and a second before: unit vectors [parts, places]."""
+        first, last = (self.end + step for step in AFTER_STEPS)
+        earlier = [part * background.steps_back for part in range(parts)]
+        found = [self.embeddings[first - back : last - back] for back in earlier]
+        return _unit(np.array([background.place(each).mean(axis=0) for each in found]))
+
+
+def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
+    """What the spotter hears in a recording.
 
     Parameters
     ----------
@@ -64,8 +81,8 @@ def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Flo
 
     Returns
     -------
-    tuple[Float32Array, int]
-        Embeddings [steps, features], and the number of the step.
+    Said
+        With silence before and after.
 
     Raises
     ------
@@ -106,7 +123,7 @@ def embeddings(model: SpotterModel, path: Path, check: bool = True) -> tuple[Flo
     if check:
         loud = np.array(loudness) > 0.1 * max(loudness)
         _check_word(path, own, model.hop_s * np.count_nonzero(loud & np.array(voices)))
-    return np.array(found), first + last_loud(own)
+    return Said(np.array(found), first + first_loud(own), first + last_loud(own))
 
 
 @functools.cache
@@ -166,15 +183,15 @@ def learn(
             f"{_count(len(recordings))} of {word!r}: give {FEWEST} to 5, of the word alone"
         )
     background = Background(model)
-    places = []
-    for path in recordings:
-        found, end = embeddings(model, path, check)
-        averaged = background.place(found[end + AFTER_STEPS[0] : end + AFTER_STEPS[1]])
-        places.append(_unit(averaged.mean(axis=0)))
-    direction = _unit(np.mean(places, axis=0))
+    heard = [listen(model, path, check) for path in recordings]
+    seconds = model.step_s * float(np.median([said.end - said.begin for said in heard]))
+    parts = 2 if seconds > PHRASE_S else 1
+    places = np.array([said.places(background, parts) for said in heard])
+    direction = _unit(places.mean(axis=0)).ravel()
+    others = [_unit(np.delete(places, i, axis=0).mean(axis=0)) for i in range(len(places))]
     agreement = [
-        round(float(place @ _unit(np.mean([p for p in places if p is not place], axis=0))), 3)
-        for place in places
+        round(float((own * other).sum(axis=1).min()), 3)
+        for own, other in zip(places, others, strict=True)
     ]
     return CustomWord(
         word,
@@ -197,13 +214,20 @@ def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:
             f"{learnt.per_hour:g} times an hour; choose a longer or rarer word, or record more"
         )
     for other in others:
-        likeness = float(np.dot(learnt.direction, other.direction))
+        likeness = _likeness(learnt, other)
         if likeness >= min(learnt.threshold, other.threshold):
             found.append(
                 f"{learnt.word!r} sounds like {other.word!r} (likeness {likeness:.2f}, "
                 f"{other.word!r} fires at {other.threshold:.2f}); choose another word"
             )
     return found
+
+
+def _likeness(one: CustomWord, other: CustomWord) -> float:
+    """Of two words; of a word and a phrase: how like the word the phrase ends."""
+    shared = min(len(one.direction), len(other.direction))
+    a, b = (_unit(np.array(word.direction[:shared])) for word in (one, other))
+    return float(a @ b)
 
 
 def other_words(learnt: CustomWord) -> list[CustomWord]:
@@ -216,7 +240,9 @@ def other_words(learnt: CustomWord) -> list[CustomWord]:
 
 
 def _unit(vector: NDArray[np.floating]) -> Float32Array:
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
+    """Of length 1 along the last axis."""
+    length = np.linalg.norm(vector, axis=-1, keepdims=True)
+    return np.asarray(vector / np.maximum(length, 1e-9), dtype=np.float32)
 
 
 def check_name(word: str, model: SpotterModel) -> None:
@@ -355,11 +381,11 @@ def load_all(model: SpotterModel) -> list[CustomWord]:
 
 def _check_directions(words: Sequence[CustomWord], places: int) -> None:
     for word in words:
-        length = float(np.linalg.norm(word.direction))
-        if len(word.direction) != places or not 0.9 < length < 1.1:
+        length = float(np.linalg.norm(word.direction[:places]))
+        if len(word.direction) not in (places, 2 * places) or not 0.9 < length < 1.1:
             raise UserError(
                 f"the direction of {word.word!r} has {len(word.direction)} numbers of length "
-                f"{length:.2f}, not {places} of length 1; enroll the word again"
+                f"{length:.2f}, not {places} or {2 * places} of length 1; enroll the word again"
             )
 
 

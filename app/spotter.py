@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resonance.app.custom_words import Background, CustomWord, Matcher
 from resonance.app.errors import WrongUsage
@@ -15,6 +16,8 @@ from resonance.app.onnx_models import Float32Array, SpotterModel, SpotterState
 from resonance.dsp.features import LOG_SCALE, log_power
 from resonance.dsp.ring import FrameRing
 from resonance.dsp.trigger import FloatArray, Trigger, TriggerSettings
+
+IntArray = NDArray[np.int_]
 
 #: Thresholds lie between these, whatever the wish.
 LOWEST, HIGHEST = 0.05, 0.98
@@ -117,8 +120,17 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
 
 def last_loud(levels: FloatArray) -> int:
     """Where a word ends: number of the last of ``levels [frames]`` in the louder part."""
+    return int(_loud(levels)[-1])
+
+
+def first_loud(levels: FloatArray) -> int:
+    """Where a word begins: number of the first of ``levels [frames]`` in the louder part."""
+    return int(_loud(levels)[0])
+
+
+def _loud(levels: FloatArray) -> IntArray:
     least = max((levels.min() + levels.max()) / 2, levels.max() - BELOW_PEAK)
-    return int(np.flatnonzero(levels >= least)[-1])
+    return np.flatnonzero(levels >= least)
 
 
 class Spotter:
@@ -174,6 +186,8 @@ class Spotter:
         """As new."""
         self.state.reset()
         self._levels.reset()
+        if self._matcher:
+            self._matcher.reset()
         for trigger in self._triggers:
             trigger.reset()
         self._power = np.zeros(self.model.pooling.shape[1], np.float32)

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import click
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from onnx.utils import Extractor
 
 from resonance.dsp.features import log_power
 from resonance.export.onnx_file import open_session
@@ -44,11 +46,14 @@ class Embedder:
     """An exported spotter, for its embeddings only."""
 
     def __init__(self, path: Path) -> None:
-        self._session = open_session(path)
+        model = onnx.load(str(path))
+        names = [each.name for each in model.graph.input]
+        self._outputs = ["embedding", *(f"new_{name}" for name in names if name != "frames")]
+        part = Extractor(model).extract_model(names, self._outputs)  # half the work
+        self._session = open_session(part.SerializeToString())
         inputs = {i.name: np.zeros(i.shape, np.float32) for i in self._session.get_inputs()}
         self._frames_shape = inputs.pop("frames").shape
         self._nothing_heard = inputs
-        self._outputs = ["embedding", *(f"new_{name}" for name in inputs)]
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Of every step of a sound's frames [frames, bands], from a fresh start."""

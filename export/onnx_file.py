@@ -104,11 +104,12 @@ def git_revision() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """A one-thread session on the CPU, as the application opens it."""
+def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """A one-thread session on the CPU, as the application opens it, of a file or its content."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    content = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def check_close(name: str, difference: float, allowed: float = TOLERANCE) -> None:

@@ -80,6 +80,30 @@ def test_a_word_is_learnt_heard_and_forgotten(said, folder):
     assert "there are: none" in run("enroll", "marvin", "--forget", code=1).output
 
 
+def test_a_phrase_is_learnt_and_heard(tmp_path, folder):
+    """Longer than the second an embedding covers: its words in other sentences do not fire it."""
+    takes = []
+    for number, (voice, pitch, rate) in enumerate(VOICES):
+        sound = speak("computer, dim the lights", voice=voice, pitch=pitch, words_per_minute=rate)
+        assert 1.1 < len(sound) / 16000 < 2.2
+        takes.append(tmp_path / f"{number}.wav")
+        soundfile.write(takes[-1], sound, 16000)
+    run("enroll", "computer dim the lights", *takes)
+    for text, heard in (
+        ("Well then. Computer, dim the lights. Thank you", ["computer dim the lights"]),
+        ("Well then. We bought another computer yesterday", []),
+        ("Well then. Switch on the lights. Thank you", []),
+    ):
+        soundfile.write(tmp_path / "said.wav", speak(text, voice="en-us+m2", pitch=50), 16000)
+        lines = run("spot", tmp_path / "said.wav", "--json").stdout.splitlines()
+        assert [json.loads(line)["keyword"] for line in lines] == heard
+    lights = tmp_path / "lights.wav"
+    soundfile.write(lights, speak("dim the lights"), 16000)
+    assert "sounds like 'computer dim the lights'" in " ".join(
+        run("enroll", "dim the lights", *[lights] * 3).output.split()
+    )
+
+
 def test_custom_words_leave_the_others_alone(said, spotter, demo):
     learnt = enrolment.learn("marvin", said[0], spotter)
     noisy, _, samplerate = demo
