@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,6 @@ class Kept(LiveSettings):
         return not self.virtual_mic or self.hear_myself
 
 
-@cache
 def _rows() -> dict[str, Setting]:
     """Every setting by its key in the window's table; actions belong to no field."""
     rows = {row.key.replace("-", "_"): row for row in settings_of(Kept).values()}

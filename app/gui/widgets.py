@@ -181,6 +181,17 @@ class Scrolled(QScrollArea):
             self.setMinimumWidth(min(inner.minimumSizeHint().width() + 12, 520))
 
 
+class Section(QWidget):
+    """A column of widgets under a heading, for a :class:`Scrolled`."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(8)
+        self.column.addWidget(label(title, "heading"))
+
+
 class Bell(QObject):
     """Lets another thread signal that something has happened."""
 

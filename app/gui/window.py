@@ -157,7 +157,7 @@ class Window(QMainWindow):
         self.player_bar.save_wanted.connect(commands.save_played)
         for view in self.views:
             view.followed_changed.connect(commands.follow)
-        self.sound.teach_wanted.connect(commands.teach)
+        self.sound.keywords.teach_wanted.connect(commands.teach)
         self.sound.theme_chosen.connect(self.choose_theme)
         session.source_changed.connect(self._on_source)
         hints = self._application.styleHints()
@@ -171,7 +171,7 @@ class Window(QMainWindow):
         self._settled = True
         aside(self, load_words, self._on_words, self._on_no_words)
         aside(self, _warm_up, self._on_warm, self._on_warm)
-        self.sound.watch()
+        self.sound.devices.watch()
 
     def _on_warm(self, _: Any) -> None:
         self._warm = True
@@ -179,11 +179,11 @@ class Window(QMainWindow):
     def _on_words(self, custom: Any) -> None:
         if custom:
             self.session.set_custom(custom)
-        self.sound.begin_actions()
+        self.sound.word_actions.begin_actions()
 
     def _on_no_words(self, error: Exception) -> None:
         self.messages.warn(str(error), "words")
-        self.sound.begin_actions()
+        self.sound.word_actions.begin_actions()
 
     # Frames.
 
@@ -315,7 +315,7 @@ class Window(QMainWindow):
         kept = self.session.kept
         self.session.keep(**{n: size for n, size in sides.items() if size != getattr(kept, n)})
         self.play_with_one.stop()
-        self.sound.close_watch()
+        self.sound.devices.close_watch()
         self.cleaner.close()
         self.session.close()
         super().closeEvent(event)

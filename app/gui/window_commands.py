@@ -16,7 +16,7 @@ from resonance.app.errors import UserError
 from resonance.app.gui import desktop
 from resonance.app.gui import theme as themes
 from resonance.app.gui.shortcuts import Sheet, all_keys
-from resonance.app.gui.sound import MOST_DB
+from resonance.app.gui.sound_cleaning import MOST_DB
 from resonance.app.gui.teach_word import TeachWord
 from resonance.app.gui.views.view import View
 from resonance.app.gui.welcome import HowItWorks
@@ -72,7 +72,7 @@ class WindowCommands(QObject):
             "open": self.ask_for_files,
             "save_file": window.player_bar.save.click,
             "picture": self.ask_which_picture,
-            "refresh": window.sound.look_for_devices_again,
+            "refresh": window.sound.devices.look_for_devices_again,
             "theme": self.toggle_theme,
             "back": self.go_back,
             "sheet": self.show_sheet,

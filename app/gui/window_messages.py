@@ -60,9 +60,12 @@ class WindowMessages(QObject):
             "howls": ("Be a microphone instead", lambda: self.session.keep(virtual_mic=True)),
             "device": ("Choose a device", self._choose_device),
             "silence": ("Choose another", self._choose_device),
-            "devices": ("Look again", self.sound.look_for_devices_again),
-            "recording": ("Choose a folder", partial(self._show, self.sound.choose_folder)),
-            "actions": ("Show actions", partial(self._show, self.sound.apply)),
+            "devices": ("Look again", self.sound.devices.look_for_devices_again),
+            "recording": (
+                "Choose a folder",
+                partial(self._show, self.sound.recordings.choose_folder),
+            ),
+            "actions": ("Show actions", partial(self._show, self.sound.word_actions.apply)),
             "words": ("Teach it again", self.window.commands.teach),
             "file": ("Open another", self.window.commands.ask_for_files),
         }
@@ -93,8 +96,8 @@ class WindowMessages(QObject):
 
     def _choose_device(self) -> None:
         self.window.side.show_panel(self.sound)
-        self.sound.look_for_devices_again()
-        self.sound.input.setFocus()
+        self.sound.devices.look_for_devices_again()
+        self.sound.devices.input.setFocus()
 
     def _show(self, setting: QWidget) -> None:
         """Scroll the sound settings to one of them."""

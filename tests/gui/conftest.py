@@ -43,7 +43,9 @@ def make_window(qtbot, qapp):
         qtbot.addWidget(window)
         window.resize(1280, 800)
         window.show()
-        qtbot.waitUntil(lambda: window._warm and window.sound.apply.isEnabled(), timeout=20_000)
+        qtbot.waitUntil(
+            lambda: window._warm and window.sound.word_actions.apply.isEnabled(), timeout=20_000
+        )
         made.append(window)
         return window
 

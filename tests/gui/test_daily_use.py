@@ -52,8 +52,8 @@ def turn_wheel(widget, notches=-1):
 
 def test_the_wheel_changes_no_control_that_has_not_the_focus(qtbot, window, talk):
     window.commands.play(talk)
-    window.sound.each.click()
-    window.sound.add.click()
+    window.sound.keywords.each.click()
+    window.sound.word_actions.add.click()
     found = 0
     for tab in range(window.side.tabs.count()):
         window.side.show_tab(tab)
@@ -72,12 +72,12 @@ def test_the_wheel_changes_no_control_that_has_not_the_focus(qtbot, window, talk
     window.side.show_panel(window.sound)
     scrolled = window.sound.verticalScrollBar()
     before = scrolled.value()
-    turn_wheel(window.sound.limit)
+    turn_wheel(window.sound.cleaning.limit)
     assert scrolled.value() > before, "the panel scrolls under the pointer"
-    window.sound.limit.setFocus()
-    limit = window.sound.limit.value()
-    turn_wheel(window.sound.limit)
-    assert window.sound.limit.value() != limit, "with the focus it is wanted"
+    window.sound.cleaning.limit.setFocus()
+    limit = window.sound.cleaning.limit.value()
+    turn_wheel(window.sound.cleaning.limit)
+    assert window.sound.cleaning.limit.value() != limit, "with the focus it is wanted"
 
 
 def _value(widget: QWidget):
@@ -145,7 +145,7 @@ def test_the_microphone_is_not_opened_unasked(make_window):
     first.close()
     second = make_window()
     assert not second.session.listening
-    second.sound.listen_at_start.click()
+    second.sound.devices.listen_at_start.click()
     assert second.session.kept.listening
 
 
@@ -205,7 +205,7 @@ def test_closing_ends_all_if_nobody_is_called_or_wants_it_to_run_on(qtbot, in_a_
     window.session.keep(virtual_mic=False)
     assert not window.runs_on
     window.session.keep(virtual_mic=True)
-    window.sound.keep_running.click()
+    window.sound.devices.keep_running.click()
     window.close()
     assert not window.session.listening
 
@@ -234,8 +234,8 @@ def test_the_name_to_choose_in_other_programs_is_said(in_a_call):
     window = in_a_call
     window.session.live.connection = replace(CONNECTION, virtual_mic="Resonance microphone 2")
     window.session._become(State.LISTENING, "listening")
-    assert "<b>Resonance microphone 2</b>" in window.sound._virtual_text.text()
-    window.sound.hear_myself.click()
+    assert "<b>Resonance microphone 2</b>" in window.sound.devices._virtual_text.text()
+    window.sound.devices.hear_myself.click()
     assert window.session.settings.monitor
     assert window.session.settings.output_name is None
     window.session.keep(output_name="Headphones")

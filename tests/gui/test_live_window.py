@@ -88,23 +88,23 @@ def test_devices_appear_by_name_when_plugged_in_and_the_virtual_microphone_is_ma
 ):
     window = live
     sound = window.sound
-    qtbot.waitUntil(lambda: sound.output.count() > 1, timeout=MS)
+    qtbot.waitUntil(lambda: sound.devices.output.count() > 1, timeout=MS)
     assert "Resonance microphone" in window.top.devices.text(), "that is what calls are for"
-    sound.virtual_mic.click()
+    sound.devices.virtual_mic.click()
     module = server.pactl(
         "load-module",
         "module-null-sink",
         "sink_name=late",
         "sink_properties=device.description=Late",
     ).strip()
-    qtbot.waitUntil(lambda: sound.output.findText("Late") >= 0, timeout=MS)
-    sound.output.setCurrentIndex(sound.output.findText("Late"))
-    sound.output.activated.emit(sound.output.currentIndex())
+    qtbot.waitUntil(lambda: sound.devices.output.findText("Late") >= 0, timeout=MS)
+    sound.devices.output.setCurrentIndex(sound.devices.output.findText("Late"))
+    sound.devices.output.activated.emit(sound.devices.output.currentIndex())
     qtbot.waitUntil(lambda: "Late" in window.top.devices.text(), timeout=MS)
     server.pactl("unload-module", module)
-    qtbot.waitUntil(lambda: sound.output.findText("Late (not there)") >= 0, timeout=MS)
+    qtbot.waitUntil(lambda: sound.devices.output.findText("Late (not there)") >= 0, timeout=MS)
     window.session.keep(output_name=None)
-    sound.virtual_mic.click()
+    sound.devices.virtual_mic.click()
     qtbot.waitUntil(lambda: "Resonance microphone" in window.top.devices.text(), timeout=MS)
     assert "Resonance" in server.pactl("list", "sources")
 
@@ -117,11 +117,11 @@ def test_a_sound_server_that_comes_after_the_window_is_seen(
         monkeypatch.setenv(name, server.environment[name])
     devices.refresh()
     window = make_window()
-    assert window.sound.output.count() == 1, "only the system's default"
+    assert window.sound.devices.output.count() == 1, "only the system's default"
     server.start()
     try:
-        qtbot.waitUntil(lambda: window.sound.output.count() > 1, timeout=MS)
-        assert window.sound.input.findText("Monitor of Null Output") >= 0
+        qtbot.waitUntil(lambda: window.sound.devices.output.count() > 1, timeout=MS)
+        assert window.sound.devices.input.findText("Monitor of Null Output") >= 0
     finally:
         window.close()
         server.end()
@@ -156,7 +156,7 @@ def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
     teacher.close()
     window.side.show_panel(window.sound)
     assert [word.word for word in window.session.custom] == ["marvin"]
-    window.sound.forget("marvin")
+    window.sound.keywords.forget("marvin")
     assert window.session.custom == ()
 
 

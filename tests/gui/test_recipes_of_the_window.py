@@ -73,10 +73,10 @@ def test_a_view_has_a_tab_a_key_a_place_and_its_line_in_the_sheet(qtbot, one_row
 
 
 def test_an_action_has_a_field_and_is_kept(qtbot, one_row_each, window, tmp_path):
-    field = window.sound.fields["toy"]
+    field = window.sound.word_actions.fields["toy"]
     assert field.accessibleName() == "Toy"
     field.setText(str(tmp_path / "toy"))
-    window.sound.apply.click()
+    window.sound.word_actions.apply.click()
     window.session.live.receive(Keyword(KeywordEvent(1.0, "stop", 0.9)))
     qtbot.waitUntil(lambda: (tmp_path / "toy").exists())
     qtbot.waitUntil(lambda: "stop" in (tmp_path / "toy").read_text())

@@ -94,11 +94,11 @@ def test_every_key_does_what_the_sheet_says(qtbot, window, tmp_path):
     assert session.kept.limit_db == NATURAL_DB
     for preset in ("studio", "live", "call"):  # from call, the usual one, round to it
         press(qtbot, window, Qt.Key.Key_P)
-        assert session.kept.preset == preset == window.sound.preset.value
+        assert session.kept.preset == preset == window.sound.cleaning.preset.value
     press(qtbot, window, Qt.Key.Key_M)
     assert session.kept.virtual_mic
-    assert window.sound.virtual_mic.isChecked()
-    assert not window.sound.output.isEnabled()
+    assert window.sound.devices.virtual_mic.isChecked()
+    assert not window.sound.devices.output.isEnabled()
     for number in range(6):
         press(qtbot, window, Qt.Key(Qt.Key.Key_1 + number))
         assert window.side.tabs.currentIndex() == number
@@ -165,7 +165,7 @@ def test_a_minimised_window_computes_no_views(qtbot, window, monkeypatch):
 
 def test_letters_are_typed_into_fields(qtbot, window):
     window.side.show_panel(window.sound)
-    field = window.sound.fields["mqtt"]
+    field = window.sound.word_actions.fields["mqtt"]
     field.setFocus()
     qtbot.keyClicks(field, "mab")
     assert field.text() == "mab"
@@ -182,26 +182,26 @@ def test_controls_by_mouse(qtbot, window):
     click(window.main.below.button("phase"), left)
     assert window.resonogram.below == "phase"
     window.side.show_panel(window.sound)
-    click(sound.preset.button("studio"), left)
+    click(sound.cleaning.preset.button("studio"), left)
     assert session.kept.preset == "studio"
-    assert sound.strength.value == "natural"
-    click(sound.strength.button("all"), left)
+    assert sound.cleaning.strength.value == "natural"
+    click(sound.cleaning.strength.button("all"), left)
     assert session.settings.limit_db is None
-    assert sound._limit_text.text() == "Removes all it can"
-    sound.limit.setValue(18)
+    assert sound.cleaning._limit_text.text() == "Removes all it can"
+    sound.cleaning.limit.setValue(18)
     assert session.settings.limit_db == 18
-    assert "18 dB" in sound._limit_text.text()
-    assert sound.strength.value == "", "none of the choices"
-    sound.rate.setValue(sound.rate.maximum())
+    assert "18 dB" in sound.cleaning._limit_text.text()
+    assert sound.cleaning.strength.value == "", "none of the choices"
+    sound.keywords.rate.setValue(sound.keywords.rate.maximum())
     assert session.settings.sensitivity.per_hour == 10
-    click(sound.each, left)
-    sliders = sound._each.findChildren(QSlider)
+    click(sound.keywords.each, left)
+    sliders = sound.keywords._each.findChildren(QSlider)
     assert len(sliders) == 10
     sliders[0].setValue(0)
     assert session.settings.sensitivity.words == {"yes": 0.1}
-    sound.spot.click()
+    sound.keywords.spot.click()
     assert not session.settings.spot
-    sound.record.button("both").click()
+    sound.recordings.record.button("both").click()
     assert session.kept.record == "both"
 
 
@@ -238,7 +238,7 @@ def test_settings_stay(qtbot, make_window):
     assert "output" not in text, "only what differs from the usual is written"
     second = make_window()
     assert second.theme is themes.LIGHT
-    assert second.sound.programs.texts() == ["stop=true"]
+    assert second.sound.word_actions.programs.texts() == ["stop=true"]
 
 
 def test_the_rest_of_the_settings_file_survives(make_window):
@@ -259,23 +259,23 @@ def test_the_rest_of_the_settings_file_survives(make_window):
 def test_actions_are_checked_and_run(qtbot, window, tmp_path):
     sound = window.sound
     window.side.show_panel(window.sound)
-    sound.add.click()
-    row = sound.programs.findChildren(QComboBox)[0]
+    sound.word_actions.add.click()
+    row = sound.word_actions.programs.findChildren(QComboBox)[0]
     row.setCurrentIndex(row.findData("stop"))
-    program = sound.programs.findChildren(QLineEdit)[0]
+    program = sound.word_actions.programs.findChildren(QLineEdit)[0]
     program.setText(f"touch {tmp_path}/stopped")
-    sound.fields["events"].setText(str(tmp_path / "words.jsonl"))
-    sound.apply.click()
-    assert sound._actions_text.text() == "In use."
+    sound.word_actions.fields["events"].setText(str(tmp_path / "words.jsonl"))
+    sound.word_actions.apply.click()
+    assert sound.word_actions._actions_text.text() == "In use."
     assert window.session.kept.run == [f"stop=touch {tmp_path}/stopped"]
     window.session.live.receive(Keyword(KeywordEvent(1.0, "stop", 0.9)))
     window.session.tick()
     qtbot.waitUntil((tmp_path / "stopped").exists)
     qtbot.waitUntil(lambda: "stop" in (tmp_path / "words.jsonl").read_text())
     assert "stop" in window.status.news.text()
-    sound.fields["websocket"].setText("no port")
-    sound.apply.click()
-    assert "no address" in sound._actions_text.text()
+    sound.word_actions.fields["websocket"].setText("no port")
+    sound.word_actions.apply.click()
+    assert "no address" in sound.word_actions._actions_text.text()
 
 
 # Files.

@@ -1,6 +1,7 @@
 """What the window says about recordings, devices and settings is so."""
 
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 from PyQt6.QtCore import Qt
@@ -68,11 +69,11 @@ def test_off_looks_off(qtbot, window):
     called = replace(CONNECTION, virtual_mic="Resonance microphone")
     window.session.live.connection = called
     window.session.keep(virtual_mic=True)
-    assert "Resonance microphone" in window.sound._virtual_text.text()
+    assert "Resonance microphone" in window.sound.devices._virtual_text.text()
     assert window.levels.input.db > -60
     window.session.stop()
     assert window.status.news.text() == "Off."
-    assert "Start listening" in window.sound._virtual_text.text()
+    assert "Start listening" in window.sound.devices._virtual_text.text()
     for _ in range(400):
         window.on_frame()
     assert window.levels.input.db < -60
@@ -92,12 +93,12 @@ def test_a_device_that_is_back_is_missed_no_longer(window):
 
 def test_boxes_are_left_alone_while_no_device_comes_or_goes(window):
     found = [Device("Headset", "ALSA", 1, 1, 48000.0)]
-    box = window.sound.input
-    window.sound._show_devices(found)
+    box = window.sound.devices.input
+    window.sound.devices._show_devices(found)
     box.setCurrentIndex(1)  # pointed at, not yet chosen
-    window.sound._show_devices(list(found))
+    window.sound.devices._show_devices(list(found))
     assert box.currentIndex() == 1
-    window.sound._show_devices([*found, Device("Late", "ALSA", 1, 0, 48000.0)])
+    window.sound.devices._show_devices([*found, Device("Late", "ALSA", 1, 0, 48000.0)])
     assert box.findText("Late") > 0
 
 
@@ -165,7 +166,7 @@ def test_a_wrong_setting_stays_in_the_file_until_it_is_chosen(make_window):
     assert config.path().read_text() == WRONG.replace("tab = 2", "tab = 3")
     window = make_window()
     window.sound.theme.button("system").click()  # the usual one, and what there is already
-    window.sound.limit.setValue(18)
+    window.sound.cleaning.limit.setValue(18)
     window.session.keep(tab=2)
     window.close()
     text = WRONG.replace('theme = "drak" # at night\n', "")
@@ -174,7 +175,7 @@ def test_a_wrong_setting_stays_in_the_file_until_it_is_chosen(make_window):
 
 def test_no_limit_is_kept(make_window):
     window = make_window()
-    window.sound.strength.button("all").click()
+    window.sound.cleaning.strength.button("all").click()
     window.close()
     assert "limit_db = -1.0" in config.path().read_text()
     kept = Kept.load()
@@ -204,10 +205,11 @@ def test_settings_that_cannot_be_written_are_told_once(qtbot, make_window, monke
 
 
 @pytest.mark.parametrize(
-    ("about", "setting"), [("actions", "apply"), ("recording", "choose_folder")]
+    ("about", "setting"),
+    [("actions", "word_actions.apply"), ("recording", "recordings.choose_folder")],
 )
 def test_a_message_leads_to_its_setting(qtbot, window, about, setting):
     window.messages.warn("something failed", about)
     window.banner.action.click()
-    shown = getattr(window.sound, setting)
+    shown = attrgetter(setting)(window.sound)
     qtbot.waitUntil(lambda: not shown.visibleRegion().isEmpty())

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QComboBox, QMessageBox, QPushButton
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
 from resonance.app.gui.kept import Kept
-from resonance.app.gui.sound import RATE_STEPS, _rate_words, rate_of, step_of
+from resonance.app.gui.sound_keywords import RATE_STEPS, _rate_words, rate_of, step_of
 from resonance.app.live.messages import Keyword
 from resonance.app.spotter import KeywordEvent
 from tests.gui.conftest import Recorded
@@ -31,7 +31,7 @@ def test_programs_belong_to_their_words_after_a_restart(make_window, monkeypatch
     lines = ["marvin=true", "vlc --rate=2", "stop=env A=1 true"]
     Kept(run=lines).save()
     monkeypatch.setattr("resonance.app.gui.window.load_words", lambda: [MARVIN])
-    programs = make_window().sound.programs
+    programs = make_window().sound.word_actions.programs
     chosen = [box.currentText() for box in programs.findChildren(QComboBox)]
     assert chosen == ["marvin", "any word", "stop"]
     assert programs.texts() == lines
@@ -48,7 +48,7 @@ def test_the_program_of_a_word_that_is_not_there_waits_for_it(
 
     monkeypatch.setattr("resonance.app.gui.window.load_words", fail)
     window = make_window()
-    box = window.sound.programs.findChildren(QComboBox)[0]
+    box = window.sound.word_actions.programs.findChildren(QComboBox)[0]
     assert box.currentText() == "marvin (not there)"
     assert window.session.kept.run == lines
     hear(window, "yes")
@@ -79,12 +79,12 @@ def test_only_words_that_are_there_have_a_sensitivity(window, spotter):
 def test_the_rate_for_all_words_is_also_that_of_ones_own(qtbot, window):
     sound, session = window.sound, window.session
     session.set_custom([MARVIN])
-    sound.each.click()
-    assert list(sound._rates)[-1] == "marvin"
-    sound.rate.setValue(RATE_STEPS)
-    assert {slider.value() for slider, _ in sound._rates.values()} == {RATE_STEPS}
+    sound.keywords.each.click()
+    assert list(sound.keywords._rates)[-1] == "marvin"
+    sound.keywords.rate.setValue(RATE_STEPS)
+    assert {slider.value() for slider, _ in sound.keywords._rates.values()} == {RATE_STEPS}
     assert session.settings.sensitivity.words == {"marvin": 10.0}
-    sound._rates["marvin"][0].setValue(0)
+    sound.keywords._rates["marvin"][0].setValue(0)
     assert session.settings.sensitivity.words == {"marvin": 0.1}
 
 
@@ -99,10 +99,10 @@ def test_forgetting_a_word_asks_first(qtbot, window, monkeypatch, sure):
     answer = QMessageBox.StandardButton.Yes if sure else QMessageBox.StandardButton.No
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answer)
     window.session.set_custom([MARVIN])
-    window.sound.each.click()
-    (forget,) = window.sound._custom.findChildren(QPushButton)
+    window.sound.keywords.each.click()
+    (forget,) = window.sound.keywords._custom.findChildren(QPushButton)
     forget.click()
-    assert ("marvin" not in window.sound._rates) == sure
+    assert ("marvin" not in window.sound.keywords._rates) == sure
 
 
 # Teaching.
