@@ -23,8 +23,7 @@ from resonance.models.bank import scan
 from resonance.models.coupled import STATES, coupled
 from resonance.models.equaliser import Equaliser
 
-#: Where the levels are among the features.
-POWER = FEATURE_NAMES.index("log_power")
+#: Where the differences of neighbours are among the features.
 CONTRAST = FEATURE_NAMES.index("log_contrast")
 #: One unit of a feature's level in dB.
 DB_PER_UNIT = LOG_SCALE * 10.0 / math.log(10.0)

@@ -20,8 +20,6 @@ from resonance.dsp.features import band_pooling, hop_edges, log_power
 from resonance.models.bank import listen, poles_from
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen
 from resonance.models.keywords import (
-    CORE_WORDS,
-    CUSTOM_WORDS,
     LABELS,
     SILENCE,
     UNKNOWN,
@@ -33,11 +31,6 @@ CLIP = SAMPLERATE  #: one second
 #: Input before the second that counts: as far back as the stem remembers.
 BEFORE = 8192
 EXAMPLE = BEFORE + CLIP
-#: Words that must not pass as unknown, and how far from them [s] other speech is taken.
-HELD_WORDS = frozenset((*CORE_WORDS, *CUSTOM_WORDS))
-AWAY = 1.5
-#: Words with so many clips that each copy takes only some of them.
-PLENTY = 600
 #: Bands below 3.9 kHz: all there is at a samplerate of 8 kHz.
 TELEPHONE_BANDS = 31
 NOISY_DB = 10.0  #: SNR of the second dev score

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -21,12 +22,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from resonance import __version__
 from resonance.app.errors import AudioFileError, UserError, WrongUsage
+from resonance.app.live.settings import LiveSettings
 from resonance.app.presets import FILE_PRESET
 from resonance.app.serve.files import Files
 from resonance.app.serve.limits import BusyError, TooLargeError
 from resonance.app.serve.page import html, openapi
 from resonance.app.serve.pcm import Format
 from resonance.app.serve.streams import Output, Stream, Streams
+from resonance.app.setting import settings_of
 from resonance.app.soundfiles.writer import FORMATS
 from resonance.app.spotter import KeywordEvent
 
@@ -413,10 +416,11 @@ def _limit_db(asked: HTTPConnection) -> float | None:
     given = asked.query_params.get("limit_db")
     if given is None:
         return None
+    row = settings_of(LiveSettings)["limit_db"]
     try:
         value = float(given)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 200:
-        raise WrongUsage(f"limit_db={given} must be a number from 0 to 200")
+        value = math.nan
+    if not row.fits(value):
+        raise WrongUsage(f"limit_db={given} must be {row.allowed}")
     return value
