@@ -44,6 +44,7 @@ class CustomWord:
     per_hour: float  #: false accepts per hour of speech that the threshold was set for
     model: str  #: sha256 of the spotter it was learnt with
     agreement: list[float] = field(default_factory=list)  #: of each recording with the others
+    text: str = ""  #: that synthetic voices read, to be learnt from as well
 
 
 class Background:

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ from resonance.app.small_files import read_small
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, first_loud, last_loud
+from resonance.app.synthetic_readings import read_aloud
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
 FEWEST, MOST = 3, 20
@@ -150,9 +152,12 @@ def learn(
     model: SpotterModel,
     per_hour: float = 1.0,
     *,
+    text: str = "",
     check: bool = True,
 ) -> CustomWord:
     """Learn a word from recordings of it alone; ``check`` that a voice stands out of each.
+
+    Readings by synthetic voices count as one recording together.
 
     Parameters
     ----------
@@ -164,6 +169,8 @@ def learn(
         The spotter.
     per_hour
         False accepts allowed per hour of running speech.
+    text
+        How the word is written, for synthetic voices to read it; empty: they do not.
     check
         Refuse recordings in which no voice is heard.
 
@@ -175,7 +182,8 @@ def learn(
     Raises
     ------
     UserError
-        If the word's name is no plain word or taken, or the recordings are too few or unusable.
+        If the word's name is no plain word or taken, the recordings are too few or unusable, or
+        a text cannot be read aloud.
     """
     check_name(word, model)
     if not FEWEST <= len(recordings) <= MOST:
@@ -187,7 +195,8 @@ def learn(
     seconds = model.step_s * float(np.median([said.end - said.begin for said in heard]))
     parts = 2 if seconds > PHRASE_S else 1
     places = np.array([said.places(background, parts) for said in heard])
-    direction = _unit(places.mean(axis=0)).ravel()
+    learnt_from = [*places, *_read_aloud(text, model, background, parts)]
+    direction = _unit(np.mean(learnt_from, axis=0)).ravel()
     others = [_unit(np.delete(places, i, axis=0).mean(axis=0)) for i in range(len(places))]
     agreement = [
         round(float((own * other).sum(axis=1).min()), 3)
@@ -200,7 +209,20 @@ def learn(
         per_hour,
         model.sha256,
         agreement,
+        text,
     )
+
+
+def _read_aloud(
+    text: str, model: SpotterModel, background: Background, parts: int
+) -> list[Float32Array]:
+    """Where synthetic readings lie on average [parts, places]; nothing without a text."""
+    if not text:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = read_aloud(text, Path(folder))
+        heard = [listen(model, path, check=False) for path in paths]
+    return [_unit(np.mean([said.places(background, parts) for said in heard], axis=0))]
 
 
 def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:
@@ -337,6 +359,7 @@ def read_word(path: Path) -> CustomWord:
         facts = json.loads(read_small(path))
         if not isinstance(facts, dict):
             raise ValueError("it is no table")
+        facts.setdefault("text", "")  # earlier versions had none
         wrong = next((n for n, fits in _FITS.items() if not fits(facts.get(n))), None)
         if wrong:
             raise ValueError(f"{wrong} = {repr(facts.get(wrong))[:80]} makes no sense")
@@ -354,6 +377,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "threshold": lambda value: is_number(value, 0.0, 1.0),
     "per_hour": lambda value: is_number(value, *RATES_PER_HOUR),
     "model": lambda value: isinstance(value, str),
+    "text": lambda value: isinstance(value, str),
     "agreement": lambda value: are_numbers(value, range(MOST + 1), -1.01, 1.01),
 }
 
@@ -371,7 +395,9 @@ def load_all(model: SpotterModel) -> list[CustomWord]:
         check_name(learnt.word, model)
         if learnt.model != model.sha256:
             recordings = _recordings(folder)
-            learnt = learn(learnt.word, recordings, model, learnt.per_hour, check=False)
+            learnt = learn(
+                learnt.word, recordings, model, learnt.per_hour, text=learnt.text, check=False
+            )
             save(learnt, recordings)
         found.append(learnt)
     if found:

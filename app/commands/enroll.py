@@ -17,6 +17,7 @@ from resonance.app.options import FILES, JSON, Number, err, examples, out, warn
     epilog=examples(
         "resonance enroll marvin --record",
         "resonance enroll marvin take1.wav take2.wav take3.wav",
+        "resonance enroll marvin --record --text marvin",
         "resonance enroll --list",
         "resonance enroll marvin --forget",
     )
@@ -26,6 +27,7 @@ from resonance.app.options import FILES, JSON, Number, err, examples, out, warn
 @click.option("--record", is_flag=True, help="Record WORD here, from the microphone, and learn it.")
 @click.option("--takes", type=click.IntRange(3, 20), default=3, help="How often, with --record.")
 @click.option("--input", "input_name", help="Microphone for --record; default: the system's.")
+@click.option("--text", default="", help="Also learn from espeak-ng, reading this aloud.")
 @click.option(
     "--false-accepts",
     "per_hour",
@@ -43,6 +45,7 @@ def enroll(
     record: bool,
     takes: int,
     input_name: str | None,
+    text: str,
     per_hour: float,
     listed: bool,
     forget: bool,
@@ -64,7 +67,7 @@ def enroll(
         raise click.UsageError("give recordings, or --record, not both")
     with tempfile.TemporaryDirectory() as folder:
         paths = _recorded(word, takes, input_name, Path(folder)) if record else files
-        _learn(word, paths, per_hour, as_json)
+        _learn(word, paths, text, per_hour, as_json)
 
 
 def _show_words(as_json: bool) -> None:
@@ -100,12 +103,12 @@ def _recorded(word: str, takes: int, input_name: str | None, folder: Path) -> tu
     return tuple(paths)
 
 
-def _learn(word: str, files: tuple[Path, ...], per_hour: float, as_json: bool) -> None:
+def _learn(word: str, files: tuple[Path, ...], text: str, per_hour: float, as_json: bool) -> None:
     from resonance.app import enrolment
     from resonance.app.onnx_models import SpotterModel
 
     with err.status("learning"):
-        learnt = enrolment.learn(word, files, SpotterModel(), per_hour)
+        learnt = enrolment.learn(word, files, SpotterModel(), per_hour, text=text)
     for path, likeness in zip(files, learnt.agreement, strict=True):
         if likeness < enrolment.LEAST_LIKE:
             warn(f"{path} sounds unlike the others (likeness {likeness:.2f}); record it again?")

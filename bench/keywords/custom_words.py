@@ -6,12 +6,15 @@ that counts false accepts is neither the one the threshold was set on nor traine
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import numpy as np
+import soundfile
+import soxr
 import torch
 from numpy.typing import NDArray
 
@@ -21,6 +24,7 @@ from resonance.app.custom_words import PEAKS, Background
 from resonance.app.enrolment import AFTER_STEPS, AROUND_S
 from resonance.app.onnx_models import SpotterModel
 from resonance.app.spotter import last_loud
+from resonance.app.synthetic_readings import read_aloud
 from resonance.assets import MODELS
 from resonance.dsp.peaks import rate_line
 from resonance.export.background import AVERAGED, Embedder, unheard
@@ -93,9 +97,15 @@ def placed(place: Callable[[FloatArray], FloatArray], heard: Sequence[Heard]) ->
     return [each._replace(embeddings=place(each.embeddings)) for each in heard]
 
 
-def learn(enrolled: Sequence[Heard]) -> FloatArray:
-    """What placed recordings of a word have in common, of unit length [places]."""
-    return unit(np.mean([unit(at_the_end(h, h.embeddings)) for h in enrolled], axis=0))
+def learn(enrolled: Sequence[Heard], readings: Sequence[Heard]) -> FloatArray:
+    """What placed recordings of a word have in common, of unit length [places].
+
+    Synthetic readings count as one recording together, as ``resonance.app.enrolment`` has it.
+    """
+    takes = [unit(at_the_end(h, h.embeddings)) for h in enrolled]
+    if readings:
+        takes.append(unit(np.mean([unit(at_the_end(h, h.embeddings)) for h in readings], axis=0)))
+    return unit(np.mean(takes, axis=0))
 
 
 def threshold(found: list[float], hours: float) -> float:
@@ -136,6 +146,7 @@ def all_peaks(
 
 def measure(
     clips: dict[str, list[Heard]],
+    readings: dict[str, list[Heard]],
     tuning: Sequence[Heard],
     judging: Sequence[Heard],
     step_s: float,
@@ -146,7 +157,9 @@ def measure(
     Parameters
     ----------
     clips
-        Readings by word.
+        Recordings by word.
+    readings
+        Synthetic ones to learn from as well, by word; may be none.
     tuning
         Speech that thresholds are set on.
     judging
@@ -154,7 +167,7 @@ def measure(
     step_s
         Time between embeddings, s.
     takes
-        Readings that a word is learnt from.
+        Recordings that a word is learnt from.
 
     Returns
     -------
@@ -169,7 +182,7 @@ def measure(
         shares = []
         for _ in range(DRAWS):
             order = rng.permutation(len(heard))
-            direction = learn([heard[i] for i in order[:takes]])
+            direction = learn([heard[i] for i in order[:takes]], readings.get(word, []))
             least = threshold(all_peaks(direction, tuning, word, step_s), hours[0])
             best = [averaged(heard[i].embeddings @ direction).max() for i in order[takes:]]
             shares.append(np.mean(np.array(best) >= least))
@@ -191,9 +204,24 @@ def recorded(embed: Embedder, corpus: Corpus) -> dict[str, list[Heard]]:
     return clips
 
 
+def synthetic(embed: Embedder, corpus: Corpus) -> dict[str, list[Heard]]:
+    """What ``resonance enroll --text`` adds to recordings of each word."""
+    around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
+    found: dict[str, list[Heard]] = {}
+    for word in WORDS:
+        with tempfile.TemporaryDirectory() as folder:
+            for path in read_aloud(word, Path(folder)):
+                sound, samplerate = soundfile.read(path, dtype="float32")
+                sound = soxr.resample(sound, samplerate, SAMPLERATE)
+                sound = np.concatenate([around, sound, around])
+                found.setdefault(word, []).append(hear(embed, corpus, sound, ""))
+    return found
+
+
 def report(
     background: Background,
     clips: dict[str, list[Heard]],
+    readings: dict[str, list[Heard]],
     tuning: Sequence[Heard],
     judging: Sequence[Heard],
     step_s: float,
@@ -205,7 +233,9 @@ def report(
     background
         Ordinary speech, as shipped.
     clips
-        Readings by word.
+        Recordings by word.
+    readings
+        Synthetic ones by word.
     tuning
         Speech that thresholds are set on.
     judging
@@ -214,14 +244,17 @@ def report(
         Time between embeddings, s.
     """
     rows = []
-    for name, place in (
-        ("cosine", lambda embedding: unit(embedding - background.mean)),
-        ("shipped likeness", background.place),
-    ):
+    ways: tuple[tuple[str, Callable[[FloatArray], FloatArray], dict[str, list[Heard]]], ...] = (
+        ("cosine", lambda embedding: unit(embedding - background.mean), {}),
+        ("shipped likeness", background.place, {}),
+        ("the same, with `--text`", background.place, readings),
+    )
+    for name, place, more in ways:
         mapped = {word: placed(place, heard) for word, heard in clips.items()}
+        read = {word: placed(place, heard) for word, heard in more.items()}
         lots = placed(place, tuning), placed(place, judging)
         for takes in ENROLLED:
-            hits, false = measure(mapped, *lots, step_s, takes)
+            hits, false = measure(mapped, read, *lots, step_s, takes)
             each = (f"{share:.0f}" for share in hits.values())
             mean = f"{np.mean(list(hits.values())):.1f}"
             rows.append((str(takes), name, mean, f"{false:.2f}", *each))
@@ -260,7 +293,8 @@ def main(data: Path, path: Path, work: Path) -> None:
     tuning = listen([(corpus.speech, i) for i in unheard(corpus, HOURS)])
     judging = listen(corpus.judged_on())
     clips = recorded(embed, corpus)
-    report(background, clips, tuning, judging, STEP_FRAMES * corpus.levels.frame_s)
+    read = synthetic(embed, corpus)
+    report(background, clips, read, tuning, judging, STEP_FRAMES * corpus.levels.frame_s)
 
 
 if __name__ == "__main__":

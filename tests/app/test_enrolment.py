@@ -104,6 +104,21 @@ def test_a_phrase_is_learnt_and_heard(tmp_path, folder):
     )
 
 
+def test_synthetic_readings_are_learnt_from_too(said, folder, spotter, monkeypatch, tmp_path):
+    takes, sentence = said
+    alone = enrolment.learn("marvin", takes[:3], spotter)
+    run("enroll", "marvin", *takes[:3], "--text", "marvin")
+    (learnt,) = enrolment.load_all(spotter)
+    assert learnt.text == "marvin"
+    assert 0.5 < np.dot(learnt.direction, alone.direction) < 0.999
+    assert learnt.agreement == alone.agreement
+    assert "marvin " in run("spot", sentence).stdout
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused = run("enroll", "marvin", *takes[:3], "--text", "marvin", code=1).output
+    assert "--text needs espeak-ng: apt install espeak-ng" in " ".join(refused.split())
+    assert enrolment.load_all(spotter) == [learnt]
+
+
 def test_custom_words_leave_the_others_alone(said, spotter, demo):
     learnt = enrolment.learn("marvin", said[0], spotter)
     noisy, _, samplerate = demo
