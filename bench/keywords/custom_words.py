@@ -253,7 +253,7 @@ def report(
         mapped = {word: placed(place, heard) for word, heard in clips.items()}
         read = {word: placed(place, heard) for word, heard in more.items()}
         lots = placed(place, tuning), placed(place, judging)
-        for takes in ENROLLED:
+        for takes in (*ENROLLED, 0) if more else ENROLLED:
             hits, false = measure(mapped, read, *lots, step_s, takes)
             each = (f"{share:.0f}" for share in hits.values())
             mean = f"{np.mean(list(hits.values())):.1f}"
