@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from resonance.models.bc_resnet import BCResNet
+from resonance.models.keyword_mixing import sudden
 from resonance.models.keywords import (
     CLASSES,
     CORE_WORDS,
@@ -75,6 +76,15 @@ def test_words_that_are_no_keywords_are_unknown_together():
     assert LABELS[int(labels.argmax())] == "_unknown_"
     assert not set(CUSTOM_WORDS) & set(CLASSES)
     assert CLASSES[: len(CORE_WORDS)] == CORE_WORDS
+
+
+def test_sudden_sounds_are_found_in_noise():
+    """A bark begins within a few frames; what swells for a second does not count."""
+    noise = 0.02 * torch.randn(400, 40)
+    noise[100:120] += 1.0
+    noise[200:300] += torch.linspace(0, 1, 100)[:, None]
+    (begin,) = sudden(noise)
+    assert 100 <= begin < 104
 
 
 def test_softmax_has_nothing_to_show():
