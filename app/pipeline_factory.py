@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from resonance.app.custom_words import CustomWord
+from resonance.app.live.settings import EngineSettings
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity
@@ -94,3 +95,37 @@ class PipelineFactory:
             sensitivity=sensitivity,
             custom=custom if spot else (),
         )
+
+    def make_live(self, samplerate: float, settings: EngineSettings, *, kind: type[P]) -> P:
+        """A pipeline at rest for live sound.
+
+        Parameters
+        ----------
+        samplerate
+            Of the sound, Hz; one channel.
+        settings
+            Preset, limit, bypass and keywords.
+        kind
+            :class:`~resonance.app.pipeline.Pipeline`, or one with more to it.
+
+        Returns
+        -------
+        Pipeline
+            Of that kind.
+
+        Raises
+        ------
+        UserError
+            If a value makes no sense, or a model is missing.
+        """
+        pipeline = self.make(
+            samplerate,
+            kind=kind,
+            preset=settings.preset,
+            spot=settings.spot,
+            limit_db=settings.limit_db,
+            sensitivity=settings.sensitivity,
+            custom=settings.custom,
+        )
+        pipeline.bypass = settings.bypass
+        return pipeline

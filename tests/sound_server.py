@@ -82,6 +82,18 @@ class SoundServer:
         modules = self.pactl("list", "short", "modules").splitlines()
         return [line for line in modules if "resonance_" in line]
 
+    def plug_microphone(self, description):
+        """Add a microphone that hears what the first one does; returns its module."""
+        return self.pactl(
+            "load-module",
+            "module-remap-source",
+            "master=ci_mic.monitor",
+            "source_name=usb",
+            "channels=1",
+            "channel_map=mono",
+            f"source_properties=\"device.description='{description}'\"",
+        ).strip()
+
     @contextmanager
     def playing(self, sound, samplerate, sink="ci_mic", times=1):
         """Play ``sound``, so many times, into the microphone meanwhile."""

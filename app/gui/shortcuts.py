@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from resonance.app.gui.views.side_views import SIDE_VIEWS
-from resonance.app.gui.widgets import Scrolled, label
+from resonance.app.gui.widgets import ScrolledDialog, label
 
 #: What keys do with the sound: name of what is done, keys, and how the sheet says it.
 SOUND_KEYS: tuple[tuple[str, str, str], ...] = (
@@ -53,18 +53,11 @@ def all_keys() -> list[tuple[str, str, str]]:
     return [*SOUND_KEYS, *by_key, *WINDOW_KEYS]
 
 
-class Sheet(QDialog):
+class Sheet(ScrolledDialog):
     """All keys at one glance."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Keys")
-        self.setAccessibleName("Sheet of all keys")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(18, 16, 18, 16)
-        outer.addWidget(label("Keys", "title"))
-        scrolled = Scrolled()
-        outer.addWidget(scrolled, 1)
+        super().__init__("Keys", "Sheet of all keys", parent)
         grid = QGridLayout()
         grid.setHorizontalSpacing(18)
         grid.setVerticalSpacing(7)
@@ -77,6 +70,6 @@ class Sheet(QDialog):
             grid.addWidget(label(text), number % half, 2 * (number // half) + 1)
         grid.setColumnStretch(1, 1)
         grid.setColumnStretch(3, 1)
-        scrolled.column.addLayout(grid)
-        scrolled.column.addStretch(1)
+        self.column.addLayout(grid)
+        self.column.addStretch(1)
         self.resize(860, 560)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from resonance.app.gui.widgets import Scrolled, button, label, row
+from resonance.app.gui.widgets import ScrolledDialog, button, label, row
 
 #: Value, heading, text and button of each card.
 CARDS = (
@@ -102,22 +102,14 @@ def _card(heading: str, text: str, press: QWidget) -> QFrame:
     return frame
 
 
-class HowItWorks(QDialog):
+class HowItWorks(ScrolledDialog):
     """The idea in a minute."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("How it works")
-        self.setAccessibleName("How it works")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(18, 16, 18, 16)
-        outer.addWidget(label("How it works", "title"))
-        scrolled = Scrolled()
-        outer.addWidget(scrolled, 1)
+        super().__init__("How it works", "How it works", parent)
         for heading, text in HOW:
-            scrolled.column.addWidget(label(heading, "heading"))
-            paragraph: QLabel = label(text)
-            scrolled.column.addWidget(paragraph)
-        scrolled.column.addStretch(1)
-        outer.addLayout(row(1, button("Close", self.close, "Escape", "primary")))
+            self.column.addWidget(label(heading, "heading"))
+            self.column.addWidget(label(text))
+        self.column.addStretch(1)
+        self.outer.addLayout(row(1, button("Close", self.close, "Escape", "primary")))
         self.resize(560, 560)

@@ -11,6 +11,7 @@ from typing import Any
 from PyQt6 import sip
 from PyQt6.QtCore import QObject, Qt, pyqtSignal
 from PyQt6.QtWidgets import (
+    QDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -190,6 +191,22 @@ class Section(QWidget):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(8)
         self.column.addWidget(label(title, "heading"))
+
+
+class ScrolledDialog(QDialog):
+    """A dialog with a title and a column that scrolls."""
+
+    def __init__(self, title: str, name: str, parent: QWidget | None = None) -> None:
+        """``title`` for everybody, ``name`` for screen readers."""
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setAccessibleName(name)
+        self.outer = QVBoxLayout(self)
+        self.outer.setContentsMargins(18, 16, 18, 16)
+        self.outer.addWidget(label(title, "title"))
+        scrolled = Scrolled()
+        self.outer.addWidget(scrolled, 1)
+        self.column = scrolled.column
 
 
 class Bell(QObject):

@@ -265,17 +265,7 @@ class Engine:
         return processor
 
     def _make_pipeline(self, samplerate: float) -> Pipeline:
-        wanted = self.settings
-        pipeline = self._factory.make(
-            samplerate,
-            kind=Pipeline,
-            preset=wanted.preset,
-            spot=wanted.spot,
-            limit_db=wanted.limit_db,
-            sensitivity=wanted.sensitivity,
-            custom=wanted.custom,
-        )
-        pipeline.bypass = wanted.bypass
+        pipeline = self._factory.make_live(samplerate, self.settings, kind=Pipeline)
         silence = np.zeros(round(0.2 * samplerate), np.float32)
         pipeline.process(silence, np.empty_like(silence))
         pipeline.reset()

@@ -7,7 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 
 from resonance.app.live.board import Board
-from resonance.app.live.messages import Connection, Keyword, Message, State, StateChange, Warned
+from resonance.app.live.messages import (
+    Connection,
+    Keyword,
+    Message,
+    State,
+    StateChange,
+    Warned,
+    waiting,
+)
 from resonance.app.live.processor import Processor
 
 #: Shortest time between two warnings of the same kind, s.
@@ -45,10 +53,7 @@ class EngineReports:
 
     def messages(self) -> list[Message]:
         """Messages since the last call."""
-        found = []
-        while not self._messages.empty():
-            found.append(self._messages.get())
-        return found
+        return waiting(self._messages)
 
     def say(
         self,

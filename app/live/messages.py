@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from queue import SimpleQueue
 from typing import Any
 
 from resonance.app.spotter import KeywordEvent
@@ -95,3 +96,11 @@ def as_facts(message: Message) -> dict[str, Any]:
         facts |= asdict(message.connection)
     facts |= {name: True for name in ("died", "failed") if getattr(message, name)}
     return {**facts, "text": message.text}
+
+
+def waiting(messages: SimpleQueue[Message]) -> list[Message]:
+    """All messages that wait in a queue, oldest first; they are taken out."""
+    found = []
+    while not messages.empty():
+        found.append(messages.get())
+    return found

@@ -17,7 +17,15 @@ import numpy as np
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.live.board import Board
 from resonance.app.live.loudspeaker import Loudspeaker
-from resonance.app.live.messages import Connection, Keyword, Message, Note, State, StateChange
+from resonance.app.live.messages import (
+    Connection,
+    Keyword,
+    Message,
+    Note,
+    State,
+    StateChange,
+    waiting,
+)
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed
 from resonance.app.onnx_models import Float32Array
@@ -87,10 +95,7 @@ class Player:
 
     def messages(self) -> list[Message]:
         """Messages since the last call."""
-        found = []
-        while not self._messages.empty():
-            found.append(self._messages.get())
-        return found
+        return waiting(self._messages)
 
     def close(self) -> None:
         """End it and wait for that."""
@@ -174,17 +179,7 @@ class Player:
         return Processor(pipeline, self.board, clock=_no_time)
 
     def _make_pipeline(self) -> _Pipeline:
-        wanted = self.settings
-        pipeline = self._factory.make(
-            self.samplerate,
-            kind=_Pipeline,
-            preset=wanted.preset,
-            spot=wanted.spot,
-            limit_db=wanted.limit_db,
-            sensitivity=wanted.sensitivity,
-            custom=wanted.custom,
-        )
-        pipeline.bypass = wanted.bypass
+        pipeline = self._factory.make_live(self.samplerate, self.settings, kind=_Pipeline)
         self.latency_samples = pipeline.latency_samples
         return pipeline
 

@@ -26,6 +26,7 @@ from bench.keywords.detection import (
     sensitivity,
 )
 from bench.live.speed import step_times
+from bench.options import DATA, WORK
 from bench.report import DOCS, table, write_section
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
@@ -270,19 +271,14 @@ def compare_bits(paths: Sequence[Path], corpus: Corpus) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@DATA
 @click.option(
     "--model",
     "model_path",
     type=click.Path(exists=True, path_type=Path),
     help="Another keywords.onnx than the shipped one.",
 )
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@WORK
 @click.option(
     "--bits",
     "exports",

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.keywords.detection import heights
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app.custom_words import PEAKS, Background
 from resonance.app.enrolment import AFTER_STEPS, AROUND_S
@@ -272,7 +273,7 @@ def report(
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@DATA
 @click.option(
     "--model",
     "path",
@@ -280,7 +281,7 @@ def report(
     default=MODELS / "keywords.onnx",
     help="keywords.onnx, with its background beside it.",
 )
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
+@WORK
 def main(data: Path, path: Path, work: Path) -> None:
     """Measure custom words by two ways of matching."""
     torch.set_num_threads(1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.models.attention import OscillatorAttention, trajectory
 from resonance.models.data import find_recordings
@@ -158,7 +159,7 @@ def physics(model: KeywordSpotter, dev: Examples) -> list[tuple[str, str]]:
 
 
 @click.command()
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@DATA
 @click.option(
     "--checkpoint",
     "checkpoints",
@@ -167,7 +168,7 @@ def physics(model: KeywordSpotter, dev: Examples) -> list[tuple[str, str]]:
     required=True,
     help="The shipped spotter's first.",
 )
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
+@WORK
 def main(data: Path, checkpoints: tuple[Path, ...], work: Path) -> None:
     """Disturb the first spotter; show how fast the oscillators of all of them settle."""
     torch.set_num_threads(1)

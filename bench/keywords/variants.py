@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.options import DATA
 from bench.report import DOCS, EXPERIMENTS, table, write_section
 from resonance.models.bc_resnet import BCResNet
 from resonance.models.data import Recording, find_recordings
@@ -300,7 +301,7 @@ def write(results: Sequence[Result]) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@DATA
 @click.option(
     "--work",
     type=click.Path(path_type=Path),

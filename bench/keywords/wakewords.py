@@ -17,6 +17,7 @@ import torch
 from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
 from bench.keywords.detection import embedded
+from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app.onnx_models import SpotterModel
 from resonance.app.pipeline import Pipeline
@@ -108,8 +109,8 @@ def left_running(spot: Spotter, corpus: Corpus) -> tuple[float, float]:
 
 
 @click.command()
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs"))
+@DATA
+@WORK
 def main(data: Path, work: Path) -> None:
     """Compare the two spotters."""
     torch.set_num_threads(1)

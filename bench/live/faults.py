@@ -54,7 +54,7 @@ def microphone_put_back(server: SoundServer, live: Live) -> float:
     """After another one stood in."""
     microphone_pulled_out(server, live)
     count = len(live.said)
-    plug(server)
+    server.plug_microphone("USB microphone")
     return until_listening(live, count)
 
 
@@ -83,19 +83,6 @@ def until_listening(live: Live, count: int) -> float:
     return live.wait_listening(40, count)[1] - begin
 
 
-def plug(server: SoundServer) -> None:
-    """Add the microphone."""
-    server.pactl(
-        "load-module",
-        "module-remap-source",
-        "master=ci_mic.monitor",
-        "source_name=usb",
-        "channels=1",
-        "channel_map=mono",
-        "source_properties=\"device.description='USB microphone'\"",
-    )
-
-
 FAULTS: dict[str, Callable[[SoundServer, Live], float]] = {
     "sound server killed, started again": server_killed,
     "sound server hangs for 8 s": server_hangs,
@@ -112,7 +99,7 @@ def timed(fault: Callable[[SoundServer, Live], float], folder: Path) -> float:
     server.start()
     try:
         server.pactl("unload-module", "module-remap-source")
-        plug(server)
+        server.plug_microphone("USB microphone")
         live = Live(server, "--input", "USB microphone", "--no-spot")
         live.wait_listening(30)
         time.sleep(1)

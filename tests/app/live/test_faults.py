@@ -60,20 +60,8 @@ def plug_sink(server, name, description):
     ).strip()
 
 
-def plug_microphone(server, description):
-    return server.pactl(
-        "load-module",
-        "module-remap-source",
-        "master=ci_mic.monitor",
-        "source_name=usb",
-        "channels=1",
-        "channel_map=mono",
-        f"source_properties=\"device.description='{description}'\"",
-    ).strip()
-
-
 def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
-    module = plug_microphone(server, "USB microphone")
+    module = server.plug_microphone("USB microphone")
     hall = plug_sink(server, "hall", "Hall")
     command = live("--input", "USB microphone", "--output", "Hall")
     count = len(command.said)
@@ -83,7 +71,7 @@ def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
     assert line["input"] != "USB microphone"
     assert line["output"] == "Hall", "what is still there stays"
     count = len(command.said)
-    module = plug_microphone(server, "USB microphone")
+    module = server.plug_microphone("USB microphone")
     line, _ = command.wait_listening(15, count)
     assert line["input"] == "USB microphone", "the preferred one is taken back"
     assert hears(server, source="hall.monitor")
@@ -94,7 +82,7 @@ def test_the_microphone_asked_for_is_pulled_out_and_put_back(server, live):
 
 def test_a_headset_without_its_microphone_plays_on_and_does_not_hear_itself(server, live):
     """What is played into it is an input, too, whose name holds the headset's."""
-    module, sink = plug_microphone(server, "Headset"), plug_sink(server, "headset", "Headset")
+    module, sink = server.plug_microphone("Headset"), plug_sink(server, "headset", "Headset")
     command = live("--input", "Headset", "--output", "Headset")
     count = len(command.said)
     server.pactl("unload-module", module)
