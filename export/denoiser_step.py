@@ -66,7 +66,8 @@ class DenoiserStep(nn.Module):
 class LevelStep(nn.Module):
     """Features relative to the running level (``RunningLevel``)."""
 
-    level_map: Tensor
+    counted: Tensor
+    own: Tensor
     log_rate: Tensor
     per_feature: Tensor
     offset: Tensor
@@ -75,9 +76,10 @@ class LevelStep(nn.Module):
         super().__init__()
         rate = controller.level.rate
         self.keep = 1.0 - rate
-        level_map = torch.zeros(oscillators, 4, 2)
-        level_map[: controller.broad, CONTRAST, 0] = LOG_SCALE / controller.broad
-        self.register_buffer("level_map", level_map.reshape(-1, 2))
+        counted = torch.zeros(oscillators, 4)
+        counted[: controller.broad, CONTRAST] = LOG_SCALE / controller.broad
+        self.register_buffer("counted", counted)
+        self.register_buffer("own", torch.tensor([1.0, 0.0]))
         start = torch.tensor([LOG_OFFSET + math.log(rate), math.log(rate)])
         self.register_buffer("log_rate", start)
         powers = torch.tensor([1.0, 1.0, 0.0, 0.0])
@@ -86,7 +88,9 @@ class LevelStep(nn.Module):
 
     def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features [batch, oscillators, 4], state [batch, 1, 2] → relative, level, new state."""
-        driven = torch.exp(features.flatten(1)[:, None] @ self.level_map + self.log_rate)
+        # A sum, no product of matrices: those round otherwise for many hops than for one.
+        level = (features * self.counted).sum((1, 2), keepdim=True)
+        driven = torch.exp(level * self.own + self.log_rate)
         new = self.keep * state + driven
         power, share = new.split(1, -1)
         loud = torch.log(power / share + SILENT_POWER)

@@ -17,7 +17,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
 BLOCK = 32
 #: Initialisers with one of these in their name stay as they are: known maps, and probabilities.
-FIXED = ("equaliser", "labels", "level_map", "turning")
+FIXED = ("equaliser", "labels", "turning")
 #: onnxruntime's accuracy level for products of 8-bit integers.
 _INTEGERS = 4
 

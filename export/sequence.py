@@ -29,6 +29,9 @@ SEQUENCE_HOPS = 64
 #: Hops of random features that both forms must answer alike.
 _PROOF_HOPS = 8 * SEQUENCE_HOPS
 
+#: What rounds otherwise for many numbers than for one: vectors, and what is left of them.
+_PER_HOP = ("Log",)
+
 Sound = NDArray[np.float32]
 
 
@@ -66,6 +69,8 @@ class _Unroller:
         moving = self._after({i.name for i in self.graph.input})
         for name in self.states:
             self._unroll(name, moving)
+        for node in [n for n in self.nodes if n.op_type in _PER_HOP]:
+            self._take_apart(node)
         nodes = self._ordered(self.nodes)
         read = {name for node in nodes for name in node.input}
         used = [c for c in self.graph.initializer if c.name in read]
@@ -126,6 +131,16 @@ class _Unroller:
                 node.input[:] = [f"{name}_all" if i == name else i for i in node.input]
         added.append(helper.make_node("Identity", [_at(end, self.hops - 1)], [end]))
         self.nodes = self._ordered(others + added)
+
+    def _take_apart(self, node: NodeProto) -> None:
+        """Compute this node's output hop after hop."""
+        before, after = node.input[0], node.output[0]
+        rows = [_at(after, hop) for hop in range(self.hops)]
+        renamed = ({before: _at(before, hop), after: row} for hop, row in enumerate(rows))
+        each = [_copy(node, names) for names in renamed]
+        joined = helper.make_node("Concat", rows, [after], axis=0)
+        others = [n for n in self.nodes if n is not node]
+        self.nodes = [*others, self._rows(before), *each, joined]
 
     def _rows(self, name: str) -> NodeProto:
         rows = [_at(name, hop) for hop in range(self.hops)]
