@@ -6,16 +6,9 @@ from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from resonance.app.gui.theme import Theme
+from resonance.app.gui.views.frequency_scale import EAR, LINEAR, SHARP
 from resonance.app.gui.views.levels import Levels
-from resonance.app.gui.views.resonogram import (
-    CLEANED,
-    DIFFERENCE,
-    EAR,
-    LINEAR,
-    PHASE,
-    SHARP,
-    Resonogram,
-)
+from resonance.app.gui.views.resonogram import CLEANED, DIFFERENCE, PHASE, Resonogram
 from resonance.app.gui.widgets import Choice, button, card, row
 from resonance.app.gui.window_session import WindowSession
 

@@ -8,8 +8,9 @@ from PyQt6.QtWidgets import QApplication
 from resonance.app.gui import theme as themes
 from resonance.app.gui.frames import Feed
 from resonance.app.gui.snapshot import demo_board
+from resonance.app.gui.views.frequency_scale import EAR, SHARP
 from resonance.app.gui.views.phase_wheel import PhaseWheel
-from resonance.app.gui.views.resonogram import EAR, SHARP, Resonogram
+from resonance.app.gui.views.resonogram import Resonogram
 from resonance.app.gui.views.synchronisation import Synchronisation
 from tests.gui.test_views import pixels, shown
 

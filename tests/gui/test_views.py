@@ -16,16 +16,10 @@ from resonance.app.gui import theme as themes
 from resonance.app.gui.frames import Feed
 from resonance.app.gui.snapshot import demo_board
 from resonance.app.gui.views.bank import FIRST_TOP_HZ, FIRST_WIDTH_HZ, Bank
+from resonance.app.gui.views.frequency_scale import EAR, LINEAR, SHARP
 from resonance.app.gui.views.levels import Levels, Meter
 from resonance.app.gui.views.phase_wheel import SLOWER, PhaseWheel
-from resonance.app.gui.views.resonogram import (
-    DIFFERENCE,
-    EAR,
-    LINEAR,
-    PHASE,
-    SHARP,
-    Resonogram,
-)
+from resonance.app.gui.views.resonogram import DIFFERENCE, PHASE, Resonogram
 from resonance.app.gui.views.side_views import SIDE_VIEWS
 from resonance.app.gui.views.synchronisation import Synchronisation, travelled
 from resonance.app.live.board import Board

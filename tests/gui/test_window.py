@@ -19,7 +19,8 @@ from resonance.app.gui import theme as themes
 from resonance.app.gui.cleaning import CANCELLED, DONE, FAILED
 from resonance.app.gui.kept import NATURAL_DB, Kept
 from resonance.app.gui.shortcuts import all_keys
-from resonance.app.gui.views.resonogram import DIFFERENCE, LINEAR, SHARP
+from resonance.app.gui.views.frequency_scale import LINEAR, SHARP
+from resonance.app.gui.views.resonogram import DIFFERENCE
 from resonance.app.live.messages import Keyword, State
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import KeywordEvent

@@ -11,7 +11,7 @@ from resonance.app.devices import Device
 from resonance.app.errors import UserError
 from resonance.app.gui import theme as themes
 from resonance.app.gui.kept import NATURAL_DB, Kept
-from resonance.app.gui.views.resonogram import EAR, LINEAR, SHARP
+from resonance.app.gui.views.frequency_scale import EAR, LINEAR, SHARP
 from resonance.app.live.board import Board
 from resonance.app.live.messages import State, StateChange
 from resonance.app.setting import settings_of

@@ -7,280 +7,32 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import QEvent, QPointF, QRectF, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QPointF, Qt, pyqtSignal
 from PyQt6.QtGui import (
-    QColor,
-    QFontMetricsF,
     QKeyEvent,
-    QPainter,
     QPaintEvent,
     QResizeEvent,
 )
 from PyQt6.QtWidgets import QLabel, QVBoxLayout
 
 from resonance.app.gui import theme as themes
-from resonance.app.gui.frames import USUAL_HOP_S, Frame
+from resonance.app.gui.frames import Frame
 from resonance.app.gui.theme import Theme
-from resonance.app.gui.views.scroll import Scroll
+from resonance.app.gui.views.colouring import colour_map, coloured, of_phases, removed
+from resonance.app.gui.views.frequency_scale import AXIS, SHARP, FrequencyAxis, Scale
+from resonance.app.gui.views.level_history import FLOOR_DB, KEPT, TOP_DB, History, level_db
+from resonance.app.gui.views.scrolling_picture import Picture
 from resonance.app.gui.views.view import View, figure, run_alone
 from resonance.app.gui.widgets import button
-from resonance.dsp.bank import OscillatorBank, erb_to_hz, hz_to_erb
+from resonance.dsp.bank import OscillatorBank
 
-#: Hops that are kept: 32 s.
-KEPT = 4000
-#: Rows of a picture: the levels between oscillators are interpolated.
-ROWS = 256
-#: Levels are kept as whole numbers: 0 is the first of these, 255 the second, dBFS.
-FLOOR_DB, TOP_DB = -96.0, 0.0
 #: What the colours span, dBFS.
 SHOWN_DB = (-78.0, -18.0)
-#: What the colours of a difference span, dB.
-SHOWN_DIFFERENCE_DB = 40.0
-#: Frequencies that axes name, Hz.
-NAMED_HZ = (50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 7000)
-
-#: Room for the names of frequencies, for the bar of colours, and below each picture, pixels.
-AXIS, COLOURS = 60, 52
+#: Room for the bar of colours, and below each picture, pixels.
+COLOURS = 52
 _BELOW = (6, 34)
-
-#: Scales of the frequency axis, and what the lower picture shows.
-SHARP, EAR, LINEAR = "sharp", "ear", "linear"
+#: What the lower picture shows.
 CLEANED, DIFFERENCE, PHASE = "cleaned", "difference", "phase"
-
-Bytes = NDArray[np.uint8]
-
-
-class History:
-    """The last hops of all oscillators, as small whole numbers [hops, oscillators]."""
-
-    def __init__(self, oscillators: int) -> None:
-        self.input, self.output, self.phase = (
-            np.zeros((KEPT, oscillators), np.uint8) for _ in range(3)
-        )
-        self.end = 0  #: number of the column after the newest
-
-    def add(self, frame: Frame) -> NDArray[np.intp]:
-        """Take a frame's columns in; returns the places that changed."""
-        columns = frame.columns
-        skipped = np.arange(max(self.end, frame.first_column - KEPT), frame.first_column) % KEPT
-        self.input[skipped] = self.output[skipped] = self.phase[skipped] = 0
-        last = min(KEPT, len(columns.input))
-        places = np.arange(frame.last_column - last, frame.last_column) % KEPT
-        if last:
-            self.input[places] = _levels(columns.input[-last:])
-            self.output[places] = _levels(columns.output[-last:])
-            turns = columns.phase[-last:] / (2 * np.pi) + 0.5
-            self.phase[places] = np.clip(255.0 * turns, 0, 255).astype(np.uint8)
-        self.end = frame.last_column
-        return np.concatenate([skipped, places])
-
-    def copy(self) -> History:
-        """As it is now."""
-        other = History(self.input.shape[1])
-        other.input[:], other.output[:], other.phase[:] = self.input, self.output, self.phase
-        other.end = self.end
-        return other
-
-
-def _levels(power: NDArray[np.float32]) -> Bytes:
-    db = 10.0 * np.log10(power + 1e-12)
-    scaled = (db - FLOOR_DB) * (255.0 / (TOP_DB - FLOOR_DB))
-    return np.asarray(np.clip(scaled, 0, 255).astype(np.uint8))
-
-
-def level_db(level: int) -> float:
-    """Level in dBFS of a kept number."""
-    return FLOOR_DB + level * (TOP_DB - FLOOR_DB) / 255.0
-
-
-class Scale:
-    """Which oscillators a picture shows, and where a frequency lies in it.
-
-    Sharp: the narrow oscillators, and the broad ones above them. A broad one passes more of a
-    noise than a narrow one, so there it is shown as much lower as its band is wider.
-    """
-
-    def __init__(self, bank: OscillatorBank, carriers: NDArray[np.bool_], name: str) -> None:
-        wanted = carriers
-        if name != EAR and not carriers.all():
-            wanted = ~carriers
-            if name == SHARP:
-                wanted = wanted | (bank.f0_hz > bank.f0_hz[wanted].max())
-        order = np.argsort(bank.f0_hz[wanted])
-        self.oscillators = np.flatnonzero(wanted)[order]
-        self.f0_hz = bank.f0_hz[self.oscillators]
-        self._linear = name == LINEAR
-        heights = self._height(self.f0_hz)
-        self._ends = heights[0], heights[-1]
-        rows = np.linspace(1.0, 0.0, ROWS)  # the highest on top
-        at = np.interp(rows, self._share(heights), np.arange(len(heights)))
-        self._below = np.minimum(at.astype(int), len(heights) - 2)
-        self._between = (at - self._below).astype(np.float32)[:, None]
-        self._nearest = np.round(at).astype(int)
-        self._lower = np.zeros(len(heights), np.float32)
-        if name == SHARP and not carriers.all():
-            broad = carriers[self.oscillators]
-            width_hz = bank.decay_hz[self.oscillators]
-            wider_db = 10 * np.log10(width_hz[broad] / np.median(width_hz[~broad]))
-            self._lower[broad] = wider_db * 255.0 / (TOP_DB - FLOOR_DB)
-
-    def _height(self, hz: Any) -> NDArray[np.float64]:
-        return np.asarray(hz, dtype=np.float64) if self._linear else hz_to_erb(hz)
-
-    def _share(self, height: Any) -> NDArray[np.float64]:
-        low, high = self._ends
-        return np.asarray((height - low) / (high - low))
-
-    def spread(self, values: Bytes) -> NDArray[np.float32]:
-        """Rows [ROWS, hops] of levels [hops, oscillators]."""
-        mine = values[:, self.oscillators].T.astype(np.float32) - self._lower[:, None]
-        low = mine[self._below]
-        return np.asarray(low + self._between * (mine[self._below + 1] - low))
-
-    def nearest(self, values: Bytes) -> Bytes:
-        """Rows [ROWS, hops], nothing between two oscillators: for phases."""
-        return np.asarray(values[:, self.oscillators].T[self._nearest])
-
-    def place(self, hz: float) -> float:
-        """Height of a frequency in the picture, 0 … 1."""
-        return float(np.clip(self._share(self._height(hz)), 0.0, 1.0))
-
-    def hz(self, place: float) -> float:
-        """Frequency at a height of 0 … 1, Hz."""
-        low, high = self._ends
-        height = low + place * (high - low)
-        return float(height if self._linear else erb_to_hz(height))
-
-    def oscillator(self, place: float) -> int:
-        """Number of the oscillator at a height of 0 … 1."""
-        away = np.abs(self._share(self._height(self.f0_hz)) - place)
-        return int(self.oscillators[int(away.argmin())])
-
-
-class Picture(pg.GraphicsObject):  # type: ignore[misc]
-    """A history as an image that scrolls; pixels are written in place, a column per hop.
-
-    Its x axis is in seconds, 0 being now; its y axis goes from 0 to 1.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scroll = Scroll(ROWS, KEPT)
-        self.end, self.hop_s, self.paints = 0, USUAL_HOP_S, 0
-        self.marks: list[tuple[float, str]] = []  #: column and word
-        self.theme = themes.DARK
-        self.caption = ""
-
-    @property
-    def kept_s(self) -> float:
-        """Length of all that is kept, s."""
-        return KEPT * self.hop_s
-
-    def column(self, at_s: float) -> int:
-        """Number of the column that is drawn at a time, 0 s being the end of the newest."""
-        back = int(np.clip(np.floor(-at_s / self.hop_s), 0, KEPT - 1))
-        return self.end - 1 - back
-
-    def boundingRect(self) -> QRectF:  # noqa: N802 (Qt's name)
-        """All that is kept."""
-        return QRectF(-self.kept_s, 0.0, self.kept_s, 1.0)
-
-    def paint(self, painter: QPainter, *_: Any) -> None:
-        """Draw the part that can be seen, in one or two pieces, without smoothing."""
-        self.paints += 1
-        seen = self.viewRect().intersected(self.boundingRect())
-        if seen.isEmpty():
-            return
-        transform = painter.transform()
-        painter.save()
-        painter.resetTransform()
-        self.scroll.draw(
-            painter,
-            transform.mapRect(seen),
-            self.end,
-            (seen.left() / self.hop_s, seen.right() / self.hop_s),
-            ((1.0 - seen.bottom()) * ROWS, seen.height() * ROWS),
-        )
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._draw_marks(painter, transform, seen)
-        corner = transform.map(QPointF(seen.left(), seen.top()))
-        self._label(
-            painter,
-            QPointF(corner.x() + 8, corner.y() - 30),
-            self.caption,
-            self.theme.surface,
-            self.theme.text,
-        )
-        painter.restore()
-
-    def _draw_marks(self, painter: QPainter, transform: Any, seen: QRectF) -> None:
-        """A line and the word for each keyword that can be seen."""
-        for column, word in self.marks:
-            at_s = (column - self.end) * self.hop_s
-            if not seen.left() <= at_s <= seen.right():
-                continue
-            above = transform.map(QPointF(at_s, seen.bottom()))
-            painter.setPen(themes.with_alpha(self.theme.text, 0.55))
-            painter.drawLine(above, transform.map(QPointF(at_s, seen.top())))
-            half = QFontMetricsF(painter.font()).horizontalAdvance(word) / 2 + 8
-            right = transform.map(QPointF(seen.right(), 0.0)).x() - 2 * half
-            corner = QPointF(max(0.0, min(above.x() - half, right)), above.y() + 6)
-            self._label(painter, corner, word, self.theme.text, self.theme.ground)
-
-    @staticmethod
-    def _label(painter: QPainter, corner: QPointF, text: str, ground: str, ink: str) -> None:
-        metrics = QFontMetricsF(painter.font())
-        box = QRectF(corner.x(), corner.y(), metrics.horizontalAdvance(text) + 16, 24.0)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(ground))
-        painter.drawRoundedRect(box, 12.0, 12.0)
-        painter.setPen(QColor(ink))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
-
-
-class FrequencyAxis(pg.AxisItem):  # type: ignore[misc]
-    """Names frequencies where the scale has them."""
-
-    def __init__(self) -> None:
-        super().__init__("left")
-        self.scale_of_view: Scale | None = None
-        self.setWidth(AXIS)
-
-    def tickValues(self, minimum: float, maximum: float, size: float) -> list[Any]:  # noqa: N802
-        """Those that fit, the coarsest first.
-
-        Parameters
-        ----------
-        minimum, maximum
-            Ends of the axis.
-        size
-            Its length, pixels.
-
-        Returns
-        -------
-        list[Any]
-            Pairs of a spacing and its values, as pyqtgraph takes them.
-        """
-        if self.scale_of_view is None:
-            return []
-        found: list[float] = []
-        gap = 20.0 / max(size, 1.0) * (maximum - minimum)
-        for hz in (1000, 200, 4000, 500, 2000, 100, *NAMED_HZ):
-            place = self.scale_of_view.place(hz)
-            low, high = self.scale_of_view.f0_hz[[0, -1]]
-            apart = all(abs(place - other) >= gap for other in found)
-            if low <= hz <= high and minimum <= place <= maximum and apart:
-                found.append(place)
-        return [(1.0, sorted(found))]
-
-    def tickStrings(self, values: list[float], *_: Any) -> list[str]:  # noqa: N802 (pyqtgraph's)
-        """The highest one says that all are in Hz."""
-        assert self.scale_of_view
-        found = [
-            f"{round(hz / 10) * 10:d}" if hz >= 95 else f"{hz:.0f}"
-            for hz in map(self.scale_of_view.hz, values)
-        ]
-        return [*found[:-1], f"{found[-1]} Hz"] if found else []
 
 
 class Resonogram(View):
@@ -371,7 +123,7 @@ class Resonogram(View):
         self.colours = pg.ColorBarItem(
             values=SHOWN_DB,
             width=12,
-            colorMap=_colour_map(self.theme),
+            colorMap=colour_map(self.theme),
             limits=(FLOOR_DB, TOP_DB),
             rounding=1,
             colorMapMenu=False,
@@ -447,21 +199,14 @@ class Resonogram(View):
             return
         before, after = self._shown.input[places], self._shown.output[places]
         upper = self._scale.spread(before)
-        above = _coloured(upper, themes.amplitude_map(self.theme), *self.shown_db)
         if self.below == PHASE:
-            below = _phases(
-                self._scale.nearest(self._shown.phase[places]), upper, self.theme, self.shown_db
-            )
+            phases = self._scale.nearest(self._shown.phase[places])
+            below = of_phases(phases, upper, self.theme, self.shown_db)
         elif self.below == DIFFERENCE:
-            taken = np.maximum(upper - self._scale.spread(after), 0.0)
-            taken[upper < _level(self.shown_db[0])] = 0.0  # nothing there to be taken
-            scale = (TOP_DB - FLOOR_DB) / 255.0 / SHOWN_DIFFERENCE_DB * 255.0
-            table = themes.difference_map(self.theme)
-            below = table[np.clip(taken * scale, 0, 255).astype(np.uint8)]
+            below = removed(upper, self._scale.spread(after), self.theme, self.shown_db[0])
         else:
-            below = _coloured(
-                self._scale.spread(after), themes.amplitude_map(self.theme), *self.shown_db
-            )
+            below = coloured(self._scale.spread(after), self.theme, self.shown_db)
+        above = coloured(upper, self.theme, self.shown_db)
         self._pictures[0].scroll.write(places, above)
         self._pictures[1].scroll.write(places, below)
 
@@ -676,7 +421,7 @@ class Resonogram(View):
                 line.setPen(pg.mkPen(themes.with_alpha(theme.text, 0.5)))
         for line in self._mark:
             line.setPen(pg.mkPen(theme.accent, width=2, style=Qt.PenStyle.DashLine))
-        self.colours.setColorMap(_colour_map(theme))
+        self.colours.setColorMap(colour_map(theme))
         self.colours.axis.setPen(theme.line)
         self.colours.axis.setTextPen(theme.muted)
         self._plots[1].setLabel("bottom", "seconds before now", color=theme.muted)
@@ -684,37 +429,6 @@ class Resonogram(View):
             picture.theme = theme
             picture.scroll.fill(int(themes.amplitude_map(theme)[0]))
         self._rewrite()
-
-
-def _colour_map(theme: Theme) -> pg.ColorMap:
-    """The amplitude map as pyqtgraph wants it."""
-    colours = (theme.quiet, *theme.amplitude)
-    return pg.ColorMap(np.linspace(0, 1, len(colours)), [QColor(c) for c in colours])
-
-
-def _level(db: float) -> float:
-    return (db - FLOOR_DB) * 255.0 / (TOP_DB - FLOOR_DB)
-
-
-def _coloured(
-    levels: NDArray[np.float32], table: NDArray[np.uint32], low_db: float, high_db: float
-) -> NDArray[np.uint32]:
-    low, high = _level(low_db), _level(high_db)
-    at = np.clip((levels - low) * (255.0 / (high - low)), 0, 255)
-    return np.asarray(table[at.astype(np.uint8)])
-
-
-def _phases(
-    phases: Bytes, levels: NDArray[np.float32], theme: Theme, shown_db: tuple[float, float]
-) -> NDArray[np.uint32]:
-    """Colours of the phases, from the quiet colour up as the oscillators get louder."""
-    low, high = _level(shown_db[0] + 10), _level(shown_db[1] - 14)
-    share = np.clip((levels - low) / (high - low), 0, 1)[..., None]
-    quiet = np.array(QColor(theme.quiet).getRgb()[:3], np.float32)
-    shifts = np.array([16, 8, 0], np.uint32)
-    full = (themes.phase_map()[phases][..., None] >> shifts & 255).astype(np.float32)
-    mixed = (quiet + share * (full - quiet)).astype(np.uint32)
-    return np.asarray(0xFF000000 | (mixed << shifts).sum(axis=-1, dtype=np.uint32))
 
 
 if __name__ == "__main__":
