@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from resonance.app.live.board import Board, Rows
+from resonance.app.live.board import Board
+from resonance.app.live.rings import Rows
 from resonance.app.onnx_models import Float32Array
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.delay import DelayLine

@@ -1,10 +1,8 @@
 """What a running engine shows: one writer, any number of viewers in any process, nobody waits.
 
-A board is a piece of memory with five rings: the sound itself, and rows about every block, every
-hop of the bank, every step of the spotter and every keyword. Rows are numbered from 0; a ring
-keeps the last ones. A row's number is taken away while it is rewritten and put back afterwards,
-so a reader knows which rows it copied whole. Boards lie in a file that processes map
-(``/dev/shm`` where there is one), or in plain memory.
+A board is a piece of memory with five rings (``rings.py``): the sound itself, and rows about every
+block, every hop of the bank, every step of the spotter and every keyword. Boards lie in a file that
+processes map (``/dev/shm`` where there is one), or in plain memory.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ import os
 import re
 import secrets
 import tempfile
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,17 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
-from resonance.app.onnx_models import Float32Array
+from resonance.app.live.rings import ALIGN, Ring, SoundRing, fence
 from resonance.app.processes import alive
 from resonance.app.safe_write import create
-
-Rows = NDArray[np.void]
 
 _MAGIC = b"resonance board 1\n"
 _NAME = "resonance-board"
 #: Bytes kept for the facts, which are JSON.
 _FACTS = 1 << 16
-_ALIGN = 64
 #: Rows that a ring keeps: about 5 s of blocks, 4 s of hops, 2 s of steps.
 BLOCKS, HOPS, STEPS, EVENTS = 512, 512, 64, 64
 _ROW_RINGS = ("blocks", "hops", "steps", "events")
@@ -55,151 +49,6 @@ COUNTERS = (
     "skipped_samples",  # played over other sound, or dropped, to catch up
     "bad_samples",  # not finite, taken as silence
 )
-
-
-_FENCE = threading.local()
-
-
-def fence() -> None:
-    """Memory accesses before this call happen before those after it, whatever the processor.
-
-    x86 keeps them in the order that matters here by itself, ARM does not. A lock that is let go
-    is a release, one that is taken an acquire, and the two are never exchanged: together they let
-    nothing pass in either direction.
-    """
-    lock = getattr(_FENCE, "lock", None)
-    if lock is None:  # one for each thread: nobody ever waits
-        lock = _FENCE.lock = threading.Lock()
-    for _ in range(2):
-        lock.acquire()
-        lock.release()
-
-
-class Ring:
-    """The last rows of something that goes on, in memory that others may read.
-
-    Parameters
-    ----------
-    memory
-        Bytes, at least :meth:`size` of the same dtype and length.
-    dtype
-        Of a row; a field ``number`` is added.
-    length
-        Rows kept.
-    """
-
-    def __init__(self, memory: NDArray[np.uint8], dtype: np.dtype[Any], length: int) -> None:
-        self._count = memory[:8].view(np.int64)
-        self._rows = memory[_ALIGN : self.size(dtype, length)].view(_numbered(dtype))
-        self._numbers = self._rows["number"]
-        #: The rows' fields [length, …], for the writer.
-        self.fields = {name: self._rows[name] for name in dtype.names or ()}
-
-    @staticmethod
-    def size(dtype: np.dtype[Any], length: int) -> int:
-        """Bytes needed."""
-        return _ALIGN + _numbered(dtype).itemsize * length
-
-    @property
-    def count(self) -> int:
-        """Rows written so far; the last one's number is one less."""
-        return int(self._count[0])
-
-    def begin(self) -> int:
-        """The place in :attr:`fields` for the next row; nobody reads it until :meth:`commit`."""
-        place = self.count % len(self._rows)
-        self._numbers[place] = -1
-        fence()
-        return place
-
-    def commit(self) -> None:
-        """Let others read the row begun."""
-        count = self.count
-        fence()
-        self._numbers[count % len(self._rows)] = count
-        fence()
-        self._count[0] = count + 1
-
-    def since(self, number: int = 0) -> Rows:
-        """A copy of every row from ``number`` on that is still kept, oldest first."""
-        count = self.count
-        wanted = np.arange(max(number, count - len(self._rows), 0), count)
-        places = wanted % len(self._rows)
-        fence()
-        before = self._numbers[places]
-        fence()
-        rows: Rows = self._rows[places]
-        fence()
-        after = self._numbers[places]
-        whole: Rows = rows[(before == wanted) & (after == wanted)]
-        return whole
-
-    def last(self) -> np.void | None:
-        """A copy of the newest row, or None while there is none."""
-        rows = self.since(self.count - 1)
-        return rows[-1] if len(rows) else None
-
-
-class SoundRing:
-    """The last samples of input and output [samples, 2].
-
-    Parameters
-    ----------
-    memory
-        Bytes, at least :meth:`size` of the same length.
-    length
-        Samples kept.
-    """
-
-    def __init__(self, memory: NDArray[np.uint8], length: int) -> None:
-        # Samples from _counts[0] on are being written, those before _counts[1] are whole.
-        self._counts = memory[:16].view(np.int64)
-        self._sound = memory[_ALIGN : self.size(length)].view(np.float32).reshape(length, 2)
-
-    @staticmethod
-    def size(length: int) -> int:
-        """Bytes needed."""
-        return _ALIGN + 8 * length
-
-    def __len__(self) -> int:
-        return len(self._sound)
-
-    @property
-    def count(self) -> int:
-        """Samples written so far."""
-        return int(self._counts[1])
-
-    def put(self, block: Float32Array, out: Float32Array) -> None:
-        """Add a block of input and output, both [samples], at most as long as the ring."""
-        count, length = self.count, len(self._sound)
-        self._counts[0] = count + len(block)
-        fence()
-        start = count % length
-        first = min(len(block), length - start)
-        for column, sound in enumerate((block, out)):
-            self._sound[start : start + first, column] = sound[:first]
-            self._sound[: len(sound) - first, column] = sound[first:]
-        fence()
-        self._counts[1] = count + len(block)
-
-    def since(self, sample: int) -> tuple[int, Float32Array]:
-        """The samples from ``sample`` on that are still kept, and the number of the first."""
-        count, length = self.count, len(self._sound)
-        start = max(sample, count - length, 0)
-        fence()
-        sound = self._sound[np.arange(start, count) % length]
-        fence()
-        overwritten = max(0, min(len(sound), int(self._counts[0]) - length - start))
-        return start + overwritten, sound[overwritten:]
-
-    def last(self, samples: int, delay: int = 0) -> Float32Array:
-        """The newest samples but ``delay`` [samples, 2]; silence before the beginning."""
-        stop = self.count - delay
-        numbers = np.arange(stop - samples, stop)
-        fence()
-        sound = self._sound[numbers % len(self._sound)]
-        sound[numbers < max(0, self.count - len(self._sound))] = 0.0
-        return sound
 
 
 class Board:
@@ -243,14 +92,14 @@ class Board:
         if len(text) > _FACTS:
             raise ValueError(f"{len(text)} bytes of facts do not fit into {_FACTS}")
         parts = _layout(facts)
-        total = sum(_aligned(size) for _, _, _, size in parts) + _FACTS + _ALIGN
+        total = sum(_aligned(size) for _, _, _, size in parts) + _FACTS + ALIGN
         self.path = path
         if path:
             _reserve(path, total)
             self._memory = _mapped(path, total)
         else:
             self._memory = np.zeros(total, np.uint8)
-        self._memory[_ALIGN : _ALIGN + len(text)] = np.frombuffer(text, np.uint8)
+        self._memory[ALIGN : ALIGN + len(text)] = np.frombuffer(text, np.uint8)
         self._open(facts)
         fence()
         self._memory[: len(_MAGIC)] = np.frombuffer(_MAGIC, np.uint8)  # whole from here on
@@ -272,7 +121,7 @@ class Board:
         if board._memory[: len(_MAGIC)].tobytes() != _MAGIC:
             raise UserError(f"{path} is no board of this version; restart the engine")
         fence()
-        text = board._memory[_ALIGN : _ALIGN + _FACTS].tobytes().rstrip(b"\0")
+        text = board._memory[ALIGN : ALIGN + _FACTS].tobytes().rstrip(b"\0")
         board.path = path
         try:
             board._open(json.loads(text))
@@ -282,7 +131,7 @@ class Board:
 
     def _open(self, facts: Mapping[str, Any]) -> None:
         self.facts = dict(facts)
-        start = _ALIGN + _FACTS
+        start = ALIGN + _FACTS
         rings: dict[str, Any] = {}
         for name, dtype, length, size in _layout(facts):
             memory = self._memory[start : start + size]
@@ -404,12 +253,8 @@ def _reserve(path: Path, total: int) -> None:
         ) from error
 
 
-def _numbered(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype([("number", np.int64), *((n, dtype.fields[n][0]) for n in dtype.names)])  # type: ignore[index,union-attr]
-
-
 def _aligned(size: int) -> int:
-    return -(-size // _ALIGN) * _ALIGN
+    return -(-size // ALIGN) * ALIGN
 
 
 def _mapped(path: Path, total: int) -> NDArray[np.uint8]:

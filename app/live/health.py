@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resonance.app.live.board import Rows
+from resonance.app.live.rings import Rows
 from resonance.dsp.meters import to_db
 
 #: Time that levels are averaged over, s, as in IEC 60268-17.

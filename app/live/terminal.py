@@ -9,9 +9,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from resonance.app.live.board import Board, Rows
+from resonance.app.live.board import Board
 from resonance.app.live.health import health, level_db, removed_db
 from resonance.app.live.messages import Connection, State
+from resonance.app.live.rings import Rows
 
 #: The left end of the level bars, dB of full scale.
 LOWEST_DB = -72.0

@@ -13,8 +13,8 @@ from resonance.app.gui.frames import Frame
 from resonance.app.gui.theme import Theme, lookup, with_alpha
 from resonance.app.gui.views.scroll import Scroll
 from resonance.app.gui.views.view import View, figure, run_alone
-from resonance.app.live.board import Rows
 from resonance.app.live.health import REMOVED_S, removed_db
+from resonance.app.live.rings import Rows
 from resonance.dsp.meters import FLOOR_DB, to_db
 
 #: Blocks that the waveforms show at most; rows of their pictures.
