@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from resonance.app.soundfiles import chunks
+from resonance.app.soundfiles import chunks, other_chunks
 
 #: More bytes than this are not kept in memory for a file's tags.
 _MOST_BYTES = 1 << 26
@@ -106,7 +106,7 @@ def read_metadata(path: Path, file: soundfile.SoundFile) -> Metadata:
         family = chunks.family_of(head)
         if family:
             found.family = family.name
-            found.chunks = chunks.beside_the_sound(raw, family)
+            found.chunks = other_chunks.beside_the_sound(raw, family)
             found.only_here = _names_of_chunks(found.chunks)
         elif head[:4] == b"fLaC":
             found.family = "FLAC"
@@ -151,7 +151,7 @@ def attach(path: Path, form: str, metadata: Metadata) -> list[str]:
             f for f in (chunks.RIFF, chunks.AIFF, chunks.CAF, chunks.W64) if f.name == family
         )
         with path.open("r+b") as raw:
-            chunks.append(raw, known, metadata.chunks)
+            other_chunks.append(raw, known, metadata.chunks)
     elif family == metadata.family and metadata.blocks:
         _rewrite(path, family, metadata.blocks)
     return _lost(path, family, metadata)

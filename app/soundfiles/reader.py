@@ -14,8 +14,9 @@ import soundfile
 
 from resonance.app.errors import AudioFileError
 from resonance.app.onnx_models import Float32Array
-from resonance.app.soundfiles import chunks, ffmpeg, mpeg, ogg
+from resonance.app.soundfiles import channel_positions, chunks, ffmpeg, mpeg, ogg, repaired_header
 from resonance.app.soundfiles.metadata import Metadata, probed, read_metadata
+from resonance.app.soundfiles.sound_extent import sound_extent
 from resonance.app.soundfiles.splice import Segment, Spliced
 
 #: Samples read at a time, per channel.
@@ -219,7 +220,7 @@ def _open_with_ffmpeg(path: Path, reason: str, stack: ExitStack) -> SoundReader:
     reader.subtype, reader._described = None, sound
     reader.not_decoded = probed(path)
     with sound.open("rb") as raw:
-        reader.mask, _ = chunks.positions(raw, chunks.RIFF)
+        reader.mask, _ = channel_positions.positions(raw, chunks.RIFF)
     return reader
 
 
@@ -248,12 +249,12 @@ def _open(path: Path, stack: ExitStack) -> SoundReader:
 
 
 def _open_chunks(path: Path, raw: BinaryIO, family: chunks.Family, stack: ExitStack) -> SoundReader:
-    extent = chunks.sound_extent(raw, family)
+    extent = sound_extent(raw, family)
     raw.seek(0)
     misleads = family is chunks.CAF and extent and not extent.is_right  # libsndfile refuses it
     lies = extent and (extent.promised < extent.there or extent.unknown or raw.read(4) == b"BW64")
     if extent and (lies or misleads):
-        file = _spliced(path, chunks.repaired(raw, family, extent), stack)
+        file = _spliced(path, repaired_header.repaired(raw, family, extent), stack)
     else:
         file = stack.enter_context(_Forward(_native(path)))
     reader = SoundReader(path, [file], [])
@@ -261,7 +262,7 @@ def _open_chunks(path: Path, raw: BinaryIO, family: chunks.Family, stack: ExitSt
         reader.warnings.append(f"{path} {extent.complaint}")
         reader._exact = False
     if family is not chunks.AIFF:
-        reader.mask, reader.valid_bits = chunks.positions(raw, family)
+        reader.mask, reader.valid_bits = channel_positions.positions(raw, family)
     return reader
 
 

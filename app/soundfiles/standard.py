@@ -102,7 +102,8 @@ def standard_output(form: str = "wav") -> Iterator[Path]:
 
 def _pass_on(path: Path, form: str) -> None:
     # Here alone: every command imports this module for its options.
-    from resonance.app.soundfiles.chunks import W64, sound_extent
+    from resonance.app.soundfiles.chunks import W64
+    from resonance.app.soundfiles.sound_extent import sound_extent
 
     with path.open("rb") as file:
         left = os.fstat(file.fileno()).st_size

@@ -16,7 +16,7 @@ import soundfile
 from resonance.app.errors import AudioFileError
 from resonance.app.onnx_models import Float32Array
 from resonance.app.safe_write import Part
-from resonance.app.soundfiles import chunks, ffmpeg, metadata
+from resonance.app.soundfiles import channel_positions, chunks, ffmpeg, metadata
 from resonance.app.soundfiles.reader import SoundReader
 
 #: What can be written, by the end of the file's name: container of libsndfile.
@@ -233,7 +233,7 @@ class SoundWriter:
         if metadata.family_of_format(self.format) == "RIFF":
             bits = self.source.valid_bits if self._step else None
             with self.part.path.open("r+b") as file:
-                there = chunks.set_positions(file, chunks.RIFF, mask, bits)
+                there = channel_positions.set_positions(file, chunks.RIFF, mask, bits)
             if there:
                 return True
         return not mask or mask in _USUAL_MASKS.get(self.source.channels, {mask})

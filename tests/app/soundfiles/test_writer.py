@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from resonance.app.errors import AudioFileError
-from resonance.app.soundfiles import chunks
+from resonance.app.soundfiles import channel_positions, chunks, other_chunks
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import written_sound
 
@@ -50,14 +50,14 @@ def test_positions_stay(tmp_path, channels, mask):
     (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
     assert copy(tmp_path / "a.wav", tmp_path / "b.wav") == []
     with (tmp_path / "b.wav").open("rb") as file:
-        assert chunks.positions(file, chunks.RIFF)[0] == mask
+        assert channel_positions.positions(file, chunks.RIFF)[0] == mask
     lost = copy(tmp_path / "a.wav", tmp_path / "b.flac")
     assert bool(lost) == (mask not in (0x60F,))
 
 
 def add_chunks(path, *added):
     with path.open("r+b") as file:
-        chunks.append(file, chunks.RIFF, list(added))
+        other_chunks.append(file, chunks.RIFF, list(added))
 
 
 def test_chunks_stay_or_are_named(tmp_path):
@@ -66,7 +66,7 @@ def test_chunks_stay_or_are_named(tmp_path):
     add_chunks(tmp_path / "a.wav", (b"bext", b"x" * 603), (b"cue ", cue))
     assert copy(tmp_path / "a.wav", tmp_path / "b.wav") == []
     with (tmp_path / "b.wav").open("rb") as file:
-        found = dict(chunks.beside_the_sound(file, chunks.RIFF))
+        found = dict(other_chunks.beside_the_sound(file, chunks.RIFF))
     assert (found[b"bext"], found[b"cue "]) == (b"x" * 603, cue)
     assert soundfile.info(tmp_path / "b.wav").frames == 4000
     (warning,) = copy(tmp_path / "a.wav", tmp_path / "b.flac")
