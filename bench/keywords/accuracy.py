@@ -1,4 +1,4 @@
-"""How well the shipped spotter hears: ``python -m bench.keywords.accuracy --data DIR``.
+"""What the shipped spotter detects: ``python -m bench.keywords.accuracy --data DIR``.
 
 Clips of held-out speakers one by one; the same clips embedded in noise, and running speech of
 held-out readers, whose transcripts decide what was really said.
