@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from resonance.lab import (
+    agreement,
     harmonic_embeddings,
     kerr_feedforward,
     oscillator_language,
     phase_modality,
-    synchronisation,
     text,
     wave_coherence,
 )
@@ -110,9 +110,9 @@ def test_variance_of_coherence_is_what_structureless_vectors_have():
 
 
 def test_hard_sentences_have_an_attractor_of_the_other_number():
-    tokens, verb, agrees, hard = synchronisation.sentences(300, 0)
-    words = [[synchronisation.WORDS[t] for t in sentence] for sentence in tokens.tolist()]
-    nouns = synchronisation.NOUNS.split()
+    tokens, verb, agrees, hard = agreement.sentences(300, 0)
+    words = [[agreement.WORDS[t] for t in sentence] for sentence in tokens.tolist()]
+    nouns = agreement.NOUNS.split()
     for said, at, right, difficult in zip(words, verb.tolist(), agrees, hard, strict=True):
         numbers = [w.endswith("s") for w in said[:at] if w in nouns or w[:-1] in nouns]
         assert bool(difficult) == (numbers[-1] != numbers[0])
