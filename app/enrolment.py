@@ -221,7 +221,11 @@ def _read_aloud(
         return []
     with tempfile.TemporaryDirectory() as folder:
         paths = read_aloud(text, Path(folder))
-        heard = [listen(model, path, check=False) for path in paths]
+        try:
+            heard = [listen(model, path, check=False) for path in paths]
+        except UserError as error:
+            length = f"{SHORTEST_S:g} to {LONGEST_S:g} s"
+            raise UserError(f"--text {text!r} must be a word or phrase of {length}") from error
     return [_unit(np.mean([said.places(background, parts) for said in heard], axis=0))]
 
 

@@ -21,6 +21,14 @@ VOICES = (
 )
 
 
+def espeak_ng() -> str:
+    """Where it is; UserError if it is not installed."""
+    program = shutil.which("espeak-ng")
+    if not program:
+        raise UserError("--text needs espeak-ng: apt install espeak-ng, or leave --text out")
+    return program
+
+
 def read_aloud(text: str, folder: Path) -> list[Path]:
     """Files in ``folder`` in which each of VOICES reads ``text``.
 
@@ -29,9 +37,7 @@ def read_aloud(text: str, folder: Path) -> list[Path]:
     UserError
         If espeak-ng is not installed, or fails.
     """
-    program = shutil.which("espeak-ng")
-    if not program:
-        raise UserError("--text needs espeak-ng: apt install espeak-ng, or leave --text out")
+    program = espeak_ng()
     paths = [folder / f"reading {number}.wav" for number in range(1, len(VOICES) + 1)]
     for path, (voice, pitch, words_per_minute) in zip(paths, VOICES, strict=True):
         options = ["-v", voice, "-p", str(pitch), "-s", str(words_per_minute), "-w", str(path)]

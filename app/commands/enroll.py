@@ -52,7 +52,7 @@ def enroll(
     as_json: bool,
 ) -> None:
     """Learn WORD from 3 to 5 recordings of it alone; spot and live then listen for it, too."""
-    from resonance.app import enrolment
+    from resonance.app import enrolment, synthetic_readings
 
     if listed:
         _show_words(as_json)
@@ -65,6 +65,8 @@ def enroll(
         return
     if record and files:
         raise click.UsageError("give recordings, or --record, not both")
+    if text:
+        synthetic_readings.espeak_ng()  # before anything is recorded
     with tempfile.TemporaryDirectory() as folder:
         paths = _recorded(word, takes, input_name, Path(folder)) if record else files
         _learn(word, paths, text, per_hour, as_json)

@@ -113,9 +113,13 @@ def test_synthetic_readings_are_learnt_from_too(said, folder, spotter, monkeypat
     assert 0.5 < np.dot(learnt.direction, alone.direction) < 0.999
     assert learnt.agreement == alone.agreement
     assert "marvin " in run("spot", sentence).stdout
+    long = "This is no word that anybody would wish to say to a computer, nor is it a phrase."
+    refused = run("enroll", "marvin", *takes[:3], "--text", long, code=1).output
+    assert "must be a word or phrase of 0.2 to 3 s" in " ".join(refused.split())
     monkeypatch.setenv("PATH", str(tmp_path))
-    refused = run("enroll", "marvin", *takes[:3], "--text", "marvin", code=1).output
-    assert "--text needs espeak-ng: apt install espeak-ng" in " ".join(refused.split())
+    for source in (takes[:3], ["--record"]):
+        refused = run("enroll", "marvin", *source, "--text", "marvin", code=1).output
+        assert "--text needs espeak-ng: apt install espeak-ng" in " ".join(refused.split())
     assert enrolment.load_all(spotter) == [learnt]
 
 
