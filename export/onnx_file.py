@@ -63,6 +63,11 @@ def without_traces(path: Path) -> None:
         part.doc_string = ""
     del model.graph.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
+    save(model, path)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX file aside, then rename: a crash leaves the old one."""
     aside = path.with_suffix(".part")
     onnx.save(model, str(aside))
     os.replace(aside, path)
@@ -72,9 +77,7 @@ def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
     """Put ``metadata`` (values as JSON) into the ONNX file."""
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, {k: json.dumps(v) for k, v in metadata.items()})
-    aside = path.with_suffix(".part")
-    onnx.save(model, str(aside))
-    os.replace(aside, path)
+    save(model, path)
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> Path:

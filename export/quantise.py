@@ -7,13 +7,14 @@ to 8 bits on the fly. Everything else, fixed maps included, stays float32.
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+from resonance.export.onnx_file import save
 
 BLOCK = 32
 #: Initialisers with one of these in their name stay as they are: known maps, and probabilities.
@@ -36,9 +37,7 @@ def quantise(path: Path, bits: int) -> None:
         nodes_to_exclude=kept,
     )
     quantiser.process()
-    aside = path.with_suffix(".part")
-    onnx.save(quantiser.model.model, str(aside))
-    os.replace(aside, path)
+    save(quantiser.model.model, path)
 
 
 def _gemms_split(model: onnx.ModelProto) -> onnx.ModelProto:

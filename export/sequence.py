@@ -12,7 +12,6 @@ next product to 8 bits would make that a hundred thousand times larger.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -22,7 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from resonance.export.onnx_file import check_close, open_session, write_card
+from resonance.export.onnx_file import check_close, open_session, save, write_card
 
 #: Hops per call.
 SEQUENCE_HOPS = 64
@@ -50,9 +49,7 @@ def make_sequence(step_path: Path, sequence_path: Path, hops: int = SEQUENCE_HOP
     model = onnx.load(str(step_path))
     _Unroller(model, hops).rewrite()
     onnx.checker.check_model(model)
-    aside = sequence_path.with_suffix(".part")
-    onnx.save(model, str(aside))
-    os.replace(aside, sequence_path)
+    save(model, sequence_path)
 
 
 class _Unroller:
