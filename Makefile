@@ -27,10 +27,12 @@ lint: $(VENV)/.test
 	$(BIN)/codespell
 	$(MAKE) types
 
-# mypy looks at folders, not at setuptools' map of them: links show it the installed package.
+# mypy looks at folders, not at setuptools' map of them: links show it the installed package,
+# and beside it the measurements and what they share with the tests.
 types:
 	mkdir -p build/types/resonance
 	ln -sfn $(wildcard $(CURDIR)/resonance/*.*) $(addprefix $(CURDIR)/,$(ROOMS)) build/types/resonance/
+	ln -sfn $(CURDIR)/bench $(CURDIR)/tests build/types/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 
 docs: $(VENV)/.test

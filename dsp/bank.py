@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -27,7 +27,7 @@ WING_TOP = 0.47
 WING_STEP_ERB = 0.6
 
 
-def hz_to_erb(hz: FloatArray | float) -> FloatArray:
+def hz_to_erb(hz: ArrayLike) -> FloatArray:
     """Frequency [Hz] on the ERB-rate scale (Glasberg & Moore 1990)."""
     return np.asarray(21.4 * np.log10(1.0 + 0.00437 * np.asarray(hz, dtype=np.float64)))
 

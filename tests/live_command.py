@@ -1,22 +1,30 @@
 """``resonance live`` as a process, and what it says."""
 
+from __future__ import annotations
+
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from resonance.assets import DEMO
+from tests.sound_server import SoundServer
+
+#: A line of its output.
+Line = dict[str, Any]
 
 
 class Live:
     """``resonance live --json`` and what it has said."""
 
-    def __init__(self, server, *arguments):
+    def __init__(self, server: SoundServer, *arguments: object) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "resonance", "live", "--json", *map(str, arguments)],
             env=server.environment,
@@ -25,20 +33,24 @@ class Live:
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also in background
         )
-        self.said, self.times = [], []
+        self.said: list[Line] = []
+        self.times: list[float] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def _read(self):
+    def _read(self) -> None:
+        assert self.process.stdout
         with self.process.stdout as lines:
             for line in lines:
                 self.said.append(json.loads(line))
                 self.times.append(time.monotonic())
 
-    def states(self):
+    def states(self) -> list[str]:
         return [line["state"] for line in self.said if "state" in line]
 
-    def wait_for(self, matches, seconds=15.0, since=0):
+    def wait_for(
+        self, matches: Callable[[Line], object], seconds: float = 15.0, since: int = 0
+    ) -> tuple[Line, float]:
         """The first line from ``since`` on that matches, and when it came."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -48,10 +60,10 @@ class Live:
             time.sleep(0.02)
         raise AssertionError(f"not within {seconds} s; said: {self.said}")
 
-    def wait_listening(self, seconds=15.0, since=0):
+    def wait_listening(self, seconds: float = 15.0, since: int = 0) -> tuple[Line, float]:
         return self.wait_for(lambda line: line.get("state") == "listening", seconds, since)
 
-    def engine_pid(self):
+    def engine_pid(self) -> int:
         children = subprocess.run(
             ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"],
             capture_output=True,
@@ -60,8 +72,9 @@ class Live:
         )
         return int(children.stdout.split()[0])
 
-    def end(self):
+    def end(self) -> Line:
         """Ctrl-C, as a person would; the summary."""
+        assert self.process.stderr
         self.process.send_signal(signal.SIGINT)
         self.process.wait(15)
         self._reader.join()
@@ -69,10 +82,11 @@ class Live:
         self.process.stderr.close()
         assert self.process.returncode == 0, complaints
         assert "Traceback" not in complaints
-        return self.said[-1]["summary"]
+        summary: Line = self.said[-1]["summary"]
+        return summary
 
 
-def hears(server, seconds=1.5, source="ci_out.monitor"):
+def hears(server: SoundServer, seconds: float = 1.5, source: str = "ci_out.monitor") -> bool:
     """Whether a voice in the microphone comes out now, of the loudspeaker if not told."""
     voice, samplerate = soundfile.read(DEMO.with_name("demo-clean.flac"), dtype="float32")
     loud = int(np.argmax(np.abs(voice)))
@@ -80,4 +94,4 @@ def hears(server, seconds=1.5, source="ci_out.monitor"):
     word = np.tile(word / np.abs(word).max() / 2, 4)
     with server.recording(source) as found, server.playing(word, samplerate):
         time.sleep(seconds)
-    return len(found[0]) > 0 and np.abs(found[0]).max() > 0.1
+    return len(found[0]) > 0 and bool(np.abs(found[0]).max() > 0.1)

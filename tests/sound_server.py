@@ -1,14 +1,19 @@
 """A PulseAudio server without hardware, with a microphone that can be played into."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 CONFIG = """
 load-module module-native-protocol-unix socket={root}/pulse.sock auth-anonymous=1
@@ -30,7 +35,9 @@ pcm.desk_out {{ type pulse server "unix:{root}/pulse.sock" device "ci_out"
 class SoundServer:
     """One server; :attr:`environment` leads programs to it."""
 
-    def __init__(self, root):
+    process: subprocess.Popen[bytes]  #: from :meth:`start` on
+
+    def __init__(self, root: Path) -> None:
         for program in ("pulseaudio", "paplay", "parec", "pactl"):
             assert shutil.which(program), f"{program} is missing: ./system-packages.sh test"
         self.root = root
@@ -44,9 +51,8 @@ class SoundServer:
             "PULSE_SERVER": f"unix:{root}/pulse.sock",
             "RESONANCE_CONFIG": str(root / "none.toml"),
         }
-        self.process = None
 
-    def start(self):
+    def start(self) -> None:
         (self.root / "pulse.sock").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [
@@ -68,21 +74,21 @@ class SoundServer:
             assert time.monotonic() < deadline, "the sound server did not start"
             time.sleep(0.05)
 
-    def end(self, with_signal=signal.SIGTERM):
+    def end(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(with_signal)
         self.process.wait(10)
 
-    def pactl(self, *arguments, check=True):
+    def pactl(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
             ["pactl", *arguments], env=self.environment, capture_output=True, text=True, check=check
         )
         return done.stdout
 
-    def our_modules(self):
+    def our_modules(self) -> list[str]:
         modules = self.pactl("list", "short", "modules").splitlines()
         return [line for line in modules if "resonance_" in line]
 
-    def plug_microphone(self, description):
+    def plug_microphone(self, description: str) -> str:
         """Add a microphone that hears what the first one does; returns its module."""
         return self.pactl(
             "load-module",
@@ -95,7 +101,9 @@ class SoundServer:
         ).strip()
 
     @contextmanager
-    def playing(self, sound, samplerate, sink="ci_mic", times=1):
+    def playing(
+        self, sound: ArrayLike, samplerate: int, sink: str = "ci_mic", times: int = 1
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Play ``sound``, so many times, into the microphone meanwhile."""
         player = subprocess.Popen(
             [
@@ -111,10 +119,12 @@ class SoundServer:
             env=self.environment,
             stdin=subprocess.PIPE,
         )
+        assert player.stdin
+        pipe = player.stdin
 
-        def feed():
+        def feed() -> None:
             content = np.asarray(sound, "<f4").tobytes()
-            with suppress(BrokenPipeError), player.stdin as pipe:
+            with suppress(BrokenPipeError), pipe:
                 for _ in range(times):
                     pipe.write(content)
 
@@ -128,9 +138,11 @@ class SoundServer:
             feeder.join()
 
     @contextmanager
-    def recording(self, source="ci_out.monitor", channels=1):
+    def recording(
+        self, source: str = "ci_out.monitor", channels: int = 1
+    ) -> Iterator[list[NDArray[np.float32]]]:
         """Yields a list whose only item is, afterwards, what was recorded."""
-        found = []
+        found: list[NDArray[np.float32]] = []
         recorder = subprocess.Popen(
             [
                 "parec",
@@ -145,7 +157,14 @@ class SoundServer:
             env=self.environment,
             stdout=subprocess.PIPE,
         )
-        reader = threading.Thread(target=lambda: found.append(recorder.stdout.read()))
+        assert recorder.stdout
+        pipe = recorder.stdout
+
+        def read() -> None:
+            sound = np.frombuffer(pipe.read(), "<f4")
+            found.append(sound.reshape(-1, channels) if channels > 1 else sound)
+
+        reader = threading.Thread(target=read)
         reader.start()
         try:
             yield found
@@ -153,6 +172,4 @@ class SoundServer:
             recorder.terminate()
             recorder.wait()
             reader.join()
-            recorder.stdout.close()
-            sound = np.frombuffer(found[0], "<f4")
-            found[0] = sound.reshape(-1, channels) if channels > 1 else sound
+            pipe.close()

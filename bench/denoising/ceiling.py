@@ -29,6 +29,8 @@ from resonance.models.train_denoiser import dev_batches
 
 FLOOR_DB = -30.0
 WINDOW = 320
+#: Real and imaginary parts [oscillators].
+Poles = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Ceiling:
         hops = int(np.ceil((samples + late) / (config.hop_s * TRAINING_SAMPLERATE)))
         edges = torch.from_numpy(hop_edges(hops, config.hop_s, TRAINING_SAMPLERATE))
         noisy, speech = (F.pad(s, (0, int(edges[-1]) - samples)) for s in (noisy, speech))
-        poles = [p.float() for p in poles_from(*model.bank(), TRAINING_SAMPLERATE)]
+        f0_hz, damping_ratio = model.bank()
+        pole_re, pole_im = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
+        poles = pole_re.float(), pole_im.float()
         powers = [self._power(model, s, edges, poles) for s in (speech, noisy - speech)]
         passed = (powers[0] / (powers[0] + powers[1] + 1e-12)).sqrt()
         attenuation = torch.log(2.0 / passed.clamp(10 ** (FLOOR_DB / 20), 1.0) - 1.0)
@@ -66,7 +70,7 @@ class Ceiling:
             out = out + rewind(delayed, edges, ramp, late, *poles, *weights)
         return out[:, late : late + samples]
 
-    def _power(self, model: Denoiser, sound: Tensor, edges: Tensor, poles: list[Tensor]) -> Tensor:
+    def _power(self, model: Denoiser, sound: Tensor, edges: Tensor, poles: Poles) -> Tensor:
         """Power of each hop in every band [batch, hops, bands]."""
         bands = model.config.broad
         if self.hears != "Fourier transform":
@@ -75,11 +79,12 @@ class Ceiling:
                 return power[..., :bands]
             return contrast[..., model.pairs[:bands]]
         frames = F.pad(sound, (WINDOW, 0)).unfold(-1, WINDOW, 1)[:, edges[1:]]
-        spectrum = torch.fft.rfft(frames * torch.hann_window(WINDOW), 512).abs().square()
+        spectrum: Tensor = torch.fft.rfft(frames * torch.hann_window(WINDOW), 512).abs().square()
         erb = hz_to_erb(np.fft.rfftfreq(512, 1 / TRAINING_SAMPLERATE))
         places = hz_to_erb(model.config.first_bank().f0_hz[:bands])
         near = np.abs(erb[:, None] - places[None, :]) / (1.5 * (places[1] - places[0]))
-        return spectrum @ torch.tensor(np.clip(1 - near, 0, None), dtype=torch.float32)
+        weights = torch.tensor(np.clip(1 - near, 0, None), dtype=torch.float32)
+        return torch.matmul(spectrum, weights)
 
 
 CEILINGS = (

@@ -109,7 +109,7 @@ def _pcm(step: Callable[[bytes], Any]) -> Step:
 
     def run(frame: Sound) -> Sound:
         pcm = (np.clip(frame, -1, 1) * 32767).astype(np.int16).tobytes()
-        return np.frombuffer(step(pcm), np.int16).astype(np.float32) / 32768
+        return np.frombuffer(step(pcm), np.int16).astype(np.float32) / np.float32(32768)
 
     return run
 

@@ -51,7 +51,8 @@ def measure(preset: str, batches: list[tuple[float, Sound, Sound]]) -> list[tupl
     """A row for each SNR."""
     model = DenoiserModel.preset(preset)
     pipeline, hop = Pipeline(SAMPLERATE, denoiser=model), round(model.hop_s * SAMPLERATE)
-    settled, rows = round(SETTLING_S / model.hop_s), []
+    settled = round(SETTLING_S / model.hop_s)
+    rows: list[tuple[str, ...]] = []
     for snr_db, noisy, clean in batches:
         hops = noisy.shape[1] // hop
         truth = true_readings(torch.from_numpy(noisy), torch.from_numpy(clean), hops)

@@ -222,7 +222,7 @@ def guarded(ending: str, seed: int, count: int) -> Counter[str]:
     theirs.close()
     try:
         answered = ours.poll(count * 0.5 + 120)
-        return ours.recv() if answered else Counter(hung=1)  # type: ignore[no-any-return]
+        return ours.recv() if answered else Counter(hung=1)
     except EOFError:
         return Counter(crashed=1)
     finally:

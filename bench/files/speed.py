@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +99,8 @@ def speed(folder: Path) -> None:
             for preset in ("live", "studio"):
                 job = BatchJob(str(source), str(folder / f"{samplerate}-{preset}.wav"))
                 work[f"Resonance `{preset}`, array to array"] = in_blocks(preset, samplerate, sound)
-                work[f"Resonance `{preset}`, file to file with levels and pictures"] = (
-                    lambda j=job, p=preset: clean_file(j, BatchSettings(p))
+                work[f"Resonance `{preset}`, file to file with levels and pictures"] = partial(
+                    clean_file, job, BatchSettings(preset)
                 )
             for name, run in (work | peers(samplerate, sound)).items():
                 wall, cpu = best(run)

@@ -14,6 +14,7 @@ import click
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.keywords.detection import (
     FalsePeaks,
@@ -58,7 +59,7 @@ def answers(listener: Listener, examples: Examples) -> FloatArray:
     return np.array([listener.follow(frames.float().numpy())[-1] for frames in examples.frames])
 
 
-def accuracy(found: FloatArray, labels: FloatArray) -> dict[str, float]:
+def accuracy(found: FloatArray, labels: NDArray[np.int64]) -> dict[str, float]:
     """Percent right over all labels, and on the ten words when only they are possible."""
     core = labels < len(CORE_WORDS)
     ten = found[core][:, : len(CORE_WORDS)].argmax(1) == labels[core]
@@ -68,7 +69,7 @@ def accuracy(found: FloatArray, labels: FloatArray) -> dict[str, float]:
     }
 
 
-def draw_confusion(found: FloatArray, labels: FloatArray, target: Path) -> None:
+def draw_confusion(found: FloatArray, labels: NDArray[np.int64], target: Path) -> None:
     """What was said against what was heard, percent of what was said.
 
     Parameters

@@ -184,4 +184,5 @@ def embedded(
         return sound
     noise = noises.get(int(rng.integers(len(noises))))
     noise = np.resize(np.roll(noise, -int(rng.integers(len(noise)))), len(sound))
-    return (sound + noise * noise_scale(clip, noise, snr_db)).astype(np.float32)
+    mixed: Sound = sound + noise * noise_scale(clip, noise, snr_db)
+    return mixed.astype(np.float32)

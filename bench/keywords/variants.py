@@ -321,13 +321,14 @@ def main(data: Path, work: Path, groups: tuple[str, ...], tables: bool) -> None:
     torch.set_num_threads(1)
     work.mkdir(parents=True, exist_ok=True)
     path = work / "variants.jsonl"
-    prepared = None if tables else Data(data, work)
-    for group in groups or tuple(GROUPS):
-        for variant, seed in remaining(GROUPS[group], path) if prepared else ():
-            result = trained(variant, seed, prepared)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result) + "\n")
-            click.echo(json.dumps(result))
+    if not tables:
+        prepared = Data(data, work)
+        for group in groups or tuple(GROUPS):
+            for variant, seed in remaining(GROUPS[group], path):
+                result = trained(variant, seed, prepared)
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(result) + "\n")
+                click.echo(json.dumps(result))
     write(read(path))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.report import table, write_section
 from resonance.app.live.bridge import ClockBridge
-from tests.app.live.test_bridge import BLOCK, RATE, Clocks, tone
+from tests.clocks import BLOCK, RATE, Clocks, tone
 
 SECONDS = 3600
 PPM = (-200, -50, 0, 50, 200)
@@ -20,7 +20,7 @@ def main() -> None:
     steepest = 2 * np.pi * 500 / RATE
     for ppm in PPM:
         clocks = Clocks(ppm)
-        bridge = ClockBridge(RATE, BLOCK, clock=lambda clocks=clocks: clocks.now)  # type: ignore[misc]
+        bridge = ClockBridge(RATE, BLOCK, clock=clocks.time)
         jumps, last, blocks = 0, 0.0, 0
 
         def use(out: np.ndarray) -> None:

@@ -30,8 +30,8 @@ from wyoming.client import AsyncTcpClient
 
 from bench.report import table, write_section
 from resonance.assets import DEMO
-from tests.app.serve.conftest import serving
 from tests.live_command import Live
+from tests.serve_command import Server, serving
 from tests.sound_server import SoundServer
 
 #: Of the clients' sound; length of the pieces that they send, s.
@@ -61,7 +61,7 @@ class Clients:
     memory_mb: float = 0.0  #: of the server, at most
 
 
-async def _clean(server: Any, found: Clients, until: float) -> None:
+async def _clean(server: Server, found: Clients, until: float) -> None:
     piece = (0.1 * np.random.default_rng(0).standard_normal(round(PIECE_S * RATE))).astype("<f4")
     # Without look-ahead each piece has its whole answer at once.
     url = f"{server.ws}/stream?samplerate={RATE}&encoding=f32le&spot=false&preset=live"
@@ -77,7 +77,7 @@ async def _clean(server: Any, found: Clients, until: float) -> None:
             await _pace(found, begin)
 
 
-async def _listen(server: Any, found: Clients, until: float) -> None:
+async def _listen(server: Server, found: Clients, until: float) -> None:
     host, port = server.wyoming.removeprefix("tcp://").split(":")
     form = {"rate": RATE, "width": 2, "channels": 1}
     pcm = bytes(2 * round(PIECE_S * RATE))
@@ -98,7 +98,7 @@ async def _pace(found: Clients, begin: float) -> None:
     await asyncio.sleep(max(0.0, begin + PIECE_S - time.monotonic()))
 
 
-def _attack(server: Any, found: Clients, ended: threading.Event) -> None:
+def _attack(server: Server, found: Clients, ended: threading.Event) -> None:
     """Rubbish to both doors, some of it cut off as if by a cable."""
     chance = random.Random(0)
     doors = [server.http.removeprefix("http://"), server.wyoming.removeprefix("tcp://")]
@@ -116,7 +116,7 @@ def _attack(server: Any, found: Clients, ended: threading.Event) -> None:
         time.sleep(0.02)
 
 
-async def _together(server: Any, found: Clients, count: int, seconds: float) -> None:
+async def _together(server: Server, found: Clients, count: int, seconds: float) -> None:
     until = time.monotonic() + seconds
     kinds = (_clean, _listen)
     talks = [kinds[i % 2](server, found, until) for i in range(count)]
@@ -150,8 +150,7 @@ def _live(sound: SoundServer, seconds: float) -> dict[str, Any]:
     live = Live(sound, "--no-spot")
     live.wait_listening(PATIENCE_S)
     time.sleep(seconds)
-    summary: dict[str, Any] = live.end()
-    return summary
+    return live.end()
 
 
 @click.command()

@@ -60,7 +60,7 @@ def time_pipelines(
         {name: listened(pipeline, sound) for name, pipeline in pipelines.items()}
         for _ in range(ROUNDS)
     ]
-    found = {}
+    found: dict[str, tuple[float, ...]] = {}
     for name in pipelines:
         chosen = sorted((each[name] for each in rounds), key=itemgetter(0))[ROUNDS // 2]
         median_s, worst_s = np.percentile(chosen.blocks_s, (50, 99.9))

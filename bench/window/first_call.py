@@ -53,6 +53,7 @@ def inside() -> None:
     """The window; says on its output where the button is, and closes on request."""
     from PyQt6.QtCore import QSocketNotifier, QTimer
     from PyQt6.QtWidgets import QApplication
+    from PyQt6.sip import voidptr
 
     from resonance.app.commands.gui import run_on
     from resonance.app.gui.window import Window
@@ -79,7 +80,7 @@ def inside() -> None:
             _say(lost=sum(count for _, count in flows))
             window.quit()
 
-    commands = QSocketNotifier(sys.stdin.fileno(), QSocketNotifier.Type.Read)
+    commands = QSocketNotifier(voidptr(sys.stdin.fileno()), QSocketNotifier.Type.Read)
     commands.activated.connect(obey)
     QTimer.singleShot(50, say)
     application.exec()

@@ -141,7 +141,7 @@ def grab(widget: QWidget) -> Image.Image:
     image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
     bits = image.constBits()
     assert bits is not None
-    rows = np.frombuffer(bits.asarray(image.sizeInBytes()), np.uint8)
+    rows = np.frombuffer(bits.asstring(image.sizeInBytes()), np.uint8)
     rows = rows.reshape(image.height(), image.bytesPerLine())[:, : 3 * image.width()]
     return Image.fromarray(rows.reshape(image.height(), image.width(), 3).copy())
 

@@ -4,44 +4,13 @@ import numpy as np
 import pytest
 
 from resonance.app.live.bridge import ClockBridge
-
-RATE, BLOCK = 48000, 480
-
-
-class Clocks:
-    """Simulated time with a writer and a reader whose blocks come at their own pace."""
-
-    def __init__(self, ppm, jitter_s=0.001, seed=0):
-        self.now = 0.0
-        self.periods = BLOCK / RATE / (1 + ppm * 1e-6), BLOCK / RATE
-        self.jitter_s, self.rng = jitter_s, np.random.default_rng(seed)
-
-    def run(self, bridge, seconds, make, use):
-        times = [0.0, 0.0037]
-        numbers = [0, 0]
-        while self.now < seconds:
-            side = int(times[1] < times[0])
-            self.now = max(self.now, times[side])
-            if side == 0:
-                bridge.write(make(numbers[0]))
-            else:
-                out = np.empty(BLOCK, np.float32)
-                bridge.read(out)
-                use(out)
-            numbers[side] += 1
-            late = self.jitter_s * self.rng.random()
-            times[side] = numbers[side] * self.periods[side] + 0.0037 * side + late
-
-
-def tone(number):
-    t = np.arange(number * BLOCK, (number + 1) * BLOCK) / RATE
-    return np.sin(2 * np.pi * 500 * t).astype(np.float32)
+from tests.clocks import BLOCK, RATE, Clocks, tone
 
 
 @pytest.mark.parametrize("ppm", [200, -200])
 def test_a_tone_passes_unbroken_for_ten_minutes(ppm):
     clocks = Clocks(ppm)
-    bridge = ClockBridge(RATE, BLOCK, clock=lambda: clocks.now)
+    bridge = ClockBridge(RATE, BLOCK, clock=clocks.time)
     played = []
     clocks.run(bridge, 600, tone, played.append)
     assert bridge.counters["ring_empty"] == bridge.counters["ring_full"] == 0
@@ -53,7 +22,7 @@ def test_a_tone_passes_unbroken_for_ten_minutes(ppm):
 
 def test_a_writer_that_stops_is_silence_and_comes_back():
     clocks = Clocks(0)
-    bridge = ClockBridge(RATE, BLOCK, clock=lambda: clocks.now)
+    bridge = ClockBridge(RATE, BLOCK, clock=clocks.time)
     clocks.run(bridge, 2, tone, lambda _: None)
     out = np.ones(BLOCK, np.float32)
     for _ in range(10):
@@ -65,7 +34,7 @@ def test_a_writer_that_stops_is_silence_and_comes_back():
     played = []
     clocks = Clocks(0, seed=1)
     clocks.now = 0.0
-    bridge._clock = lambda: clocks.now
+    bridge._clock = clocks.time
     clocks.run(bridge, 2, tone, played.append)
     assert np.abs(np.concatenate(played[-50:])).max() > 0.9
     assert bridge.delay_s == before, "the buffer grows once for each time it ran empty"
@@ -73,7 +42,7 @@ def test_a_writer_that_stops_is_silence_and_comes_back():
 
 def test_after_a_reader_stood_still_the_delay_comes_back():
     clocks = Clocks(0)
-    bridge = ClockBridge(RATE, BLOCK, clock=lambda: clocks.now)
+    bridge = ClockBridge(RATE, BLOCK, clock=clocks.time)
     clocks.run(bridge, 2, tone, lambda _: None)
     for _ in range(20):
         clocks.now += BLOCK / RATE
