@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from resonance.app.presets import preset_path
 from resonance.app.small_files import read_small
 from resonance.assets import MODELS
 from resonance.dsp.bank import FloatArray, OscillatorBank
+from resonance.dsp.controller import Controller
 from resonance.dsp.features import (
     FEATURE_NAMES,
     FORMAT_VERSION,
@@ -138,20 +139,32 @@ class DenoiserModel:
         if self.session.get_inputs()[0].shape != shape:
             raise ModelError(f"{path} does not take one hop at a time; use the step form")
 
-    @cached_property
-    def sequence(self) -> onnxruntime.InferenceSession | None:
-        """The same model for many hops a call; None if there is no file of it."""
-        path = self.path.with_name(f"{self.path.stem}-sequence.onnx")
-        if not path.exists():
-            return None
-        session = _load(path, "denoiser")[0]
-        states = [{i.name: i.shape for i in s.get_inputs()[1:]} for s in (session, self.session)]
-        if states[0] != states[1] or session.get_inputs()[0].shape[1:] != [
-            len(self.bank),
-            len(FEATURE_NAMES),
-        ]:
-            raise ModelError(f"{path} belongs to another model; export both again")
-        return session
+        self.weights = self._shown()
+        if self.weights:
+            self._check_weights()
+
+    def _shown(self) -> dict[str, Float32Array]:
+        """What the file shows of its weights, by name; empty: it can only be run as it is."""
+        names = [output.name for output in self.session.get_outputs() if "." in output.name]
+        if not names:
+            return {}
+        feed = {i.name: np.zeros(i.shape, np.float32) for i in self.session.get_inputs()}
+        return dict(zip(names, self.session.run(names, feed), strict=True))
+
+    def _check_weights(self) -> None:
+        try:
+            fits = Controller(self.weights).oscillators == len(self.bank)
+            wrong = "" if fits else "they are for another bank"
+        except KeyError as error:
+            wrong = f"{error} is missing"
+        except ValueError as error:
+            wrong = str(error)
+        if wrong:
+            raise ModelError(f"{self.path}: its weights do not fit, {wrong}; export it again")
+
+    def start(self) -> DenoiserRun:
+        """A run from rest: compiled if the file shows its weights."""
+        return CompiledRun(self) if self.weights else GraphRun(self)
 
     @classmethod
     def preset(cls, name: str) -> DenoiserModel:
@@ -213,18 +226,14 @@ class BoundModel:
         self._turn = 1 - self._turn
 
 
-class DenoiserState:
+class DenoiserRun(ABC):
     """One channel's run through a denoiser."""
 
-    def __init__(self, model: DenoiserModel) -> None:
-        self._step = BoundModel(model.session, "features")
-        self._reading = self._step.outputs["reading"][0]
-        self._gain = self._step.outputs["gain"].view(np.complex64)[0, :, 0]
-        self.reset()
+    def __init__(self) -> None:
+        self._reading = np.array([0.0, FLOOR_DB], np.float32)
 
     def reset(self) -> None:
         """Back to rest."""
-        self._step.reset()
         self._reading[:] = 0.0, FLOOR_DB
 
     @property
@@ -237,36 +246,58 @@ class DenoiserState:
         """Level of the noise around the last hop, dB of full scale."""
         return float(self._reading[1])
 
-    def step(self, features: Float32Array) -> NDArray[np.complex64]:
-        """Features of a hop [oscillators, 4] → gains for the next [oscillators], a view."""
-        self._step.run(features)
-        return self._gain
-
-
-class DenoiserStretch(DenoiserState):
-    """A run that takes many hops at a time, too; their gains are those of the steps."""
-
-    def __init__(self, model: DenoiserModel) -> None:
-        self._sequence = model.sequence
-        super().__init__(model)
-
+    @abstractmethod
     def gains(self, features: Float32Array) -> NDArray[np.complex64]:
         """Features of hops [hops, oscillators, 4] → gains for each next hop [hops, oscillators]."""
-        gains, start = np.empty(features.shape[:2], np.complex64), 0
-        if self._sequence:
-            together = self._sequence.get_inputs()[0].shape[0]
-            while start + together <= len(features):
-                stop = start + together
-                gain, reading, *new = self._sequence.run(
-                    None, {"features": features[start:stop], **self._step.states}
-                )
-                for state, after in zip(self._step.states.values(), new, strict=True):
-                    state[:] = after
-                self._reading[:] = reading[-1]
-                gains[start:stop] = gain.view(np.complex64)[..., 0]
-                start = stop
-        for hop in range(start, len(features)):
-            gains[hop] = self.step(features[hop])
+
+
+class CompiledRun(DenoiserRun):
+    """By the compiled controller (``dsp/controller.py``), with the file's weights."""
+
+    def __init__(self, model: DenoiserModel) -> None:
+        super().__init__()
+        self._controller = Controller(model.weights)
+        self.gains(np.zeros((1, self._controller.oscillators, len(FEATURE_NAMES)), np.float32))
+        self.reset()  # the first call is the slowest
+
+    def reset(self) -> None:
+        """Back to rest."""
+        super().reset()
+        self._controller.reset()
+
+    def gains(self, features: Float32Array) -> NDArray[np.complex64]:
+        """All hops in one call."""
+        hops = len(features)
+        gains = np.empty((hops, self._controller.oscillators), np.complex64)
+        readings = np.empty((hops, 2), np.float32)
+        if hops:
+            self._controller.respond(features, gains, readings)
+            self._reading[:] = readings[-1]
+        return gains
+
+
+class GraphRun(DenoiserRun):
+    """By ONNX Runtime, as the file says: quantised weights, or a network of another shape."""
+
+    def __init__(self, model: DenoiserModel) -> None:
+        super().__init__()
+        self._step = BoundModel(model.session, "features")
+        self._said = self._step.outputs["reading"][0]
+        self._gain = self._step.outputs["gain"].view(np.complex64)[0, :, 0]
+
+    def reset(self) -> None:
+        """Back to rest."""
+        super().reset()
+        self._step.reset()
+
+    def gains(self, features: Float32Array) -> NDArray[np.complex64]:
+        """One hop after the other."""
+        gains = np.empty(features.shape[:2], np.complex64)
+        for hop, out in zip(features, gains, strict=True):
+            self._step.run(hop)
+            out[:] = self._gain
+        if len(features):
+            self._reading[:] = self._said
         return gains
 
 

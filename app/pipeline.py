@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resonance.app.checks import LIMITS_DB, SAMPLERATES
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
-from resonance.app.onnx_models import DenoiserModel, DenoiserState, Float32Array, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity, Spotter
 from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import BankStream
@@ -89,7 +89,7 @@ class Pipeline:
         self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
     ) -> None:
         """A bank and, to denoise, a run through the model for each channel."""
-        self._states = [DenoiserState(denoiser) for _ in range(channels)] if denoiser else []
+        self._runs = [denoiser.start() for _ in range(channels)] if denoiser else []
         self._streams = [
             make_stream(self.samplerate, denoiser, spotter, BankStream) for _ in range(channels)
         ]
@@ -112,12 +112,12 @@ class Pipeline:
     @property
     def voice(self) -> float:
         """Probability that somebody spoke in the last hop; the highest of the channels."""
-        return max((state.voice for state in self._states), default=0.0)
+        return max((run.voice for run in self._runs), default=0.0)
 
     @property
     def noise_dbfs(self) -> float:
         """Level of the noise around now, dB of full scale; the highest of the channels."""
-        return max((state.noise_dbfs for state in self._states), default=FLOOR_DB)
+        return max((run.noise_dbfs for run in self._runs), default=FLOOR_DB)
 
     @property
     def latency_s(self) -> float:
@@ -128,7 +128,7 @@ class Pipeline:
         """As new."""
         for stream in self._streams:
             stream.reset()
-        for state in self._states:
+        for state in self._runs:
             state.reset()
         if self.spotter:
             self.spotter.reset()
@@ -202,7 +202,7 @@ class Pipeline:
 
     def _gains(self, channel: int) -> NDArray[np.complex64]:
         """For the next hop [oscillators]."""
-        gains = self._states[channel].step(self._streams[channel].features())
+        gains = self._runs[channel].gains(self._streams[channel].features()[None])[0]
         return self._limited(gains)
 
 

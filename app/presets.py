@@ -45,8 +45,6 @@ def presets(folder: Path = MODELS) -> tuple[Preset, ...]:
     found = []
     for path in sorted(folder.glob("denoiser-*.json")):
         name = path.stem.removeprefix("denoiser-")
-        if name.endswith("-sequence"):
-            continue
         card = _card(path)
         title, summary = card.get("title", name.capitalize()), card.get("summary", "")
         task, lookahead_s = card.get("task", "speech"), card.get("lookahead_s", 0.0)

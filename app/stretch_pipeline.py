@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from resonance.app.onnx_models import DenoiserModel, DenoiserStretch, Float32Array, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
 from resonance.app.pipeline import Pipeline, make_stream
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.stretch import BankStretch
 
-#: Blocks of this many seconds hold whole hops and whole calls of the model at common samplerates.
+#: Blocks of this many seconds hold whole hops at common samplerates.
 BLOCK_S = 2.56
 
 
@@ -25,11 +25,11 @@ class StretchPipeline(Pipeline):
         self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
     ) -> None:
         assert denoiser is not None
-        self._runs = [DenoiserStretch(denoiser) for _ in range(channels)]
+        self._runs = [denoiser.start() for _ in range(channels)]
         self._banks = [
             make_stream(self.samplerate, denoiser, spotter, BankStretch) for _ in range(channels)
         ]
-        self._states, self._streams = [*self._runs], [*self._banks]
+        self._streams = [*self._banks]
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
         """Process a block; write the cleaned one into ``out``; as in the base class."""

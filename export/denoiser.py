@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resonance.dsp.controller import Controller
 from resonance.dsp.features import (
     FEATURE_NAMES,
     FORMAT_VERSION,
     LOG_OFFSET,
     LOG_SCALE,
     SILENT_POWER,
-    hop_edges,
 )
 from resonance.dsp.identity import TRAINING_SAMPLERATE
 from resonance.dsp.stream import BankStream
@@ -31,11 +31,12 @@ from resonance.export.onnx_file import (
     export_onnx,
     git_revision,
     open_session,
+    show_weights,
+    weights_of,
     write_card,
     write_metadata,
 )
 from resonance.export.quantise import quantise
-from resonance.export.sequence import SEQUENCE_HOPS, make_sequence
 from resonance.models import denoiser
 from resonance.models.denoiser import Denoiser
 
@@ -47,22 +48,25 @@ QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
 
 
-def export_forms(model: Denoiser, step_path: Path, sequence_path: Path) -> None:
-    """Write both forms, without metadata.
+def export_step(model: Denoiser, path: Path, *, weights: bool = True) -> None:
+    """Write the step form, without metadata.
 
     Parameters
     ----------
     model
         Trained.
-    step_path, sequence_path
-        Where the step form and the sequence form go.
+    path
+        File to write.
+    weights
+        Whether they are outputs, too, for the compiled loop.
     """
     step = DenoiserStep(model)
     states = step.first_states()
     outputs = ["gain", "reading", *(f"new_{name}" for name in states)]
     inputs = {"features": torch.zeros(1, model.oscillators, len(FEATURE_NAMES)), **states}
-    export_onnx(step, inputs, outputs, step_path)
-    make_sequence(step_path, sequence_path)
+    export_onnx(step, inputs, outputs, path)
+    if weights:
+        show_weights(path, weights_of(step))
 
 
 def proof_sound() -> Sound:
@@ -115,32 +119,44 @@ def play(
 
 
 class Runner:
-    """An exported file called again and again, its states fed back; remembers its inputs."""
+    """An exported file called hop after hop, its states fed back."""
 
     def __init__(self, path: Path) -> None:
         self.session = open_session(path)
         states = self.session.get_inputs()[1:]
-        self.names = [state.name for state in states]
-        self.states = [np.zeros(state.shape, np.float32) for state in states]
-        self.seen: list[Sound] = []
+        self.states = {state.name: np.zeros(state.shape, np.float32) for state in states}
+        self.outputs = ["gain", *(f"new_{name}" for name in self.states)]
 
     def __call__(self, features: Sound) -> NDArray[np.complex64]:
-        """Features [hops, oscillators, 4], as many hops as the form takes → complex gains."""
-        self.seen.append(features)
-        feed = {"features": features, **dict(zip(self.names, self.states, strict=True))}
-        gain, _, *self.states = self.session.run(None, feed)
-        return np.asarray(gain.view(np.complex64)[..., 0])
+        """Features of a hop [oscillators, 4] → complex gains [oscillators]."""
+        feed = {"features": features[None], **self.states}
+        gain, *new = self.session.run(self.outputs, feed)
+        self.states = dict(zip(self.states, new, strict=True))
+        return np.asarray(gain.view(np.complex64)[0, :, 0])
 
 
-def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, float]:
-    """Largest differences of the sound that torch and both files make; raises if too large.
+def compiled(model: Denoiser) -> Callable[[Sound], NDArray[np.complex64]]:
+    """The same by the application's own loop (``dsp/controller.py``)."""
+    controller = Controller(weights_of(DenoiserStep(model)))
+    gains = np.empty((1, controller.oscillators), np.complex64)
+    reading = np.empty((1, 2), np.float32)
+
+    def next_gains(features: Sound) -> NDArray[np.complex64]:
+        controller.respond(features[None], gains, reading)
+        return gains[0]
+
+    return next_gains
+
+
+def prove(model: Denoiser, path: Path) -> dict[str, float]:
+    """Largest differences of the sound that torch, the file and the compiled loop make.
 
     Parameters
     ----------
     model
         The original.
-    step_path, sequence_path
-        Both forms.
+    path
+        The step form.
 
     Returns
     -------
@@ -155,84 +171,48 @@ def prove(model: Denoiser, step_path: Path, sequence_path: Path) -> dict[str, fl
     sound = proof_sound()
     with torch.no_grad():
         trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
-    stepped, batched = played_by(model, step_path, sequence_path, sound)
-    differences = {
-        "torch_and_step": float(np.abs(trained[: len(stepped)] - stepped).max()),
-        "torch_and_sequence": float(np.abs(trained[: len(batched)] - batched).max()),
-    }
+    differences = {}
+    for name, next_gains in (("step", Runner(path)), ("compiled", compiled(model))):
+        played = play(model, sound, next_gains)
+        differences[f"torch_and_{name}"] = float(np.abs(trained[: len(played)] - played).max())
     for name, difference in differences.items():
         check_close(name, difference)
     return differences
 
 
-def played_by(
-    model: Denoiser, step_path: Path, sequence_path: Path, sound: Sound
-) -> tuple[Sound, Sound]:
-    """What the two files make of a sound, each as long as whole hops and calls allow.
-
-    Parameters
-    ----------
-    model
-        Gives the bank.
-    step_path, sequence_path
-        Both forms.
-    sound
-        At the model's samplerate [samples].
-
-    Returns
-    -------
-    tuple of array
-        Cleaned by the step form, by the sequence form [samples].
-    """
-    step, sequence = Runner(step_path), Runner(sequence_path)
-    stepped = play(model, sound, lambda features: step(features[None])[0])
-    chunks = np.concatenate(step.seen[: len(step.seen) // SEQUENCE_HOPS * SEQUENCE_HOPS])
-    gains = iter(
-        np.concatenate([sequence(c) for c in np.split(chunks, len(chunks) // SEQUENCE_HOPS)])
-    )
-    edges = hop_edges(len(chunks), model.config.hop_s, TRAINING_SAMPLERATE)
-    return stepped, play(model, sound[: edges[-1]], lambda _: next(gains))
-
-
-def make_smaller(
-    model: Denoiser, step_path: Path, sequence_path: Path, bits: int
-) -> dict[str, float]:
-    """Quantise both files in place; how far the sound moved, and how far they are apart.
+def make_smaller(model: Denoiser, path: Path, bits: int) -> dict[str, float]:
+    """Quantise the step form in place; how far the sound moved.
 
     Parameters
     ----------
     model
         The original.
-    step_path, sequence_path
-        Both forms; replaced.
+    path
+        The step form; replaced.
     bits
         Of each weight.
 
     Returns
     -------
     dict
-        Differences by name, dB.
+        The difference by name, dB.
 
     Raises
     ------
     ParityError
-        If both forms no longer agree.
+        If the sound moved too far.
     """
     sound = proof_sound()
-    before, _ = played_by(model, step_path, sequence_path, sound)
-    quantise(step_path, bits)
-    make_sequence(step_path, sequence_path)
-    stepped, batched = played_by(model, step_path, sequence_path, sound)
-    moved = np.sum((stepped - before) ** 2.0) / np.sum(before**2.0)
-    apart = float(np.abs(stepped[: len(batched)] - batched).max())
-    check_close("step and sequence", apart)
-    noise_db = float(10 * np.log10(moved))
+    before = play(model, sound, Runner(path))
+    quantise(path, bits)
+    after = play(model, sound, Runner(path))
+    noise_db = float(10 * np.log10(np.sum((after - before) ** 2.0) / np.sum(before**2.0)))
     if not noise_db <= QUANTISATION_NOISE_DB[bits]:
         raise ParityError(
             f"{bits} bits change the sound by {noise_db:.1f} dB of its level, "
             f"allowed: {QUANTISATION_NOISE_DB[bits]}"
         )
-    return {"quantisation_noise_db": noise_db, "step_and_sequence": apart}
+    return {"quantisation_noise_db": noise_db}
 
 
 def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> dict[str, Any]:
@@ -299,7 +279,6 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What bench.denoising.quality --json wrote, for the card.",
 )
-@click.option("--step-only", is_flag=True, help="Leave the sequence form out.")
 @click.option("--data", required=True, help="One line on the training data, for the card.")
 def main(
     checkpoint: Path,
@@ -310,48 +289,43 @@ def main(
     task: str,
     bits: str,
     scores: Path | None,
-    step_only: bool,
     data: str,
 ) -> None:
-    """Export step and sequence form with metadata and card; fail if they differ from torch."""
+    """Export the step form with metadata and card; fail if it differs from torch."""
     torch.set_num_threads(1)
     model, saved = denoiser.load(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
-    facts = metadata(model, preset, saved, data)
-    names = [f"denoiser-{preset}.onnx", f"denoiser-{preset}-sequence.onnx"]
+    name = f"denoiser-{preset}.onnx"
     with tempfile.TemporaryDirectory(dir=out) as aside:
-        step, sequence = (Path(aside) / name for name in names)
-        export_forms(model, step, sequence)
-        differences = prove(model, step, sequence)
+        step = Path(aside) / name
+        export_step(model, step)
+        differences = prove(model, step)
         if bits != "32":
-            differences |= make_smaller(model, step, sequence, int(bits))
-        if step_only:
-            names = names[:1]
-        for name in names:
-            write_metadata(Path(aside) / name, facts)
-            os.replace(Path(aside) / name, out / name)
+            export_step(model, step, weights=False)
+            differences |= make_smaller(model, step, int(bits))
+        write_metadata(step, metadata(model, preset, saved, data))
+        os.replace(step, out / name)
     click.echo(json.dumps(differences))
-    for name in names:
-        card = {
-            "kind": "denoiser",
-            "preset": preset,
-            "title": title or preset.capitalize(),
-            "summary": summary,
-            "task": task,
-            "lookahead_s": model.config.lookahead_s,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "bits_per_weight": int(bits),
-            "training_data": data,
-            "training_steps": saved.get("step"),
-            "command": (
-                f"python -m resonance.export.denoiser --checkpoint {checkpoint.name} "
-                f"--preset {preset} --bits {bits}"
-            ),
-            "training_scores": saved.get("scores", {}),
-            "parity": differences,
-            "scores": json.loads(scores.read_text()).get(preset) if scores else None,
-        }
-        click.echo(str(write_card(out / name, card)))
+    card = {
+        "kind": "denoiser",
+        "preset": preset,
+        "title": title or preset.capitalize(),
+        "summary": summary,
+        "task": task,
+        "lookahead_s": model.config.lookahead_s,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bits_per_weight": int(bits),
+        "training_data": data,
+        "training_steps": saved.get("step"),
+        "command": (
+            f"python -m resonance.export.denoiser --checkpoint {checkpoint.name} "
+            f"--preset {preset} --bits {bits}"
+        ),
+        "training_scores": saved.get("scores", {}),
+        "parity": differences,
+        "scores": json.loads(scores.read_text()).get(preset) if scores else None,
+    }
+    click.echo(str(write_card(out / name, card)))
 
 
 if __name__ == "__main__":

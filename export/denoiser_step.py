@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resonance.dsp.coupled import STATES
 from resonance.dsp.features import LOG_OFFSET, LOG_SCALE, SILENT_POWER
 from resonance.models.controller import CONTRAST, DB_PER_UNIT, Controller, CoupledLayer, Looks
-from resonance.models.coupled import STATES
 from resonance.models.denoiser import Denoiser
 
 
@@ -67,6 +67,7 @@ class LevelStep(nn.Module):
     """Features relative to the running level (``RunningLevel``)."""
 
     counted: Tensor
+    keep: Tensor
     own: Tensor
     log_rate: Tensor
     per_feature: Tensor
@@ -75,7 +76,7 @@ class LevelStep(nn.Module):
     def __init__(self, controller: Controller, oscillators: int) -> None:
         super().__init__()
         rate = controller.level.rate
-        self.keep = 1.0 - rate
+        self.register_buffer("keep", torch.tensor([1.0 - rate]))
         counted = torch.zeros(oscillators, 4)
         counted[: controller.broad, CONTRAST] = LOG_SCALE / controller.broad
         self.register_buffer("counted", counted)
@@ -154,7 +155,8 @@ class CoupledStep(nn.Module):
     weight: Tensor
     bias: Tensor
     turning: Tensor
-    mix: Tensor
+    mix_re: Tensor
+    mix_im: Tensor
     out: Tensor
 
     def __init__(self, layer: CoupledLayer) -> None:
@@ -169,7 +171,8 @@ class CoupledStep(nn.Module):
         cos, sin = (torch.diag(f(layer.turn.detach())) for f in (torch.cos, torch.sin))
         turning = torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
         self.register_buffer("turning", turning)
-        self.register_buffer("mix", layer.mix.detach())
+        for name, mix in zip(("mix_re", "mix_im"), layer.mix.detach(), strict=True):
+            self.register_buffer(name, mix.contiguous())
         self.register_buffer("out", layer.out.weight.detach().T.contiguous())
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,7 +181,7 @@ class CoupledStep(nn.Module):
         turned = state @ self.turning
         new = turned + torch.sigmoid(gain) * (drive - turned)
         re, im = new.split(STATES, -1)
-        mixed = torch.cat([self.mix[0] @ re, self.mix[1] @ im], -1)
+        mixed = torch.cat([self.mix_re @ re, self.mix_im @ im], -1)
         return x + (F.silu(gate) * mixed) @ self.out, new
 
 
@@ -187,6 +190,10 @@ class OutletStep(nn.Module):
 
     guide_weight: Tensor
     guide_bias: Tensor
+    say_broad_weight: Tensor
+    say_broad_bias: Tensor
+    say_narrow_weight: Tensor
+    say_narrow_bias: Tensor
     up: Tensor
     reading_weight: Tensor
     reading_bias: Tensor
@@ -196,7 +203,10 @@ class OutletStep(nn.Module):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self.norm, self.equaliser = controller.norm, controller.equaliser
-        self.say_broad, self.say_narrow = controller.say_broad, controller.say_narrow
+        for name in ("say_broad", "say_narrow"):
+            say = getattr(controller, name)
+            self.register_buffer(f"{name}_weight", say.weight.detach().T.contiguous())
+            self.register_buffer(f"{name}_bias", say.bias.detach())
         self.look = controller.say_narrow.in_features
         guides = controller.guide_broad, controller.guide_narrow
         weight, bias = (torch.cat([getattr(g, x).detach() for g in guides]) for x in _LINEAR)
@@ -232,13 +242,15 @@ class OutletStep(nn.Module):
         x = self.norm(x)
         guide = x @ self.guide_weight + self.guide_bias
         broad_guide, narrow_guide = guide.split([guide.shape[-1] - self.look, self.look], -1)
-        said = self.say_broad(F.silu(broad_out + broad_guide.reshape(broad_out.shape)))
+        hidden = F.silu(broad_out + broad_guide.reshape(broad_out.shape))
+        said = hidden @ self.say_broad_weight + self.say_broad_bias
         kinds = self.equaliser.kinds
         wanted, free = said.split([kinds, 2], -1)
         if kinds > 1:
             wanted = wanted.transpose(-1, -2)
         broad = self.equaliser(wanted.flatten(1)) + free
-        narrow = self.say_narrow(F.silu(narrow_out + self.up @ narrow_guide))
+        hidden = F.silu(narrow_out + self.up @ narrow_guide)
+        narrow = hidden @ self.say_narrow_weight + self.say_narrow_bias
         reading = x.mean(-2, keepdim=True) @ self.reading_weight + self.reading_bias
         voice, noise = (reading + loud * self.reading_level).flatten(1).split(1, -1)
         gain = torch.cat([broad, narrow], -2) + self.wire

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 #: Largest difference between torch, ONNX and the stream, in parts of full scale.
@@ -71,6 +73,32 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     aside = path.with_suffix(".part")
     onnx.save(model, str(aside))
     os.replace(aside, path)
+
+
+def weights_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Parameters and buffers of floats by name."""
+    named = (*module.named_parameters(), *module.named_buffers())
+    return {name: t.detach().numpy() for name, t in named if t.is_floating_point()}
+
+
+def show_weights(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Make weights outputs of the ONNX file, so that whoever runs it can read them.
+
+    Parameters
+    ----------
+    path
+        File to change.
+    weights
+        By name; those that the exporter kept under their names are not written twice.
+    """
+    model = onnx.load(str(path))
+    there = {w.name for w in model.graph.initializer}
+    for name, value in weights.items():
+        if name not in there:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        kind = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, value.shape)
+        model.graph.output.append(kind)
+    save(model, path)
 
 
 def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:

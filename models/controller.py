@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
+from resonance.dsp.coupled import STATES
 from resonance.dsp.features import FEATURE_NAMES, LOG_OFFSET, LOG_SCALE, SILENT_POWER
 from resonance.models.bank import scan
-from resonance.models.coupled import STATES, coupled
+from resonance.models.coupled import coupled
 from resonance.models.equaliser import Equaliser
 
 #: Where the differences of neighbours are among the features.

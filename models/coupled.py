@@ -1,11 +1,7 @@
-"""Slow oscillators of every token, coupled across the bank: passes that stay in the cache.
+"""Coupled slow oscillators in training: all hops forwards, and back, within the cache.
 
-A token covers a few neighbouring oscillators of the bank (``models/controller.py``).
-
-``x + W_out (silu(gate) · mixed h)``: layer norm, drive, gain and gate of every token; its slow
-oscillators ``h[t] = (1 - g[t]) e^{iθ} h[t-1] + g[t] u[t]`` from hop to hop; their real and
-imaginary parts mixed across the tokens by two matrices. A hop is done with before the next one
-begins. Only x and h are kept for the reverse pass; it computes the rest again.
+A hop (``dsp/coupled.py``) is done with before the next one begins. Only x and h are kept for the
+reverse pass; it computes the rest again.
 """
 
 from __future__ import annotations
@@ -18,89 +14,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from resonance.dsp.coupled import (
+    GAIN,
+    GATE,
+    NORM_EPS,
+    STATES,
+    U_IM,
+    U_RE,
+    add_product,
+    couple,
+    kernel,
+    mix_tokens,
+    normalise,
+    project,
+    scratch,
+    sigmoid,
+)
+from resonance.dsp.simd import LANES, load, store, total, transpose
 from resonance.models.bank import arrays, scan
-from resonance.models.simd import LANES, exp, load, store, total, transpose
 
-#: Slow oscillators of a token: one vector.
-STATES = LANES
-#: Columns of z [tokens, 5 · STATES]: drive (real, imaginary), gain, gate (real, imaginary).
-U_RE, U_IM, GAIN, GATE = 0, STATES, 2 * STATES, 3 * STATES
-NORM_EPS = 1e-5
-_compiled = numba.njit(cache=True, fastmath=True, error_model="numpy")
 _per_item = numba.njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
 
 
-@_compiled
-def _sigmoid(x):  # type: ignore[no-untyped-def]
-    return 1.0 / (1.0 + exp(0.0 - x))
-
-
-@_compiled
-def _add_product(a, b, c):  # type: ignore[no-untyped-def]
-    """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
-
-    Eight rows at a time: as many sums as the processor needs to be busy.
-    """
-    rows, inner = a.shape
-    even = rows - rows % 8
-    for j in range(0, b.shape[1], LANES):
-        for i in range(0, even, 8):
-            c0, c1, c2, c3 = (
-                load(c, (i, j)),
-                load(c, (i + 1, j)),
-                load(c, (i + 2, j)),
-                load(c, (i + 3, j)),
-            )
-            c4, c5, c6, c7 = (
-                load(c, (i + 4, j)),
-                load(c, (i + 5, j)),
-                load(c, (i + 6, j)),
-                load(c, (i + 7, j)),
-            )
-            for k in range(inner):
-                row = load(b, (k, j))
-                c0 += a[i, k] * row
-                c1 += a[i + 1, k] * row
-                c2 += a[i + 2, k] * row
-                c3 += a[i + 3, k] * row
-                c4 += a[i + 4, k] * row
-                c5 += a[i + 5, k] * row
-                c6 += a[i + 6, k] * row
-                c7 += a[i + 7, k] * row
-            store(c, (i, j), c0)
-            store(c, (i + 1, j), c1)
-            store(c, (i + 2, j), c2)
-            store(c, (i + 3, j), c3)
-            store(c, (i + 4, j), c4)
-            store(c, (i + 5, j), c5)
-            store(c, (i + 6, j), c6)
-            store(c, (i + 7, j), c7)
-        for i in range(even, rows):
-            c0 = load(c, (i, j))
-            for k in range(inner):
-                c0 += a[i, k] * load(b, (k, j))
-            store(c, (i, j), c0)
-
-
-@_compiled
-def _normalise(x, n, scale):  # type: ignore[no-untyped-def]
-    """Zero mean, unit variance: x [T, C] → n [T, C]; and 1 / deviation [T]."""
-    tokens, channels = x.shape
-    for t in range(tokens):
-        added = load(x, (t, 0))
-        for c in range(LANES, channels, LANES):
-            added += load(x, (t, c))
-        mean = total(added) / channels
-        squares = added * 0.0
-        for c in range(0, channels, LANES):
-            away = load(x, (t, c)) - mean
-            squares += away * away
-        scale[t] = 1.0 / np.sqrt(total(squares) / channels + NORM_EPS)
-        for c in range(0, channels, LANES):
-            store(n, (t, c), (load(x, (t, c)) - mean) * scale[t])
-
-
-@_compiled
+@kernel
 def _normalise_backward(n, scale, dn, dy, dx):  # type: ignore[no-untyped-def]
     """Fill dx = dy + what comes through the norm; all [T, C]."""
     tokens, channels = n.shape
@@ -117,35 +53,13 @@ def _normalise_backward(n, scale, dn, dy, dx):  # type: ignore[no-untyped-def]
             store(dx, (t, c), load(dy, (t, c)) + scale[t] * d)
 
 
-@_compiled
-def _project(n, into, bias, z):  # type: ignore[no-untyped-def]
-    """Z = bias + n into [T, 5S]."""
-    for t in range(z.shape[0]):
-        for j in range(0, z.shape[1], LANES):
-            store(z, (t, j), load(bias, (j,)))
-    _add_product(n, into, z)
-
-
-@_compiled
-def _resonate(z, before, turn, h):  # type: ignore[no-untyped-def]
-    """One hop of the oscillators: drive and gain in z [T, 5S], before → h [2, T, S]."""
-    cos, sin = load(turn, (0, 0)), load(turn, (1, 0))
-    for t in range(z.shape[0]):
-        gain = _sigmoid(load(z, (t, GAIN)))
-        size = 1.0 - gain
-        pole_re, pole_im = size * cos, size * sin
-        re, im = load(before, (0, t, 0)), load(before, (1, t, 0))
-        store(h, (0, t, 0), pole_re * re - pole_im * im + gain * load(z, (t, U_RE)))
-        store(h, (1, t, 0), pole_re * im + pole_im * re + gain * load(z, (t, U_IM)))
-
-
-@_compiled
+@kernel
 def _resonate_backward(z, before, turn, dh, dz, d_turn):  # type: ignore[no-untyped-def]
     """Fill drive's and gain's part of dz, add to d_turn [2, S], take dh [2, T, S] one hop back."""
     cos, sin = load(turn, (0, 0)), load(turn, (1, 0))
     d_cos, d_sin = load(d_turn, (0, 0)), load(d_turn, (1, 0))
     for t in range(z.shape[0]):
-        gain = _sigmoid(load(z, (t, GAIN)))
+        gain = sigmoid(load(z, (t, GAIN)))
         size = 1.0 - gain
         pole_re, pole_im = size * cos, size * sin
         re, im = load(before, (0, t, 0)), load(before, (1, t, 0))
@@ -165,48 +79,30 @@ def _resonate_backward(z, before, turn, dh, dz, d_turn):  # type: ignore[no-unty
     store(d_turn, (1, 0), d_sin)
 
 
-@_compiled
-def _mix(mix, h, mixed):  # type: ignore[no-untyped-def]
-    """Fill mixed [2, T, S] from h [2, T or more, S] by mix [2, T, T]."""
-    tokens = mix.shape[1]
-    mixed[:] = 0.0
-    for part in range(2):
-        _add_product(mix[part], h[part, :tokens], mixed[part])
-
-
-@_compiled
-def _gate(z, mixed, gated):  # type: ignore[no-untyped-def]
-    """Gated [T, 2S] = silu(a) mixed, with a the gate in z [T, 5S] and mixed [2, T, S]."""
-    for t in range(z.shape[0]):
-        for part in range(2):
-            a = load(z, (t, GATE + part * STATES))
-            store(gated, (t, part * STATES), a * _sigmoid(a) * load(mixed, (part, t, 0)))
-
-
-@_compiled
+@kernel
 def _gate_backward(z, mixed, d_gated, gated, d_mixed, dz):  # type: ignore[no-untyped-def]
     """Fill gated, d_mixed and the gate's part of dz; shapes as in :func:`_gate`."""
     for t in range(z.shape[0]):
         for part in range(2):
             a, m = load(z, (t, GATE + part * STATES)), load(mixed, (part, t, 0))
             d = load(d_gated, (t, part * STATES))
-            share = _sigmoid(a)
+            share = sigmoid(a)
             store(gated, (t, part * STATES), a * share * m)
             store(d_mixed, (part, t, 0), a * share * d)
             store(dz, (t, GATE + part * STATES), share * (1.0 + a * (1.0 - share)) * m * d)
 
 
-@_compiled
+@kernel
 def _mix_backward(mix, h, columns, d_mixed, dh, d_mix):  # type: ignore[no-untyped-def]
     """Add to dh [2, T, S] and d_mix [2, T, T']; columns [2, S, T'] is scratch for h transposed."""
     for part in range(2):
         for t in range(0, columns.shape[2], LANES):
             transpose(h[part], (t, 0), columns[part], (0, t))
-        _add_product(d_mixed[part], columns[part], d_mix[part])
-        _add_product(mix[part].T, d_mixed[part], dh[part])
+        add_product(d_mixed[part], columns[part], d_mix[part])
+        add_product(mix[part].T, d_mixed[part], dh[part])
 
 
-@_compiled
+@kernel
 def _add_rows(dz, d_bias):  # type: ignore[no-untyped-def]
     """Add the rows of dz [T, 5S] to d_bias [5S]."""
     for j in range(0, dz.shape[1], LANES):
@@ -216,28 +112,18 @@ def _add_rows(dz, d_bias):  # type: ignore[no-untyped-def]
         store(d_bias, (j,), added)
 
 
-@_compiled
+@kernel
 def _forward_item(x, into, bias, turn, mix, out, h, y):  # type: ignore[no-untyped-def]
     """All hops of one item, x [F, T, C] → h [F, 2, T', S] and y [F, T, C]."""
     hops, tokens, channels = x.shape
-    n = np.empty((tokens, channels), x.dtype)
-    scale = np.empty(tokens, x.dtype)
-    z = np.empty((tokens, 5 * STATES), x.dtype)
-    mixed = np.empty((2, tokens, STATES), x.dtype)
-    gated = np.empty((tokens, 2 * STATES), x.dtype)
+    room = scratch(tokens, channels, x)
     before = np.zeros(h.shape[1:], x.dtype)
     for f in range(hops):
-        _normalise(x[f], n, scale)
-        _project(n, into, bias, z)
-        _resonate(z, before, turn, h[f])
+        couple(x[f], into, bias, turn, mix, out, before, h[f], room, y[f])
         before = h[f]
-        _mix(mix, before, mixed)
-        _gate(z, mixed, gated)
-        y[f] = x[f]
-        _add_product(gated, out, y[f])
 
 
-@_compiled
+@kernel
 def _backward_item(  # type: ignore[no-untyped-def]
     x, into, bias, turn, mix, out, h, dy, dx, d_into, d_bias, d_turn, d_mix, d_out
 ):
@@ -259,20 +145,20 @@ def _backward_item(  # type: ignore[no-untyped-def]
     dh, rest = np.zeros((2, tokens, STATES), x.dtype), np.zeros(h.shape[1:], x.dtype)
     for i in range(hops):
         f = hops - 1 - i
-        _normalise(x[f], n, scale)
-        _project(n, into, bias, z)
-        _mix(mix, h[f], mixed)
+        normalise(x[f], n, scale)
+        project(n, into, bias, z)
+        mix_tokens(mix, h[f], mixed)
         d_gated[:] = 0.0
-        _add_product(dy[f], out_rows, d_gated)
+        add_product(dy[f], out_rows, d_gated)
         _gate_backward(z, mixed, d_gated, gated, d_mixed, dz)
-        _add_product(gated.T, dy[f], d_out)
+        add_product(gated.T, dy[f], d_out)
         _mix_backward(mix, h[f], columns, d_mixed, dh, d_mix)
         before = h[f - 1] if f > 0 else rest
         _resonate_backward(z, before, turn, dh, dz, d_turn)
         _add_rows(dz, d_bias)
-        _add_product(n.T, dz, d_into)
+        add_product(n.T, dz, d_into)
         dn[:] = 0.0
-        _add_product(dz, into_rows, dn)
+        add_product(dz, into_rows, dn)
         _normalise_backward(n, scale, dn, dy[f], dx[f])
 
 

@@ -9,13 +9,17 @@ import torch
 from click.testing import CliRunner
 
 from resonance.app.errors import ModelError
-from resonance.app.onnx_models import DenoiserModel, SpotterModel, SpotterState
+from resonance.app.onnx_models import (
+    CompiledRun,
+    DenoiserModel,
+    GraphRun,
+    SpotterModel,
+    SpotterState,
+)
 from resonance.app.pipeline import Pipeline
-from resonance.assets import MODELS
 from resonance.export import denoiser as export_denoiser
 from resonance.export import keywords as export_keywords
 from resonance.export.onnx_file import ParityError, check_close, write_card
-from resonance.export.sequence import prove_same
 from resonance.models.controller import ControllerConfig
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.keywords import KeywordSpotter, SpotterConfig, label_scores
@@ -122,15 +126,49 @@ def test_a_changed_file_is_refused(exported, tmp_path):
         DenoiserModel(tmp_path / "denoiser-live.onnx")
 
 
-def test_the_sequence_form_is_no_step(exported):
-    with pytest.raises(ModelError, match="one hop at a time"):
-        DenoiserModel(exported[0] / "denoiser-live-sequence.onnx")
-
-
 @pytest.mark.parametrize("preset", ["live", "call", "studio"])
-def test_shipped_forms_give_the_same_gains_in_spite_of_8_bits(preset):
-    step = MODELS / f"denoiser-{preset}.onnx"
-    assert prove_same(step, step.with_name(f"{step.stem}-sequence.onnx")) <= 1e-5
+def test_the_compiled_loop_gives_the_gains_of_the_file(preset):
+    model = DenoiserModel.preset(preset)
+    features = np.random.default_rng(0).standard_normal((200, len(model.bank), 4))
+    runs = [kind(model) for kind in (CompiledRun, GraphRun)]
+    ours, theirs = (run.gains(features.astype(np.float32)) for run in runs)
+    assert np.abs(ours - theirs).max() < 1e-5 * np.abs(theirs).max()
+    assert runs[0].voice == pytest.approx(runs[1].voice, abs=1e-5)
+    assert runs[0].noise_dbfs == pytest.approx(runs[1].noise_dbfs, abs=1e-3)
+
+
+def test_many_hops_in_one_call_give_the_same_bits_as_one_by_one(exported_ahead):
+    model = DenoiserModel(exported_ahead[0] / "denoiser-call.onnx")
+    features = np.random.default_rng(0).standard_normal((50, 160, 4)).astype(np.float32)
+    together, one_by_one = model.start(), model.start()
+    expected = together.gains(features)
+    np.testing.assert_array_equal([one_by_one.gains(f[None])[0] for f in features], expected)
+    together.reset()
+    np.testing.assert_array_equal(together.gains(features), expected)
+
+
+@pytest.mark.parametrize("change", ["missing", "wrong shape"])
+def test_weights_that_do_not_fit_are_refused(exported, tmp_path, change):
+    path = tmp_path / "denoiser-live.onnx"
+    model = onnx.load(str(exported[0] / path.name))
+    if change == "missing":
+        kept = [o for o in model.graph.output if o.name != "inlet.down"]
+    else:
+        kept = [o for o in model.graph.output if o.name not in ("inlet.rate", "inlet.keep")]
+        value = np.zeros((1, 2), np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, "rate"))
+        model.graph.node.append(onnx.helper.make_node("Identity", ["rate"], ["inlet.rate"]))
+        for node in model.graph.node[:-1]:
+            node.input[:] = ["old" if name == "inlet.rate" else name for name in node.input]
+        for weight in model.graph.initializer:
+            weight.name = "old" if weight.name == "inlet.rate" else weight.name
+        kept.append(onnx.helper.make_tensor_value_info("inlet.rate", 1, value.shape))
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    onnx.save(model, str(path))
+    write_card(path, {})
+    with pytest.raises(ModelError, match="weights do not fit"):
+        DenoiserModel(path)
 
 
 def test_junk_with_a_good_card_is_refused(tmp_path):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from resonance.models.coupled import STATES, coupled, coupled_plain
+from resonance.dsp.coupled import STATES
+from resonance.models.coupled import coupled, coupled_plain
 
 
 def layer(tokens, channels, hops=5, batch=2):

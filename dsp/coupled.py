@@ -1,0 +1,198 @@
+"""Slow oscillators of every token, coupled across the bank: one hop of one layer.
+
+A token covers a few neighbouring oscillators of the bank (``models/controller.py``).
+
+``x + W_out (silu(gate) · mixed h)``: layer norm, drive, gain and gate of every token; its slow
+oscillators ``h[t] = (1 - g[t]) e^{iθ} h[t-1] + g[t] u[t]`` from hop to hop; their real and
+imaginary parts mixed across the tokens by two matrices. Training (``models/coupled.py``) and the
+application (``dsp/controller.py``) run these same lines.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from resonance.dsp.simd import LANES, exp, load, store, total
+
+#: Slow oscillators of a token: one vector.
+STATES = LANES
+#: Columns of z [tokens, 5 · STATES]: drive (real, imaginary), gain, gate (real, imaginary).
+U_RE, U_IM, GAIN, GATE = 0, STATES, 2 * STATES, 3 * STATES
+NORM_EPS = 1e-5
+_OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True}
+_NEVER_CALLED_FROM_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+#: For what other kernels call: compiled as a part of them.
+kernel = numba.njit(**_OPTIONS, **_NEVER_CALLED_FROM_PYTHON)
+
+
+def cached(function: Any) -> Any:
+    """Compile for the types of the first call, cached on disk where a place can be written."""
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # read-only installation and no home folder
+        return numba.njit(**_OPTIONS)(function)
+
+
+@kernel
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    """1 / (1 + e^-x) of each lane."""
+    return 1.0 / (1.0 + exp(0.0 - x))
+
+
+@kernel
+def add_product(a, b, c):  # type: ignore[no-untyped-def]
+    """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
+
+    Eight rows at a time: as many sums as the processor needs to be busy.
+    """
+    rows, inner = a.shape
+    even = rows - rows % 8
+    for j in range(0, b.shape[1], LANES):
+        for i in range(0, even, 8):
+            c0, c1, c2, c3 = (
+                load(c, (i, j)),
+                load(c, (i + 1, j)),
+                load(c, (i + 2, j)),
+                load(c, (i + 3, j)),
+            )
+            c4, c5, c6, c7 = (
+                load(c, (i + 4, j)),
+                load(c, (i + 5, j)),
+                load(c, (i + 6, j)),
+                load(c, (i + 7, j)),
+            )
+            for k in range(inner):
+                row = load(b, (k, j))
+                c0 += a[i, k] * row
+                c1 += a[i + 1, k] * row
+                c2 += a[i + 2, k] * row
+                c3 += a[i + 3, k] * row
+                c4 += a[i + 4, k] * row
+                c5 += a[i + 5, k] * row
+                c6 += a[i + 6, k] * row
+                c7 += a[i + 7, k] * row
+            store(c, (i, j), c0)
+            store(c, (i + 1, j), c1)
+            store(c, (i + 2, j), c2)
+            store(c, (i + 3, j), c3)
+            store(c, (i + 4, j), c4)
+            store(c, (i + 5, j), c5)
+            store(c, (i + 6, j), c6)
+            store(c, (i + 7, j), c7)
+        for i in range(even, rows):
+            c0 = load(c, (i, j))
+            for k in range(inner):
+                c0 += a[i, k] * load(b, (k, j))
+            store(c, (i, j), c0)
+
+
+@kernel
+def copy(source, out):  # type: ignore[no-untyped-def]
+    """Fill out [i, j] from source of the same shape; j a multiple of 16."""
+    for i in range(out.shape[0]):
+        for j in range(0, out.shape[1], LANES):
+            store(out, (i, j), load(source, (i, j)))
+
+
+@kernel
+def fill(row, out):  # type: ignore[no-untyped-def]
+    """Fill every row of out [i, j] with row [j]; j a multiple of 16."""
+    for i in range(out.shape[0]):
+        for j in range(0, out.shape[1], LANES):
+            store(out, (i, j), load(row, (j,)))
+
+
+@kernel
+def normalise(x, n, scale):  # type: ignore[no-untyped-def]
+    """Zero mean, unit variance: x [T, C] → n [T, C]; and 1 / deviation [T]."""
+    tokens, channels = x.shape
+    for t in range(tokens):
+        added = load(x, (t, 0))
+        for c in range(LANES, channels, LANES):
+            added += load(x, (t, c))
+        mean = total(added) / channels
+        squares = added * 0.0
+        for c in range(0, channels, LANES):
+            away = load(x, (t, c)) - mean
+            squares += away * away
+        scale[t] = 1.0 / np.sqrt(total(squares) / channels + NORM_EPS)
+        for c in range(0, channels, LANES):
+            store(n, (t, c), (load(x, (t, c)) - mean) * scale[t])
+
+
+@kernel
+def project(n, into, bias, z):  # type: ignore[no-untyped-def]
+    """Z = bias + n into [T, 5S]."""
+    fill(bias, z)
+    add_product(n, into, z)
+
+
+@kernel
+def resonate(z, before, turn, h):  # type: ignore[no-untyped-def]
+    """One hop of the oscillators: drive and gain in z [T, 5S], before → h [2, T, S]."""
+    cos, sin = load(turn, (0, 0)), load(turn, (1, 0))
+    for t in range(z.shape[0]):
+        gain = sigmoid(load(z, (t, GAIN)))
+        size = 1.0 - gain
+        pole_re, pole_im = size * cos, size * sin
+        re, im = load(before, (0, t, 0)), load(before, (1, t, 0))
+        store(h, (0, t, 0), pole_re * re - pole_im * im + gain * load(z, (t, U_RE)))
+        store(h, (1, t, 0), pole_re * im + pole_im * re + gain * load(z, (t, U_IM)))
+
+
+@kernel
+def mix_tokens(mix, h, mixed):  # type: ignore[no-untyped-def]
+    """Fill mixed [2, T, S] from h [2, T or more, S] by mix [2, T, T]."""
+    tokens = mix.shape[1]
+    mixed[:] = 0.0
+    for part in range(2):
+        add_product(mix[part], h[part, :tokens], mixed[part])
+
+
+@kernel
+def gate(z, mixed, gated):  # type: ignore[no-untyped-def]
+    """Gated [T, 2S] = silu(a) mixed, with a the gate in z [T, 5S] and mixed [2, T, S]."""
+    for t in range(z.shape[0]):
+        for part in range(2):
+            a = load(z, (t, GATE + part * STATES))
+            store(gated, (t, part * STATES), a * sigmoid(a) * load(mixed, (part, t, 0)))
+
+
+@kernel
+def scratch(tokens, channels, x):  # type: ignore[no-untyped-def]
+    """Room for what :func:`couple` computes on the way, of x's type."""
+    return (
+        np.empty((tokens, channels), x.dtype),
+        np.empty(tokens, x.dtype),
+        np.empty((tokens, 5 * STATES), x.dtype),
+        np.empty((2, tokens, STATES), x.dtype),
+        np.empty((tokens, 2 * STATES), x.dtype),
+    )
+
+
+@kernel
+def couple(x, into, bias, turn, mix, out, before, h, room, y):  # type: ignore[no-untyped-def]
+    """One hop: add to x what its coupled oscillators say.
+
+    Parameters
+    ----------
+    x, y
+        Tokens in and out [T, C]; may be the same.
+    into, bias, turn, mix, out
+        Weights [C, 5S], [5S], (cos, sin) [2, S], [2, T, T], [2S, C].
+    before, h
+        Oscillators after the hop before, and after this one [2, T or more, S].
+    room
+        From :func:`scratch`.
+    """
+    n, scale, z, mixed, gated = room
+    normalise(x, n, scale)
+    project(n, into, bias, z)
+    resonate(z, before, turn, h)
+    mix_tokens(mix, h, mixed)
+    gate(z, mixed, gated)
+    copy(x, y)
+    add_product(gated, out, y)
