@@ -47,6 +47,13 @@ def add_product(a, b, c):  # type: ignore[no-untyped-def]
     """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
 
     Eight rows at a time: as many sums as the processor needs to be busy.
+
+    Parameters
+    ----------
+    a, b
+        Factors [i, k] and [k, j].
+    c
+        What is added to [i, j].
     """
     rows, inner = a.shape
     even = rows - rows % 8
@@ -107,7 +114,17 @@ def fill(row, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def normalise(x, n, scale):  # type: ignore[no-untyped-def]
-    """Zero mean, unit variance: x [T, C] → n [T, C]; and 1 / deviation [T]."""
+    """Zero mean, unit variance of each token.
+
+    Parameters
+    ----------
+    x
+        Tokens [T, C].
+    n
+        Filled with the normalised ones [T, C].
+    scale
+        Filled with 1 / deviation [T].
+    """
     tokens, channels = x.shape
     for t in range(tokens):
         added = load(x, (t, 0))
@@ -125,14 +142,34 @@ def normalise(x, n, scale):  # type: ignore[no-untyped-def]
 
 @kernel
 def project(n, into, bias, z):  # type: ignore[no-untyped-def]
-    """Z = bias + n into [T, 5S]."""
+    """Fill z with what every token says to its oscillators.
+
+    Parameters
+    ----------
+    n
+        Normalised tokens [T, C].
+    into, bias
+        Weights [C, 5S] and [5S].
+    z
+        Drive (real, imaginary), gain and gate (real, imaginary) [T, 5S].
+    """
     fill(bias, z)
     add_product(n, into, z)
 
 
 @kernel
 def resonate(z, before, turn, h):  # type: ignore[no-untyped-def]
-    """One hop of the oscillators: drive and gain in z [T, 5S], before → h [2, T, S]."""
+    """One hop of the oscillators.
+
+    Parameters
+    ----------
+    z
+        From :func:`project` [T, 5S].
+    before, h
+        Oscillators after the hop before and, filled, after this one [2, T or more, S].
+    turn
+        cos and sin of the angle per hop [2, S].
+    """
     cos, sin = load(turn, (0, 0)), load(turn, (1, 0))
     for t in range(z.shape[0]):
         gain = sigmoid(load(z, (t, GAIN)))
@@ -145,7 +182,17 @@ def resonate(z, before, turn, h):  # type: ignore[no-untyped-def]
 
 @kernel
 def mix_tokens(mix, h, mixed):  # type: ignore[no-untyped-def]
-    """Fill mixed [2, T, S] from h [2, T or more, S] by mix [2, T, T]."""
+    """Mix the oscillators across the tokens.
+
+    Parameters
+    ----------
+    mix
+        Matrices for real and imaginary parts [2, T, T].
+    h
+        Oscillators [2, T or more, S].
+    mixed
+        Filled [2, T, S].
+    """
     tokens = mix.shape[1]
     mixed[:] = 0.0
     for part in range(2):
@@ -154,7 +201,17 @@ def mix_tokens(mix, h, mixed):  # type: ignore[no-untyped-def]
 
 @kernel
 def gate(z, mixed, gated):  # type: ignore[no-untyped-def]
-    """Gated [T, 2S] = silu(a) mixed, with a the gate in z [T, 5S] and mixed [2, T, S]."""
+    """Fill gated with ``silu(a) · mixed``, a being the gate.
+
+    Parameters
+    ----------
+    z
+        From :func:`project` [T, 5S].
+    mixed
+        From :func:`mix_tokens` [2, T, S].
+    gated
+        Real, then imaginary parts [T, 2S].
+    """
     for t in range(z.shape[0]):
         for part in range(2):
             a = load(z, (t, GATE + part * STATES))
@@ -163,7 +220,15 @@ def gate(z, mixed, gated):  # type: ignore[no-untyped-def]
 
 @kernel
 def scratch(tokens, channels, x):  # type: ignore[no-untyped-def]
-    """Room for what :func:`couple` computes on the way, of x's type."""
+    """Room for what :func:`couple` computes on the way.
+
+    Parameters
+    ----------
+    tokens, channels
+        T and C.
+    x
+        An array of the type wanted.
+    """
     return (
         np.empty((tokens, channels), x.dtype),
         np.empty(tokens, x.dtype),

@@ -205,9 +205,9 @@ def test_silence_costs_no_more_than_speech(denoiser, spotter, demo):
         pipeline.process(sound[start : start + block], out)
         times.append(time.thread_time() - begin)
     half = len(times) // 2
-    speech, silence = np.median(times[:half]), np.median(times[half:])
-    assert silence < 1.5 * speech
-    assert np.percentile(times[half:], 90) < 3 * speech
+    # Half the blocks, and those with a step of the spotter.
+    speech, silence = (np.percentile(part, (50, 90)) for part in (times[:half], times[half:]))
+    assert np.all(silence < 1.5 * speech)
 
 
 def test_poisoned_samples_end_in_sound(denoiser, spotter):
