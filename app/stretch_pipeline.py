@@ -16,9 +16,9 @@ BLOCK_S = 2.56
 class StretchPipeline(Pipeline):
     """A :class:`~resonance.app.pipeline.Pipeline` that works through each block as a whole.
 
-    It listens to the whole block, asks the model for the gains of all its hops at once, and then plays
-    the block. Blocks may have any length; seconds (:data:`BLOCK_S`) are fast, milliseconds are not.
-    It must have a denoiser.
+    It listens to the whole block, asks the model for the gains of all its hops at once, and then
+    plays the block. Blocks may have any length; seconds (:data:`BLOCK_S`) are fast, milliseconds
+    are not. It must have a denoiser.
     """
 
     def _prepare(
