@@ -79,7 +79,7 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
     path
         Sound file of the word alone.
     check
-        Refuse recordings in which no voice is heard.
+        Refuse recordings without a voice.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def learn(
     text
         How the word is written, for synthetic voices to read it; empty: they do not.
     check
-        Refuse recordings in which no voice is heard.
+        Refuse recordings without a voice.
 
     Returns
     -------
@@ -191,10 +191,10 @@ def learn(
             f"{_count(len(recordings))} of {word!r}: give {FEWEST} to 5, of the word alone"
         )
     background = Background(model)
-    heard = [listen(model, path, check) for path in recordings]
-    seconds = model.step_s * float(np.median([said.end - said.begin for said in heard]))
+    takes = [listen(model, path, check) for path in recordings]
+    seconds = model.step_s * float(np.median([said.end - said.begin for said in takes]))
     parts = 2 if seconds > PHRASE_S else 1
-    places = np.array([said.places(background, parts) for said in heard])
+    places = np.array([said.places(background, parts) for said in takes])
     learnt_from = [*places, *_read_aloud(text, model, background, parts)]
     direction = _unit(np.mean(learnt_from, axis=0)).ravel()
     others = [_unit(np.delete(places, i, axis=0).mean(axis=0)) for i in range(len(places))]
@@ -222,11 +222,11 @@ def _read_aloud(
     with tempfile.TemporaryDirectory() as folder:
         paths = read_aloud(text, Path(folder))
         try:
-            heard = [listen(model, path, check=False) for path in paths]
+            takes = [listen(model, path, check=False) for path in paths]
         except UserError as error:
             length = f"{SHORTEST_S:g} to {LONGEST_S:g} s"
             raise UserError(f"--text {text!r} must be a word or phrase of {length}") from error
-    return [_unit(np.mean([said.places(background, parts) for said in heard], axis=0))]
+    return [_unit(np.mean([said.places(background, parts) for said in takes], axis=0))]
 
 
 def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:

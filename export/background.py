@@ -53,12 +53,12 @@ class Embedder:
         self._session = open_session(part.SerializeToString())
         inputs = {i.name: np.zeros(i.shape, np.float32) for i in self._session.get_inputs()}
         self._frames_shape = inputs.pop("frames").shape
-        self._nothing_heard = inputs
+        self._first_state = inputs
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Of every step of a sound's frames [frames, bands], from a fresh start."""
         steps = frames[: len(frames) // STEP_FRAMES * STEP_FRAMES].astype(np.float32)
-        found, state = [], self._nothing_heard
+        found, state = [], self._first_state
         for step in steps.reshape(-1, *self._frames_shape):
             embedding, *new = self._session.run(self._outputs, {"frames": step, **state})
             state = dict(zip(state, new, strict=True))
@@ -66,12 +66,12 @@ class Embedder:
         return np.array(found)
 
 
-def unheard(corpus: Corpus, hours: float) -> list[int]:
+def held_out_speech(corpus: Corpus, hours: float) -> list[int]:
     """Recordings of speech that no spotter trains on: lot 1, and those without transcripts."""
     store, chosen, samples = corpus.speech, [], 0
     lots = [i for i, r in enumerate(store.recordings) if held_out(r) == 1]
-    untold = [i for i, r in enumerate(store.recordings) if not r.text and not held_out(r)]
-    for i in lots + untold:
+    untranscribed = [i for i, r in enumerate(store.recordings) if not r.text and not held_out(r)]
+    for i in lots + untranscribed:
         if samples < hours * 3600 * SAMPLERATE:
             chosen.append(i)
             samples += store.length(i)
@@ -109,8 +109,8 @@ def readings(embed: Embedder, corpus: Corpus, cache: Path) -> dict[str, list[Flo
             around = ((AROUND_FRAMES, AROUND_FRAMES), (0, 0))
             padded = np.pad(frames[number].numpy(), around, constant_values=silence)
             end = (AROUND_FRAMES + last) // STEP_FRAMES
-            heard = embed(padded[: STEP_FRAMES * (end + AFTER_STEPS[1])])
-            kind.append(heard[end + AFTER_STEPS[0] :].mean(axis=0))
+            embeddings = embed(padded[: STEP_FRAMES * (end + AFTER_STEPS[1])])
+            kind.append(embeddings[end + AFTER_STEPS[0] :].mean(axis=0))
     return found
 
 
@@ -222,7 +222,7 @@ def main(data: Path, work: Path, path: Path, hours: float) -> None:
     """Write keywords-background.npz beside the spotter it belongs to."""
     torch.set_num_threads(1)
     embed, corpus = Embedder(path), Corpus(find_recordings(data), work)
-    sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in unheard(corpus, hours))
+    sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in held_out_speech(corpus, hours))
     found = [embed(corpus.levels(sound)[0].numpy()) for sound in sounds]
     mean, mapped = comparable(found, readings(embed, corpus, work))
     hours = sum(map(len, found)) * STEP_FRAMES * corpus.levels.frame_s / 3600

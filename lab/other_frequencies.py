@@ -183,19 +183,21 @@ def _bearing(run: Run, bank: OscillatorBank, axes: Any) -> Row:
         found = []
         for seed in range(DRAWS):
             x = bearing(np.random.default_rng(seed))
-            heard = listen(x, there, VIBRATION_HZ)
-            pulses = ((heard - heard.mean(1, keepdims=True)) ** 4).mean(1) / heard.var(1) ** 2
+            amplitudes = listen(x, there, VIBRATION_HZ)
+            pulses = ((amplitudes - amplitudes.mean(1, keepdims=True)) ** 4).mean(
+                1
+            ) / amplitudes.var(1) ** 2
             best = int(np.argmax(pulses))
-            found.append([fault_hz(heard[best])[0], fault_hz(np.abs(x))[0]])
+            found.append([fault_hz(amplitudes[best])[0], fault_hz(np.abs(x))[0]])
         return found
 
     found = np.array(run.measure("bearing", errors))
     right = (np.abs(found - FAULT_HZ) < 1.0).mean(0) * DRAWS
     x = bearing(np.random.default_rng(0))
-    heard = listen(x, there, VIBRATION_HZ)
+    amplitudes = listen(x, there, VIBRATION_HZ)
     best = _nearest(there, HOUSING_HZ)
-    _, hz, spectrum = fault_hz(heard[best])
-    _picture(axes[0], heard, there, len(x) / VIBRATION_HZ, "bearing", 0.1)
+    _, hz, spectrum = fault_hz(amplitudes[best])
+    _picture(axes[0], amplitudes, there, len(x) / VIBRATION_HZ, "bearing", 0.1)
     axes[1].plot(hz, spectrum / spectrum[(hz > 40) & (hz < 400)].max())
     axes[1].axvline(FAULT_HZ, color="C3", ls="--", lw=1, label="fault")
     axes[1].set(
@@ -227,13 +229,17 @@ def _heart(run: Run, bank: OscillatorBank, axes: Any) -> Row:
 
     hit, beats_there, found_there = np.sum(run.measure("heart", errors), axis=0)
     x, _ = heart(np.random.default_rng(0))
-    heard = listen(x, there, HEART_HZ)
-    _picture(axes[0], heard, there, len(x) / HEART_HZ, "heartbeat", 10.0)
+    amplitudes = listen(x, there, HEART_HZ)
+    _picture(axes[0], amplitudes, there, len(x) / HEART_HZ, "heartbeat", 10.0)
     t = np.arange(len(x)) / HEART_HZ
     axes[1].plot(t, x, color="0.6", lw=0.7, label="electrocardiogram")
-    axes[1].plot(t, heard[best] * 4, lw=1, label=f"oscillator at {there.f0_hz[best]:.0f} Hz")
+    axes[1].plot(t, amplitudes[best] * 4, lw=1, label=f"oscillator at {there.f0_hz[best]:.0f} Hz")
     axes[1].plot(
-        found_beats(heard[best]), np.full(len(found_beats(heard[best])), 1.9), "v", ms=4, color="C3"
+        found_beats(amplitudes[best]),
+        np.full(len(found_beats(amplitudes[best])), 1.9),
+        "v",
+        ms=4,
+        color="C3",
     )
     axes[1].set(xlim=(0, 10), ylim=(-1, 2.8), xlabel="s")
     axes[1].legend(frameon=False, fontsize=8, ncols=2)
@@ -265,11 +271,11 @@ def _radio(run: Run, axes: Any) -> Row:
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2, 12)
     x = radio(rng, bits)
-    heard = listen(x, pair, RADIO_HZ)
+    amplitudes = listen(x, pair, RADIO_HZ)
     near = OscillatorBank(np.linspace(435e3, 475e3, 40), BAUD / 2 / np.linspace(435e3, 475e3, 40))
     _picture(axes[0], listen(x, near, RADIO_HZ), near, len(x) / RADIO_HZ, "radio", 1.0)
     t = np.arange(len(x)) / RADIO_HZ * 1e3
-    for amplitude, hz in zip(heard, pair.f0_hz, strict=True):
+    for amplitude, hz in zip(amplitudes, pair.f0_hz, strict=True):
         axes[1].plot(t, amplitude, lw=0.8, label=f"{hz / 1e3:g} kHz")
     for i, bit in enumerate(bits):
         axes[1].text((i + 0.5) / BAUD * 1e3, 1.05, str(bit), ha="center")
@@ -286,9 +292,9 @@ def _radio(run: Run, axes: Any) -> Row:
 
 
 def _picture(
-    axes: Any, heard: Signal, bank: OscillatorBank, seconds: float, name: str, shown: float
+    axes: Any, amplitudes: Signal, bank: OscillatorBank, seconds: float, name: str, shown: float
 ) -> None:
-    level = 20 * np.log10(heard[:, :: max(1, heard.shape[1] // 2000)] + 1e-9)
+    level = 20 * np.log10(amplitudes[:, :: max(1, amplitudes.shape[1] // 2000)] + 1e-9)
     top = np.quantile(level, 0.999)
     t = np.linspace(0, seconds, level.shape[1])
     axes.pcolormesh(t, bank.f0_hz, level, vmin=top - 40, vmax=top, cmap="magma", rasterized=True)

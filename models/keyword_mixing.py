@@ -191,8 +191,8 @@ class Composer:
             self._neighbour(rng, power, slice(0, max(0, before)))
         if rng.random() < 0.12:
             self._neighbour(rng, power, slice(min(FRAMES, end + int(rng.integers(3, 20))), FRAMES))
-        heard = min(max(0, begin), FRAMES - 4)
-        return power, slice(heard, heard + max(4, end - begin))
+        inside = min(max(0, begin), FRAMES - 4)
+        return power, slice(inside, inside + max(4, end - begin))
 
     def _neighbour(self, rng: np.random.Generator, power: FloatArray, where: slice) -> None:
         """Other speech put there, about as loud."""

@@ -94,7 +94,7 @@ PUBLISHED = SpotterConfig(
 )
 
 
-class Heard(NamedTuple):
+class SpotterOutput(NamedTuple):
     """What the spotter makes of the last second."""
 
     scores: Tensor  #: of each class [batch, classes]
@@ -186,13 +186,13 @@ class KeywordSpotter(nn.Module):
         """Normalised log levels [batch, frames, bands] → scores of the classes at the end."""
         return self.listen(frames, self.first_state(len(frames)))[0].scores
 
-    def listen(self, frames: Tensor, state: list[Tensor]) -> tuple[Heard, list[Tensor]]:
-        """Hear more frames [batch, frames, bands]: what the last second holds, and the state."""
+    def listen(self, frames: Tensor, state: list[Tensor]) -> tuple[SpotterOutput, list[Tensor]]:
+        """Outputs for the last second after more frames [batch, frames, bands], and the state."""
         *past, tokens = state
         new, past = self.inlet(frames, past)
         tokens = torch.cat([tokens, new], 1)[:, -self.config.tokens :]
         scores, pooled, view = self.attend(tokens)
-        return Heard(scores, pooled, course(tokens), view), [*past, tokens]
+        return SpotterOutput(scores, pooled, course(tokens), view), [*past, tokens]
 
     def seconds(self, frames: Tensor) -> Tensor:
         """Tokens of the second before every step of one sound [steps, tokens, width].

@@ -142,7 +142,7 @@ def loudness_distance(estimate: Tensor, target: Tensor) -> Tensor:
     weighed more than missing sound. Without its alignment and equalisation, and averaged over
     frames in a logarithm instead of its clipped powers, whose gradient vanishes in bad frames.
     """
-    ours, theirs = _heard_power(estimate), _heard_power(target)
+    ours, theirs = _bark_power(estimate), _bark_power(target)
     a, b = _loudness(ours), _loudness(theirs)
     masked = 0.25 * torch.minimum(a, b)
     audible = (a - b) - (a - b).clamp(-masked, masked)
@@ -158,7 +158,7 @@ def loudness_distance(estimate: Tensor, target: Tensor) -> Tensor:
     return torch.log1p(changed + 0.1 * noise).mean(-1) * spoken
 
 
-def _heard_power(sound: Tensor) -> Tensor:
+def _bark_power(sound: Tensor) -> Tensor:
     """Sound power in Bark bands [batch, frames, 49] when played at 79 dB."""
     level = sound.square().mean(-1, keepdim=True) + TINY * 1e-2
     window = torch.hann_window(512, device=sound.device)

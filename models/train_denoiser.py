@@ -159,18 +159,18 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
         Figures by name.
     """
     model.eval()
-    gains, losses, heard = {}, [], []
+    gains, losses, intelligibility = {}, [], []
     with torch.no_grad():
         for snr_db, noisy, clean in batches:
             x, target = torch.from_numpy(noisy), torch.from_numpy(clean)
             estimate, _ = model(x)
             losses.append(float(loss(estimate, target, x)))
-            heard.append(float(estoi(estimate, target).mean()))
+            intelligibility.append(float(estoi(estimate, target).mean()))
             gain = si_sdr_db(estimate, target) - si_sdr_db(x, target)
             gains[f"{snr_db:g}"] = float(gain.mean())
         clean_db = float(si_sdr_db(model(target)[0], target).mean())
     model.train()
-    means = [float(np.mean(v)) for v in (losses, heard, list(gains.values()))]
+    means = [float(np.mean(v)) for v in (losses, intelligibility, list(gains.values()))]
     return dict(zip(("loss", "estoi", "improvement"), means, strict=True)) | {
         "clean": clean_db,
         **gains,
@@ -295,7 +295,7 @@ class Run:
             self._begin_with(start_from)
         self.average = Average(self.model)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=0.01)
-        self.step, self.heard_s, self.best = 0, 0.0, np.inf
+        self.step, self.sound_s, self.best = 0, 0.0, np.inf
         if (folder / "last.pt").exists():
             self._resume()
 
@@ -320,7 +320,7 @@ class Run:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.average.weights = saved["average"]
         self.step, self.best = saved["step"], saved["best"]
-        self.heard_s = saved["heard_s"]
+        self.sound_s = saved["heard_s"]
         click.echo(f"resuming {self.folder} at step {self.step}")
 
     def save(self) -> None:
@@ -331,7 +331,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.weights,
             "step": self.step,
-            "heard_s": self.heard_s,
+            "heard_s": self.sound_s,
             "best": self.best,
         }
         save_atomically(content, self.folder / "last.pt")
@@ -353,7 +353,7 @@ class Run:
         self.optimiser.step()
         self.average.update(self.model, self.step)
         self.step += 1
-        self.heard_s += noisy.numel() / SAMPLERATE
+        self.sound_s += noisy.numel() / SAMPLERATE
         gain = error_db(noisy, clean, noisy) - error_db(estimate, clean, noisy)
         return {"loss": f"{loss.item():.3f}", "gain_db": f"{gain.mean().item():.2f}"}
 
@@ -369,7 +369,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "scores.jsonl").open("a", encoding="utf-8") as file:
             file.write(
-                json.dumps({"step": self.step, "hours": self.heard_s / 3600, **scores}) + "\n"
+                json.dumps({"step": self.step, "hours": self.sound_s / 3600, **scores}) + "\n"
             )
         figures = " ".join(f"{name}:{value:.3f}" for name, value in scores.items())
         return f"step {self.step} {figures}{' (best)' if kept else ''}"

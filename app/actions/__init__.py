@@ -1,4 +1,4 @@
-"""What happens when a keyword is heard, one file for each kind; ``registry.py`` lists them.
+"""What happens when a keyword is detected, one file for each kind; ``registry.py`` lists them.
 
 Every action runs in one thread of its own: one that fails or hangs disturbs neither the sound nor
 the others; failures are reported and counted.

@@ -99,7 +99,7 @@ def live(
         monitor=chosen["virtual_mic"] and chosen["output_name"] is not None,
         sensitivity=wanted,
         custom=tuple(custom),
-        rest_unheard=True,
+        idle_when_unused=True,
     )
     check(settings)
     for recording in filter(None, (record, record_raw, record_both)):

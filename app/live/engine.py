@@ -224,7 +224,7 @@ class Engine:
             self._retry_at, self._patience_s = 0.0, RETRY_S[0]
         self._applied = self.settings
         processor.adjust(self.settings.limit_db, self.settings.bypass)
-        self._rest_if_unheard()
+        self._idle_if_unused()
 
     def _rebuild(self) -> None:
         """Other models or words, without a gap where the board allows that."""
@@ -303,7 +303,7 @@ class Engine:
         self._stream, self._route = stream, route
         self._first_count = processor.counters["blocks"]
         self._announced = False
-        self._rest_if_unheard()
+        self._idle_if_unused()
 
     def _blocksize(self, samplerate: float) -> int:
         return max(1, round(self.settings.block_s * samplerate))
@@ -320,7 +320,7 @@ class Engine:
             self._retry_at = 0.0
         else:
             pulse.bring_back(*self._route.server)
-            self._rest_if_unheard()
+            self._idle_if_unused()
 
     def _trouble(self) -> str:
         """Why the stream that was opened no longer runs; empty while it does."""
@@ -351,14 +351,14 @@ class Engine:
         if stream:
             stream.close()
 
-    def _rest_if_unheard(self) -> None:
+    def _idle_if_unused(self) -> None:
         """Nothing needs doing while no program records from the virtual microphone."""
         wanted = self.settings
-        unheard = False
+        unused = False
         if self._processor and self._stream:
-            if wanted.rest_unheard and wanted.virtual_mic and not wanted.spot:
-                unheard = pulse.listeners(self._devices.mic.source) == 0
-            self._processor.idle = unheard
+            if wanted.idle_when_unused and wanted.virtual_mic and not wanted.spot:
+                unused = pulse.listeners(self._devices.mic.source) == 0
+            self._processor.idle = unused
 
     def _shut(self) -> None:
         self._close_stream()

@@ -74,7 +74,7 @@ class LiveSession:
         self.restarts = 0  #: of engines that died
         self.workers: list[Worker] = []
         self.recorders: list[Recorder] = []
-        self._rests_unheard = False
+        self._idle_when_unused = False
         self._clips_due: list[tuple[float, Path]] = []
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()  # also from other threads
         self._closing: list[threading.Thread] = []
@@ -92,7 +92,7 @@ class LiveSession:
         engine = EngineProcess(settings)
         engine.start()
         self.engine, self.state = engine, State.LOADING
-        self._rests_unheard = settings.rest_unheard
+        self._idle_when_unused = settings.idle_when_unused
 
     def stop(self) -> None:
         """Listen no longer; the engine ends in the background."""
@@ -176,7 +176,7 @@ class LiveSession:
             source, path, what, lambda text: self._reports.put(Warned("recording", text))
         )
         self.recorders.append(recorder)
-        self._rest_unless_recording()
+        self._stay_awake_while_recording()
         return path
 
     def end_recordings(self, path: Path | None = None) -> None:
@@ -185,12 +185,12 @@ class LiveSession:
             recorder.close()
             self.recorders.remove(recorder)
             self._reports.put(RecordingEnded(recorder.path))
-        self._rest_unless_recording()
+        self._stay_awake_while_recording()
 
-    def _rest_unless_recording(self) -> None:
+    def _stay_awake_while_recording(self) -> None:
         """A recording wants cleaned sound, also while no program listens."""
-        if self.engine and self._rests_unheard:
-            self.engine.change(rest_unheard=not self.recorders)
+        if self.engine and self._idle_when_unused:
+            self.engine.change(idle_when_unused=not self.recorders)
 
     def save_last(self, what: str = "clean", board: Board | None = None) -> None:
         """Save the last 30 s; :meth:`poll` reports where.

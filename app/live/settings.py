@@ -91,7 +91,7 @@ class EngineSettings(LiveSettings):
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
     custom: tuple[CustomWord, ...] = ()
     #: Do nothing while no program records from the virtual microphone and no keyword is spotted.
-    rest_unheard: bool = False
+    idle_when_unused: bool = False
     kept_s: float = 30.0  #: past sound that can be saved
 
 

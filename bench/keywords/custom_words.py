@@ -28,7 +28,7 @@ from resonance.app.spotter import last_loud
 from resonance.app.synthetic_readings import read_aloud
 from resonance.assets import MODELS
 from resonance.dsp.peaks import rate_line
-from resonance.export.background import AVERAGED, Embedder, unheard
+from resonance.export.background import AVERAGED, Embedder, held_out_speech
 from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
 from resonance.models.keyword_data import Corpus, words_of
 from resonance.models.keywords import CUSTOM_WORDS, STEP_FRAMES
@@ -44,7 +44,7 @@ WORDS = (*CUSTOM_WORDS, "alexa", "computer", "jarvis", "snowboy")
 PER_HOUR, HOURS = 1.0, 3.0
 
 
-class Heard(NamedTuple):
+class EmbeddedSound(NamedTuple):
     """A sound as the matchers see it."""
 
     embeddings: FloatArray  #: [steps, features]
@@ -52,7 +52,7 @@ class Heard(NamedTuple):
     text: str
 
 
-def hear(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> Heard:
+def embed_sound(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> EmbeddedSound:
     """What the spotter makes of a sound.
 
     Parameters
@@ -68,13 +68,13 @@ def hear(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> Heard:
 
     Returns
     -------
-    Heard
+    EmbeddedSound
         Embeddings, and where the word ends.
     """
     frames = corpus.levels(torch.from_numpy(sound[None]))[0].numpy()
     around = round(AROUND_S / corpus.levels.frame_s)
     end = (around + last_loud(frames.mean(1)[around:-around])) // STEP_FRAMES
-    return Heard(embed(frames), end, text)
+    return EmbeddedSound(embed(frames), end, text)
 
 
 def unit(vectors: FloatArray) -> FloatArray:
@@ -88,17 +88,19 @@ def averaged(scores: FloatArray) -> FloatArray:
     return np.convolve(scores, np.ones(AVERAGED) / AVERAGED)[: len(scores)]
 
 
-def at_the_end(heard: Heard, values: FloatArray) -> FloatArray:
+def at_the_end(sound: EmbeddedSound, values: FloatArray) -> FloatArray:
     """Mean of ``values [steps, …]`` where a recording's word has just ended."""
-    return np.asarray(values[heard.end + AFTER_STEPS[0] : heard.end + AFTER_STEPS[1]].mean(axis=0))
+    return np.asarray(values[sound.end + AFTER_STEPS[0] : sound.end + AFTER_STEPS[1]].mean(axis=0))
 
 
-def placed(place: Callable[[FloatArray], FloatArray], heard: Sequence[Heard]) -> list[Heard]:
+def placed(
+    place: Callable[[FloatArray], FloatArray], sounds: Sequence[EmbeddedSound]
+) -> list[EmbeddedSound]:
     """The same with unit vectors instead of embeddings."""
-    return [each._replace(embeddings=place(each.embeddings)) for each in heard]
+    return [each._replace(embeddings=place(each.embeddings)) for each in sounds]
 
 
-def learn(enrolled: Sequence[Heard], readings: Sequence[Heard]) -> FloatArray:
+def learn(enrolled: Sequence[EmbeddedSound], readings: Sequence[EmbeddedSound]) -> FloatArray:
     """What placed recordings of a word have in common, of unit length [places].
 
     Synthetic readings count as one recording together, as ``resonance.app.enrolment`` has it.
@@ -116,7 +118,7 @@ def threshold(found: list[float], hours: float) -> float:
 
 
 def all_peaks(
-    direction: FloatArray, sounds: Sequence[Heard], word: str, step_s: float
+    direction: FloatArray, sounds: Sequence[EmbeddedSound], word: str, step_s: float
 ) -> list[float]:
     """Peaks of a word in speech, without as many as were really said.
 
@@ -138,18 +140,18 @@ def all_peaks(
     """
     return [
         peak
-        for heard in sounds
-        for peak in heights(averaged(heard.embeddings @ direction), step_s)[
-            words_of(heard.text).count(word) :
+        for sound in sounds
+        for peak in heights(averaged(sound.embeddings @ direction), step_s)[
+            words_of(sound.text).count(word) :
         ][:PEAKS]
     ]
 
 
 def measure(
-    clips: dict[str, list[Heard]],
-    readings: dict[str, list[Heard]],
-    tuning: Sequence[Heard],
-    judging: Sequence[Heard],
+    clips: dict[str, list[EmbeddedSound]],
+    readings: dict[str, list[EmbeddedSound]],
+    tuning: Sequence[EmbeddedSound],
+    judging: Sequence[EmbeddedSound],
     step_s: float,
     takes: int,
 ) -> tuple[dict[str, float], float]:
@@ -179,13 +181,13 @@ def measure(
     hours = [sum(len(h.embeddings) for h in lot) * step_s / 3600 for lot in (tuning, judging)]
     hits: dict[str, float] = {}
     false = []
-    for word, heard in clips.items():
+    for word, sounds in clips.items():
         shares = []
         for _ in range(DRAWS):
-            order = rng.permutation(len(heard))
-            direction = learn([heard[i] for i in order[:takes]], readings.get(word, []))
+            order = rng.permutation(len(sounds))
+            direction = learn([sounds[i] for i in order[:takes]], readings.get(word, []))
             least = threshold(all_peaks(direction, tuning, word, step_s), hours[0])
-            best = [averaged(heard[i].embeddings @ direction).max() for i in order[takes:]]
+            best = [averaged(sounds[i].embeddings @ direction).max() for i in order[takes:]]
             shares.append(np.mean(np.array(best) >= least))
             found = np.array(all_peaks(direction, judging, word, step_s))
             false.append(float((found >= least).sum()) / hours[1])
@@ -193,38 +195,38 @@ def measure(
     return hits, float(np.mean(false))
 
 
-def recorded(embed: Embedder, corpus: Corpus) -> dict[str, list[Heard]]:
+def recorded(embed: Embedder, corpus: Corpus) -> dict[str, list[EmbeddedSound]]:
     """Every clip of the words that were never trained on."""
     around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
-    clips: dict[str, list[Heard]] = {word: [] for word in WORDS}
+    clips: dict[str, list[EmbeddedSound]] = {word: [] for word in WORDS}
     for store in (corpus.words, corpus.dev_words):
         for i, recording in enumerate(store.recordings):
             if recording.label in clips:
                 sound = np.concatenate([around, store.get(i), around])
-                clips[recording.label].append(hear(embed, corpus, sound, ""))
+                clips[recording.label].append(embed_sound(embed, corpus, sound, ""))
     return clips
 
 
-def synthetic(embed: Embedder, corpus: Corpus) -> dict[str, list[Heard]]:
+def synthetic(embed: Embedder, corpus: Corpus) -> dict[str, list[EmbeddedSound]]:
     """What ``resonance enroll --text`` adds to recordings of each word."""
     around = np.zeros(round(AROUND_S * SAMPLERATE), np.float32)
-    found: dict[str, list[Heard]] = {}
+    found: dict[str, list[EmbeddedSound]] = {}
     for word in WORDS:
         with tempfile.TemporaryDirectory() as folder:
             for path in read_aloud(word, Path(folder)):
                 sound, samplerate = soundfile.read(path, dtype="float32")
                 sound = soxr.resample(sound, samplerate, SAMPLERATE)
                 sound = np.concatenate([around, sound, around])
-                found.setdefault(word, []).append(hear(embed, corpus, sound, ""))
+                found.setdefault(word, []).append(embed_sound(embed, corpus, sound, ""))
     return found
 
 
 def report(
     background: Background,
-    clips: dict[str, list[Heard]],
-    readings: dict[str, list[Heard]],
-    tuning: Sequence[Heard],
-    judging: Sequence[Heard],
+    clips: dict[str, list[EmbeddedSound]],
+    readings: dict[str, list[EmbeddedSound]],
+    tuning: Sequence[EmbeddedSound],
+    judging: Sequence[EmbeddedSound],
     step_s: float,
 ) -> None:
     """Measure two ways of matching and write the table into docs/benchmarks.md.
@@ -245,21 +247,23 @@ def report(
         Time between embeddings, s.
     """
     rows = []
-    ways: tuple[tuple[str, Callable[[FloatArray], FloatArray], dict[str, list[Heard]]], ...] = (
+    ways: tuple[
+        tuple[str, Callable[[FloatArray], FloatArray], dict[str, list[EmbeddedSound]]], ...
+    ] = (
         ("cosine", lambda embedding: unit(embedding - background.mean), {}),
         ("shipped likeness", background.place, {}),
         ("the same, with `--text`", background.place, readings),
     )
     for name, place, more in ways:
-        mapped = {word: placed(place, heard) for word, heard in clips.items()}
-        read = {word: placed(place, heard) for word, heard in more.items()}
+        mapped = {word: placed(place, sounds) for word, sounds in clips.items()}
+        read = {word: placed(place, sounds) for word, sounds in more.items()}
         lots = placed(place, tuning), placed(place, judging)
         for takes in (*ENROLLED, 0) if more else ENROLLED:
             hits, false = measure(mapped, read, *lots, step_s, takes)
             each = (f"{share:.0f}" for share in hits.values())
             mean = f"{np.mean(list(hits.values())):.1f}"
             rows.append((str(takes), name, mean, f"{false:.2f}", *each))
-    counts = ", ".join(f"{word} {len(heard)}" for word, heard in clips.items())
+    counts = ", ".join(f"{word} {len(sounds)}" for word, sounds in clips.items())
     header = ("takes", "matching", "hits / %", "false accepts / h", *clips)
     write_section(
         "custom-words",
@@ -288,10 +292,10 @@ def main(data: Path, path: Path, work: Path) -> None:
     embed, corpus = Embedder(path), Corpus(find_recordings(data), work)
     background = Background(SpotterModel(path), path.with_name("keywords-background.npz"))
 
-    def listen(recordings: Sequence[tuple[AudioStore, int]]) -> list[Heard]:
-        return [hear(embed, corpus, s.get(i), s.recordings[i].text) for s, i in recordings]
+    def listen(recordings: Sequence[tuple[AudioStore, int]]) -> list[EmbeddedSound]:
+        return [embed_sound(embed, corpus, s.get(i), s.recordings[i].text) for s, i in recordings]
 
-    tuning = listen([(corpus.speech, i) for i in unheard(corpus, HOURS)])
+    tuning = listen([(corpus.speech, i) for i in held_out_speech(corpus, HOURS)])
     judging = listen(corpus.judged_on())
     clips = recorded(embed, corpus)
     read = synthetic(embed, corpus)

@@ -156,14 +156,14 @@ def test_a_taken_port_is_named():
 
 
 def test_osc_messages_arrive(told):
-    heard = queue.Queue()
+    received = queue.Queue()
     dispatcher = Dispatcher()
-    dispatcher.map("/resonance/keyword", lambda *message: heard.put(message))
+    dispatcher.map("/resonance/keyword", lambda *message: received.put(message))
     with BlockingOSCUDPServer(("127.0.0.1", 0), dispatcher) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         worker = Worker(Osc(*server.server_address), told.append)
         worker.put(STOP)
-        _, word, score, time_s = heard.get(timeout=5)
+        _, word, score, time_s = received.get(timeout=5)
         worker.close()
         server.shutdown()
     assert (word, round(score, 3), time_s) == ("stop", 0.9, 1.5)
@@ -205,18 +205,18 @@ def test_a_broker_that_refuses_a_password_is_told_as_that(tmp_path, told):
 
 
 def test_a_broker_passes_events_on(broker, told):
-    heard = queue.Queue()
+    received = queue.Queue()
 
     def listen():
-        heard.put(paho.mqtt.subscribe.simple("home/#", port=broker, hostname="127.0.0.1"))
+        received.put(paho.mqtt.subscribe.simple("home/#", port=broker, hostname="127.0.0.1"))
 
     threading.Thread(target=listen, daemon=True).start()
     worker = Worker(Mqtt(f"mqtt://127.0.0.1:{broker}/home"), told.append)
     deadline = time.monotonic() + 10
-    while heard.empty() and time.monotonic() < deadline:
+    while received.empty() and time.monotonic() < deadline:
         worker.put(STOP)  # again until the subscription stands
         time.sleep(0.1)
-    message = heard.get(timeout=1)
+    message = received.get(timeout=1)
     worker.close()
     assert message.topic == "home/stop"
     assert json.loads(message.payload)["score"] == 0.9

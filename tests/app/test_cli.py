@@ -73,8 +73,8 @@ def test_demo_has_its_words_and_a_picture(tmp_path):
     (report,) = lines(result)
     truth = json.loads(DEMO.with_suffix(".json").read_text())
     assert [k["keyword"] for k in report["keywords"]] == [t["keyword"] for t in truth]
-    for heard, spoken in zip(report["keywords"], truth, strict=True):
-        assert heard["time_s"] == pytest.approx(spoken["end_s"], abs=0.3)
+    for detected, spoken in zip(report["keywords"], truth, strict=True):
+        assert detected["time_s"] == pytest.approx(spoken["end_s"], abs=0.3)
     from matplotlib.image import imread
 
     assert np.unique(imread(figure).reshape(-1, 4), axis=0).shape[0] > 500, (

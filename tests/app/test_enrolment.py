@@ -57,7 +57,7 @@ def run(*arguments, code=0):
     return result
 
 
-def test_a_word_is_learnt_heard_and_forgotten(said, folder):
+def test_a_word_is_learnt_detected_and_forgotten(said, folder):
     takes, sentence = said
     learnt = json.loads(run("enroll", "marvin", *takes, "--json").stdout)
     assert learnt["folder"] == str(folder / "marvin")
@@ -80,7 +80,7 @@ def test_a_word_is_learnt_heard_and_forgotten(said, folder):
     assert "there are: none" in run("enroll", "marvin", "--forget", code=1).output
 
 
-def test_a_phrase_is_learnt_and_heard(tmp_path, folder):
+def test_a_phrase_is_learnt_and_detected(tmp_path, folder):
     """Longer than the second an embedding covers: its words in other sentences do not fire it."""
     takes = []
     for number, (voice, pitch, rate) in enumerate(VOICES):
@@ -89,14 +89,14 @@ def test_a_phrase_is_learnt_and_heard(tmp_path, folder):
         takes.append(tmp_path / f"{number}.wav")
         soundfile.write(takes[-1], sound, 16000)
     run("enroll", "computer dim the lights", *takes)
-    for text, heard in (
+    for text, detected in (
         ("Well then. Computer, dim the lights. Thank you", ["computer dim the lights"]),
         ("Well then. We bought another computer yesterday", []),
         ("Well then. Switch on the lights. Thank you", []),
     ):
         soundfile.write(tmp_path / "said.wav", speak(text, voice="en-us+m2", pitch=50), 16000)
         lines = run("spot", tmp_path / "said.wav", "--json").stdout.splitlines()
-        assert [json.loads(line)["keyword"] for line in lines] == heard
+        assert [json.loads(line)["keyword"] for line in lines] == detected
     lights = tmp_path / "lights.wav"
     soundfile.write(lights, speak("dim the lights"), 16000)
     assert "sounds like 'computer dim the lights'" in " ".join(
@@ -126,11 +126,11 @@ def test_synthetic_readings_are_learnt_from_too(said, folder, spotter, monkeypat
 def test_custom_words_leave_the_others_alone(said, spotter, demo):
     learnt = enrolment.learn("marvin", said[0], spotter)
     noisy, _, samplerate = demo
-    heard = []
+    detected = []
     for custom in ((), (learnt,)):
         pipeline = Pipeline(samplerate, spotter=spotter, custom=custom)
-        heard.append([e for e in pipeline.process(noisy) if e.keyword != "marvin"])
-    assert heard[0] == heard[1]
+        detected.append([e for e in pipeline.process(noisy) if e.keyword != "marvin"])
+    assert detected[0] == detected[1]
     assert pipeline.spotter.words[-1] == "marvin"
     assert len(pipeline.spotter.scores) == len(pipeline.spotter.thresholds) == 11
 

@@ -219,7 +219,7 @@ def test_long_files_stream_in_constant_memory(clean, tmp_path):
     assert max(peak) - peak[2] < 20e6
 
 
-def test_a_word_at_the_very_end_is_heard(spotter, tmp_path, demo):
+def test_a_word_at_the_very_end_is_detected(spotter, tmp_path, demo):
     """The demo cut right after its second word still reports it."""
     noisy, _, samplerate = demo
     soundfile.write(tmp_path / "a.wav", noisy[: int(8.2 * samplerate)], samplerate)

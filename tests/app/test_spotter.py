@@ -41,14 +41,14 @@ def test_reset_does_not_fire_again(spotter, word):
     assert pipeline.process(sound[start:]) == []
 
 
-def test_words_said_twice_are_heard_twice(spotter, word):
+def test_words_said_twice_are_detected_twice(spotter, word):
     sound, _ = word
     events = Pipeline(16000, spotter=spotter).process(np.concatenate([sound, sound]))
     assert [e.keyword for e in events] == ["yes", "yes"]
 
 
 @pytest.mark.parametrize("apart_s", [0.7, 0.85, 1.0, 1.5])
-def test_words_said_twice_in_haste_are_heard_twice(spotter, apart_s):
+def test_words_said_twice_in_haste_are_detected_twice(spotter, apart_s):
     spoken = speak("yes", voice="en-us+m3", words_per_minute=170)
     sound = 3e-4 * np.random.default_rng(0).standard_normal(48000)
     for start in (8000, 8000 + round(16000 * apart_s)):
@@ -59,7 +59,7 @@ def test_words_said_twice_in_haste_are_heard_twice(spotter, apart_s):
 
 
 @pytest.mark.parametrize(("before_s", "after_s"), [(0.0, 0.3), (0.0, 0.0), (0.5, 0.0)])
-def test_a_word_that_begins_or_ends_a_file_is_heard(spotter, tmp_path, before_s, after_s):
+def test_a_word_that_begins_or_ends_a_file_is_detected(spotter, tmp_path, before_s, after_s):
     spoken = speak("yes", voice="en-us+m3", words_per_minute=140)
     around = [np.zeros(round(16000 * seconds)) for seconds in (before_s, after_s)]
     path = tmp_path / "word.wav"
@@ -95,7 +95,7 @@ def test_the_view_shows_how_the_oscillators_settled(spotter, demo):
     np.testing.assert_allclose(state.attention.sum(-1), 1.0, atol=1e-4)
 
 
-def test_level_does_not_change_what_is_heard(spotter, demo):
+def test_level_does_not_change_what_is_detected(spotter, demo):
     noisy, _, samplerate = demo
     truth = [t["keyword"] for t in json.loads(DEMO.with_suffix(".json").read_text())]
     for gain in (0.1, 3.0):

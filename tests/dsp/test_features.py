@@ -8,7 +8,7 @@ from resonance.dsp.stream import BankStream
 HOP_S = 0.008
 
 
-def heard(bank, sound, samplerate, hops):
+def features_of(bank, sound, samplerate, hops):
     stream = BankStream(bank, samplerate, HOP_S)
     features, position = [], 0
     for _ in range(hops):
@@ -24,8 +24,10 @@ def heard(bank, sound, samplerate, hops):
 def test_level_reads_the_same_at_every_samplerate(samplerate):
     bank = broad_bank(16, 100, 3000)
     t = np.arange(samplerate) / samplerate
-    level = heard(bank, 0.3 * np.sin(2 * np.pi * 700 * t), samplerate, 60)[-1, :, 0]
-    reference = heard(bank, 0.3 * np.sin(2 * np.pi * 700 * np.arange(16000) / 16000), 16000, 60)
+    level = features_of(bank, 0.3 * np.sin(2 * np.pi * 700 * t), samplerate, 60)[-1, :, 0]
+    reference = features_of(
+        bank, 0.3 * np.sin(2 * np.pi * 700 * np.arange(16000) / 16000), 16000, 60
+    )
     near = np.abs(bank.f0_hz - 700) < 400
     np.testing.assert_allclose(level[near], reference[-1, near, 0], atol=0.05)
 
@@ -34,13 +36,13 @@ def test_phase_turns_by_the_detuning():
     """An oscillator driven above its own frequency is found ahead, below it behind."""
     bank = narrow_bank(3, 900, 1100, 30)
     t = np.arange(16000) / 16000
-    last = heard(bank, np.sin(2 * np.pi * 1010 * t), 16000, 120)[-1]
+    last = features_of(bank, np.sin(2 * np.pi * 1010 * t), 16000, 120)[-1]
     expected = np.exp(2j * np.pi * HOP_S * (1010 - bank.damped_hz))
     np.testing.assert_allclose(last[:, 2] + 1j * last[:, 3], expected, atol=0.1)
 
 
 def test_silence_has_no_phase():
-    silent = heard(broad_bank(8), np.zeros(4000), 16000, 20)[-1]
+    silent = features_of(broad_bank(8), np.zeros(4000), 16000, 20)[-1]
     np.testing.assert_allclose(silent[:, :2], log_power(0.0, floor=SILENT_POWER), atol=1e-3)
     np.testing.assert_allclose(silent[:, 2:], 0, atol=1e-3)
 

@@ -31,10 +31,10 @@ class Room:
             back, self._state = lfilter(
                 [self._gain], [1, -self._pole], self._on_its_way[:BLOCK], zi=self._state
             )
-            heard = back.real + sound[start : start + BLOCK]
-            heard = np.clip(heard, -1, 1).astype(np.float32)
+            microphone = back.real + sound[start : start + BLOCK]
+            microphone = np.clip(microphone, -1, 1).astype(np.float32)
             played = out[start : start + BLOCK]
-            self.processor.process(heard, played)
+            self.processor.process(microphone, played)
             self._on_its_way = np.concatenate([self._on_its_way[BLOCK:], played])
         return out
 

@@ -42,11 +42,11 @@ def test_advance_agrees_with_the_oracle(rng):
 
 def test_listen_is_advance_without_sound(rng):
     sound = rng.standard_normal(500).astype(np.float32)
-    heard, played = fresh(), fresh()
-    listen(sound, *planes(POLES), *heard)
+    listened, played = fresh(), fresh()
+    listen(sound, *planes(POLES), *listened)
     zeros = planes(np.zeros(48, complex)) + planes(np.zeros(48, complex))
     advance(sound, *planes(POLES), *played, *zeros, 0, 1, np.empty_like(sound))
-    for a, b in zip(heard, played, strict=True):
+    for a, b in zip(listened, played, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
@@ -87,9 +87,9 @@ def test_rewind_is_advance_through_a_mirror(rng):
     np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def guarded(heard, played):
+def guarded(sound, played):
     out = played.astype(np.float32)
-    guard(heard.astype(np.float32), out, np.ones(2, np.float32), np.float32(1), np.float32(2e-4))
+    guard(sound.astype(np.float32), out, np.ones(2, np.float32), np.float32(1), np.float32(2e-4))
     return out
 
 

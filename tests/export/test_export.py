@@ -241,14 +241,14 @@ def test_spotter_export(tmp_path, bits):
     for start in range(0, 62, 2):
         probabilities = state.step(frames[start : start + 2])
     with torch.no_grad():
-        heard, _ = model.listen(torch.from_numpy(frames[None]), model.first_state())
+        output, _ = model.listen(torch.from_numpy(frames[None]), model.first_state())
     close = {"atol": 1e-5 if bits == "32" else 0.1, "rtol": 0}
-    expected = label_scores(heard.scores).softmax(-1)[0]
+    expected = label_scores(output.scores).softmax(-1)[0]
     np.testing.assert_allclose(probabilities, expected, **close)
     if bits == "32":
-        np.testing.assert_allclose(state.embedding, heard.embedding[0], **close)
-        np.testing.assert_allclose(state.settled, heard.view.settled[0], **close)
-        np.testing.assert_allclose(state.pull, heard.view.pull[0], atol=1e-3)
+        np.testing.assert_allclose(state.embedding, output.embedding[0], **close)
+        np.testing.assert_allclose(state.settled, output.view.settled[0], **close)
+        np.testing.assert_allclose(state.pull, output.view.pull[0], atol=1e-3)
     assert state.settled.shape == state.anchors.shape == (4, 31, 2)
     assert state.attention.shape == (4, 31, 31)
     state.reset()

@@ -39,7 +39,7 @@ def test_every_row_comes_once_and_every_hop_is_a_column(denoiser, spotter, rng):
     assert len(feed.frame(board).hops) == 0
 
 
-def test_columns_are_what_the_bank_heard(denoiser, rng):
+def test_columns_are_what_the_bank_took_in(denoiser, rng):
     board, processor = live(denoiser)
     play(processor, (0.1 * rng.standard_normal(RATE)).astype(np.float32))
     frame = Feed().frame(board)
@@ -53,7 +53,7 @@ def test_columns_are_what_the_bank_heard(denoiser, rng):
 
 
 def test_a_look_ahead_is_taken_out(studio):
-    """A click is heard and played in the same column, though it is played 20 ms later."""
+    """A click comes in and is played in the same column, though it is played 20 ms later."""
     board, processor = live(studio)
     processor.pipeline.bypass = True
     sound = np.zeros(2 * RATE, np.float32)

@@ -40,7 +40,7 @@ def live(calm, server, demo):
         yield calm
 
 
-def test_sound_is_seen_heard_recorded_and_saved(live, qtbot, server, live_denoiser):
+def test_sound_is_seen_played_recorded_and_saved(live, qtbot, server, live_denoiser):
     window, session = live, live.session
     assert window.top.state.text() == "Listening"
     assert "→" in window.top.devices.text()
@@ -127,7 +127,7 @@ def test_a_sound_server_that_comes_after_the_window_is_seen(
         server.end()
 
 
-def test_a_word_is_taught_and_heard(calm, qtbot, server, tmp_path):
+def test_a_word_is_taught_and_detected(calm, qtbot, server, tmp_path):
     """Three takes by three voices through the microphone, then a fourth voice says it."""
     window = calm
     window.commands.teach()

@@ -96,10 +96,10 @@ def test_it_changes_while_it_rings_without_a_jump():
     assert np.abs(np.diff(x[1:])).max() < 0.5 * 2 * np.pi * 470 / SAMPLERATE * 1.1
 
 
-def test_a_sound_that_is_heard_drives_it(board):
+def test_a_sound_that_comes_in_drives_it(board):
     one = OneOscillator(Drive(A, kind="sound"), None, lambda: board)
     first = one.step()
-    assert np.abs(first).max() < 1e-9, "nothing new is heard"
+    assert np.abs(first).max() < 1e-9, "nothing new comes in"
     sound = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050).astype(np.float32)
     for start in range(0, 4410, 441):
         board.sound.put(sound[start : start + 441], sound[start : start + 441])

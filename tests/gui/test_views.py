@@ -155,8 +155,8 @@ def test_it_reads_out_what_is_under_the_pointer(qtbot, denoiser):
     assert "Hz · original" in said[-1]
     hz = float(said[-1].split("·")[1].split()[0])
     assert abs(hz - 1000) < 40
-    heard = float(said[-1].split("original ")[1].split()[0].replace("−", "-"))
-    assert abs(heard - 20 * np.log10(0.3 / 2)) < 1.5, "half of a real tone turns as z does"
+    original_db = float(said[-1].split("original ")[1].split()[0].replace("−", "-"))
+    assert abs(original_db - 20 * np.log10(0.3 / 2)) < 1.5, "half of a real tone turns as z does"
     assert "ζ" in said[-1]
 
 
@@ -217,7 +217,7 @@ def test_lower_pictures_differ(qtbot, board):
     assert not np.array_equal(found[1], found[2])
 
 
-def test_keywords_are_written_where_they_were_heard(qtbot, board):
+def test_keywords_are_written_where_they_were_detected(qtbot, board):
     view = shown(qtbot, Resonogram, board)
     words = {word: column * 0.008 for column, word in view._pictures[0].marks}
     assert abs(words["no"] - 4.1) < 0.5
@@ -321,7 +321,7 @@ def test_oscillators_travel_as_the_equation_says():
     assert np.abs(np.exp(1j * found) - (other[:, 0] + 1j * other[:, 1])).max() < 1e-6
 
 
-def test_a_word_that_is_heard_is_marked_and_scores_are_drawn(qtbot, board):
+def test_a_detected_word_is_marked_and_scores_are_drawn(qtbot, board):
     view = shown(qtbot, Synchronisation, board)
     assert "left" in view._marked
     assert view._scores.argmax() == view.words.index("left")

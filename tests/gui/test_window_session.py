@@ -33,7 +33,7 @@ NO, YES = (False, "Record"), (True, "Stop recording")
 # Recordings.
 
 
-def test_nothing_is_recorded_before_anything_is_heard(qtbot, make_window):
+def test_nothing_is_recorded_before_any_sound_comes_in(qtbot, make_window):
     window = make_window(welcomed=True)
     window.session.engine = Recorded(None)
     window.session._become(State.LOADING, "loading")

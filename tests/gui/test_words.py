@@ -1,4 +1,4 @@
-"""Words of one's own in the window: what they start, how eagerly they are heard, teaching them."""
+"""Own words in the window: what they start, how easily they are detected, teaching them."""
 
 import time
 

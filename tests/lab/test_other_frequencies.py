@@ -21,5 +21,5 @@ def test_an_oscillator_is_1_for_a_unit_tone_at_its_peak():
 def test_bits_come_back():
     rng = np.random.default_rng(3)
     bits = rng.integers(0, 2, 20)
-    heard = other.listen(other.radio(rng, bits, 0.0), other.tone_pair(), other.RADIO_HZ)
-    np.testing.assert_array_equal(other.read_bits(heard), bits)
+    amplitudes = other.listen(other.radio(rng, bits, 0.0), other.tone_pair(), other.RADIO_HZ)
+    np.testing.assert_array_equal(other.read_bits(amplitudes), bits)

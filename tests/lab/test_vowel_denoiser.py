@@ -45,7 +45,7 @@ def test_what_comes_later_changes_nothing_before():
     assert not torch.equal(a, b)
 
 
-def test_a_continuation_has_not_heard_what_it_continues():
+def test_a_continuation_has_not_learnt_from_what_it_continues():
     made, (sound, _) = Continuation(), vowels(0, 1)
     shaken(made.model)
     last = sound.shape[-1] // HOP - 1

@@ -110,11 +110,11 @@ def test_the_running_level_rises_at_once_and_falls_slowly():
     contrast = torch.full((1, 500, 4), -3.0)
     contrast[:, 100:110] = 0.0
     with torch.no_grad():
-        heard = level(contrast)[0, :, 0]
-    assert heard[0].item() == pytest.approx(-3.0, abs=0.01)
-    assert heard[99].item() == pytest.approx(-3.0, abs=0.01)
-    assert heard[110] > -1.0
-    assert -3.0 < heard[499] < heard[250] < heard[110]
+        levels = level(contrast)[0, :, 0]
+    assert levels[0].item() == pytest.approx(-3.0, abs=0.01)
+    assert levels[99].item() == pytest.approx(-3.0, abs=0.01)
+    assert levels[110] > -1.0
+    assert -3.0 < levels[499] < levels[250] < levels[110]
 
 
 def test_the_bank_learns_within_its_bounds():

@@ -49,10 +49,10 @@ def test_two_frames_at_a_time_are_the_same_as_all_at_once(stem):
     whole, _ = spotter.listen(frames, spotter.first_state(2))
     state = spotter.first_state(2)
     for i in range(0, 94, 2):
-        heard, state = spotter.listen(frames[:, i : i + 2], state)
+        output, state = spotter.listen(frames[:, i : i + 2], state)
     for name in ("scores", "pooled", "embedding"):
-        torch.testing.assert_close(getattr(heard, name), getattr(whole, name))
-    torch.testing.assert_close(heard.view.settled, whole.view.settled, atol=1e-4, rtol=0)
+        torch.testing.assert_close(getattr(output, name), getattr(whole, name))
+    torch.testing.assert_close(output.view.settled, whole.view.settled, atol=1e-4, rtol=0)
 
 
 def test_what_is_longer_ago_than_it_remembers_does_not_matter(spotter):
@@ -89,8 +89,8 @@ def test_sudden_sounds_are_found_in_noise():
 
 def test_softmax_has_nothing_to_show():
     model = KeywordSpotter(SpotterConfig(attention="softmax")).eval()
-    heard, _ = model.listen(torch.randn(1, 62, 40), model.first_state())
-    assert heard.view is None
+    output, _ = model.listen(torch.randn(1, 62, 40), model.first_state())
+    assert output.view is None
 
 
 def test_saved_models_come_back(tmp_path):

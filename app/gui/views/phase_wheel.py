@@ -189,7 +189,7 @@ class PhaseWheel(View):
         painter.restore()
 
     def draw(self, painter: QPainter) -> None:
-        """A dot for each oscillator that can be heard."""
+        """A dot for each audible oscillator."""
         if self._bank is None:
             return
         centre, radius = self._disc()

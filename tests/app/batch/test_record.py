@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch):
     def run(inputs, out, settings=LIVE, stop_after=None, resume=False, **options):
         manifest, cleaned = out / record.NAME, []
 
-        def heard(outcome):
+        def count(outcome):
             assert outcome.error is None
             cleaned.append(os.path.basename(outcome.source))
             if len(cleaned) == stop_after:
@@ -38,7 +38,7 @@ def run(tmp_path, monkeypatch):
 
         jobs = plan([str(inputs)], str(out), made=earlier_outputs(manifest), **options)
         try:
-            Batch(jobs, settings, manifest, resume=resume).run(heard, lambda *_: None, None)
+            Batch(jobs, settings, manifest, resume=resume).run(count, lambda *_: None, None)
         except KeyboardInterrupt:
             assert stop_after
         return cleaned

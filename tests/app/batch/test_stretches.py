@@ -44,12 +44,12 @@ def test_channels_limit_keywords_and_readings_are_the_same(studio, spotter, demo
     both = np.stack([noisy, clean], axis=1)
     parts = {"denoiser": studio, "spotter": spotter, "limit_db": 9.0}
     pipelines = [kind(samplerate, 2, **parts) for kind in (Pipeline, StretchPipeline)]
-    (stream, heard), (batch, found) = (
+    (stream, expected), (batch, found) = (
         cleaned(pipeline, both, [size])
         for pipeline, size in zip(pipelines, (441, 56448), strict=True)
     )
     np.testing.assert_allclose(batch, stream, rtol=0, atol=TOLERANCE)
-    assert found == heard
+    assert found == expected
     assert len(found) >= 3
     assert pipelines[0].voice == pytest.approx(pipelines[1].voice)
     assert pipelines[0].noise_dbfs == pytest.approx(pipelines[1].noise_dbfs)

@@ -242,9 +242,9 @@ def test_scripts_see_saved_clips_and_signals_save_the_last_seconds(server, live,
     noisy, _, samplerate = demo
     command = live("--clips", "--folder", tmp_path)
     with server.playing(np.tile(noisy[int(6.5 * samplerate) :], 3), samplerate):
-        heard, _ = command.wait_for(lambda line: "keyword" in line, 30)
+        detection, _ = command.wait_for(lambda line: "keyword" in line, 30)
         saved, _ = command.wait_for(lambda line: "saved" in line, 15)
-    assert f"keyword {heard['keyword']}" in saved["saved"]
+    assert f"keyword {detection['keyword']}" in saved["saved"]
     sound, rate = soundfile.read(saved["saved"])
     assert 1.5 < len(sound) / rate < 3.1, "less only at the very start"
     assert np.abs(sound).max() > 0.05, "the word is on it"

@@ -111,11 +111,11 @@ def test_live_gives_the_samples_that_files_get(server, tmp_path, demo, block_s):
     assert live.returncode == 0
     counters = json.loads(output)
     assert counters["blocks"] > 0.5 * 7 / block_s, "also on a busy computer"
-    heard, played = np.ascontiguousarray(np.load(tmp_path / "sound.npy").T)
+    recorded, played = np.ascontiguousarray(np.load(tmp_path / "sound.npy").T)
     assert np.abs(played).max() > 0.05
-    expected = np.empty_like(heard)
+    expected = np.empty_like(recorded)
     denoiser = DenoiserModel.preset(LIVE_PRESET)
-    Pipeline(48000, denoiser=denoiser).process(heard, expected)
+    Pipeline(48000, denoiser=denoiser).process(recorded, expected)
     if counters["overloads"] == 0:
         np.testing.assert_array_equal(played, expected)
     assert seconds_alike(found[0], played) >= 3
@@ -176,9 +176,9 @@ def test_other_programs_record_clean_sound_from_the_virtual_microphone(server, d
     keywords = [k for k in map(json.loads, said.splitlines()) if "keyword" in k]
     assert keywords
     for keyword in keywords:
-        heard_at = datetime.fromisoformat(keyword["wall_time"])
-        assert heard_at.tzinfo
-        assert begin < heard_at.timestamp() < time.time()
+        detected_at = datetime.fromisoformat(keyword["wall_time"])
+        assert detected_at.tzinfo
+        assert begin < detected_at.timestamp() < time.time()
     assert np.abs(found[0]).max() > 0.05
     assert server.our_modules() == []
     clean, raw = (soundfile.read(tmp_path / name)[0] for name in ("clean.wav", "raw.flac"))
@@ -434,8 +434,8 @@ def test_one_channel_of_many_is_taken(server, tmp_path, positions):
         take = tmp_path / "take.wav"
         command = ("live", "--input", "interface.monitor", "--no-spot", "--seconds", "2")
         run(server, *resonance(*command, "--channel", "6", "--record-raw", take), check=True)
-        heard, _ = soundfile.read(take)
-        spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)), 48000))
+        sound, _ = soundfile.read(take)
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 48000))
         assert abs(np.argmax(spectrum) - (300 + 200 * 5)) <= 2
         others = np.concatenate([spectrum[200:1200], spectrum[1400:2000]])
         assert others.max() < 0.03 * spectrum.max()

@@ -43,13 +43,13 @@ def test_a_place_sought_while_it_goes_to_another_is_gone_to_next(player):
     assert places == pytest.approx([3.0, 9.0], abs=1e-3)
 
 
-def test_keywords_stand_where_they_are_heard_after_a_seek(player):
+def test_keywords_keep_their_times_after_a_seek(player):
     step(player, 0.1)
     player.seek(3.0)
     step(player, 5.0)
-    (heard,) = player.board.events.since()
-    assert heard["keyword"] == "no"
-    assert heard["time_s"] == pytest.approx(4.09 - 3.0 + 0.1, abs=0.1)
+    (detection,) = player.board.events.since()
+    assert detection["keyword"] == "no"
+    assert detection["time_s"] == pytest.approx(4.09 - 3.0 + 0.1, abs=0.1)
 
 
 class Loudspeaker:

@@ -93,7 +93,7 @@ def test_with_look_ahead_the_dry_sound_is_as_late_as_the_clean_one(make_processo
     assert "broken on purpose" in str(processor.error)
 
 
-def test_what_is_not_a_number_is_heard_as_silence_and_counted(make_processor, rng):
+def test_what_is_not_a_number_is_taken_as_silence_and_counted(make_processor, rng):
     processor = make_processor()
     sound = (0.1 * rng.standard_normal(48000)).astype(np.float32)
     sound[1000:1010] = np.nan
@@ -142,8 +142,8 @@ def test_a_loop_through_the_room_is_stopped(make_processor, rng, guard):
             state = pole * state + 0.012 * delay[k]
             back[k] = state.real
         voice = 0.01 * rng.standard_normal(480)
-        heard = np.clip(back + voice, -1, 1).astype(np.float32)
-        processor.process(heard, played)
+        microphone = np.clip(back + voice, -1, 1).astype(np.float32)
+        processor.process(microphone, played)
         delay = np.concatenate([delay[480:], played])
         loud.append(float(np.abs(played).max()))
     howling = np.mean(np.array(loud[200:]) > 0.3)

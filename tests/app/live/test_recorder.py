@@ -17,7 +17,7 @@ from tests.app.live.conftest import facts
 
 
 def put(board, sound):
-    """Blocks, as the engine does: heard, and half as loud played."""
+    """Blocks, as the engine does: input, and output half as loud."""
     for start in range(0, len(sound), 480):
         block = sound[start : start + 480]
         board.sound.put(block, block / 2)
@@ -30,7 +30,7 @@ def sound(rng):
 
 @pytest.mark.parametrize(("name", "tolerance"), [("a.wav", 1e-4), ("a.flac", 1e-4), ("a.ogg", 0.1)])
 @pytest.mark.parametrize("what", ["raw", "clean", "both"])
-def test_what_is_heard_is_there(board, tmp_path, sound, name, tolerance, what):
+def test_what_comes_in_is_recorded(board, tmp_path, sound, name, tolerance, what):
     told = []
     put(board, sound)  # before the recording begins
     recorder = Recorder(SimpleNamespace(board=board), tmp_path / name, what, told.append)

@@ -44,9 +44,9 @@ def test_people_hear_what_their_microphone_carries(server):
         loops = [line for line in server.our_modules() if "module-loopback" in line]
         assert len(loops) == 1, "asked for twice, it is made once"
         tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * 48000) / 48000)
-        with server.recording("ci_out.monitor") as heard, server.playing(tone, 48000, mic.sink):
+        with server.recording("ci_out.monitor") as recorded, server.playing(tone, 48000, mic.sink):
             time.sleep(2.0)
-        assert np.abs(heard[0]).max() > 0.1
+        assert np.abs(recorded[0]).max() > 0.1
         monitor.close()
         assert not [line for line in server.our_modules() if "module-loopback" in line]
         assert len(server.our_modules()) == 2, "the microphone stays"

@@ -89,8 +89,8 @@ def test_sound_is_cleaned_while_it_is_sent(server, pcm):
     curl.stdin.write(content[:half])
     cleaned = curl.stdout.read(half // 2)  # comes before the rest is sent
     rest, _ = curl.communicate(content[half:], timeout=60)
-    heard = np.frombuffer(content, "<i2").astype(np.float32) / 32768
-    wanted = clean(heard, samplerate, preset=LIVE_PRESET)
+    sound = np.frombuffer(content, "<i2").astype(np.float32) / 32768
+    wanted = clean(sound, samplerate, preset=LIVE_PRESET)
     found = np.frombuffer(cleaned + rest, "<i2") / 32768
     np.testing.assert_allclose(found, wanted, atol=2 / 32768)
 
@@ -161,15 +161,15 @@ def test_a_browser_may_send_the_token_in_the_address(server):
 
 def test_keywords_of_all_streams(server, pcm):
     content, samplerate = pcm
-    heard, listening = [], threading.Event()
+    detected, listening = [], threading.Event()
 
     def listen():
         with server.client() as client, client.stream("GET", "/events") as answer:
             for line in answer.iter_lines():
                 listening.set()
                 if line.startswith("data: "):
-                    heard.append(json.loads(line.removeprefix("data: ")))
-                if len(heard) == len(truth()):
+                    detected.append(json.loads(line.removeprefix("data: ")))
+                if len(detected) == len(truth()):
                     return
 
     thread = threading.Thread(target=listen)
@@ -178,8 +178,8 @@ def test_keywords_of_all_streams(server, pcm):
     with server.client() as client:
         client.post(f"/listen?samplerate={samplerate}", content=content)
     thread.join(20)
-    assert [event["keyword"] for event in heard] == truth()
-    assert heard[0]["client"].startswith("http 127.0.0.1:")
+    assert [event["keyword"] for event in detected] == truth()
+    assert detected[0]["client"].startswith("http 127.0.0.1:")
 
 
 def test_nothing_without_the_token(server):

@@ -55,10 +55,10 @@ def test_a_hundred_clients_get_what_each_of_them_sent_cleaned(server, rng):
         await watching
         return answers[: len(sounds)], answers[len(sounds) :]
 
-    cleaned, heard = asyncio.run(together())
+    cleaned, answers = asyncio.run(together())
     for sound, found in zip(sounds, cleaned, strict=True):
         wanted = cleaned_whole(sound, RATE, preset=LIVE_PRESET)
         np.testing.assert_allclose(found, wanted, atol=1e-6)
-    assert all(NotDetected.is_type(event.type) for event in heard)
+    assert all(NotDetected.is_type(event.type) for event in answers)
     assert server.health()["streams"] == 0
     assert most < before + 400, json.dumps({"before": before, "most": most})

@@ -29,9 +29,9 @@ def hiss():
 
 @pytest.mark.parametrize(("form", "container"), [("wav", "WAV"), ("w64", "W64")])
 def test_files_through_pipes(hiss, form, container):
-    heard = io.BytesIO()
-    soundfile.write(heard, hiss, RATE, "PCM_24", format=container)
-    done = denoised(heard.getvalue(), "--format", form)
+    file = io.BytesIO()
+    soundfile.write(file, hiss, RATE, "PCM_24", format=container)
+    done = denoised(file.getvalue(), "--format", form)
     with soundfile.SoundFile(io.BytesIO(done.stdout)) as cleaned:
         assert (cleaned.format, cleaned.subtype, cleaned.channels) == (container, "PCM_24", 2)
         assert (cleaned.samplerate, cleaned.frames) == (RATE, 4000)
@@ -41,20 +41,20 @@ def test_files_through_pipes(hiss, form, container):
 @pytest.mark.parametrize(("samples", "dtype"), [("s16", "<i2"), ("s32", "<i4"), ("f32", "<f4")])
 def test_raw_sound_stays_raw_sound(hiss, samples, dtype):
     full_scale = 1 if dtype == "<f4" else np.iinfo(dtype).max
-    heard = (full_scale * hiss).astype(dtype)
+    sound = (full_scale * hiss).astype(dtype)
     kind = f"{RATE}:2:{samples}" if samples != "s16" else f"{RATE}:2"
     limits = ("--limit-db", "0")  # a wire: what comes out is what went in
-    done = denoised(heard.tobytes(), "--raw", kind, "--format", "raw", *limits)
+    done = denoised(sound.tobytes(), "--raw", kind, "--format", "raw", *limits)
     cleaned = np.frombuffer(done.stdout, dtype).reshape(-1, 2)
-    assert cleaned.shape == heard.shape
-    error = (cleaned.astype(float) - heard) / full_scale
+    assert cleaned.shape == sound.shape
+    error = (cleaned.astype(float) - sound) / full_scale
     assert np.sqrt(np.mean(error**2)) < 0.001
 
 
 def test_header_of_a_pipe_that_ends_early(hiss):
-    heard = io.BytesIO()
-    soundfile.write(heard, hiss, RATE, "PCM_16", format="WAV")
-    endless = bytearray(heard.getvalue())
+    file = io.BytesIO()
+    soundfile.write(file, hiss, RATE, "PCM_16", format="WAV")
+    endless = bytearray(file.getvalue())
     endless[4:8] = endless[40:44] = b"\xff\xff\xff\xff"
     cleaned, _ = soundfile.read(io.BytesIO(denoised(bytes(endless)).stdout))
     assert len(cleaned) == 4000
