@@ -26,6 +26,7 @@ from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.keyword_data import Corpus, held_out
 from resonance.models.keyword_frames import ClipVersions, vocabulary, word_bounds
 from resonance.models.keywords import STEP_FRAMES
+from resonance.models.options import DATA, WORK
 
 #: How far the directions are whitened in which readings of one word differ, and then those in
 #: which speech does: 0 not at all, 1 fully.
@@ -203,13 +204,8 @@ def write(
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    help="Folder for decoded audio.",
-)
+@DATA
+@WORK
 @click.option(
     "--model",
     "path",

@@ -26,6 +26,7 @@ from resonance.models.losses import (
     waveform_loss,
 )
 from resonance.models.mixing import Mixer, MixingRecipe
+from resonance.models.options import FOLDERS, RUN
 from resonance.models.rooms import room_responses
 from resonance.models.training import (
     Average,
@@ -178,20 +179,8 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    "folders",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="Folder of recordings; may be given several times.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder for checkpoints and decoded audio.",
-)
+@FOLDERS
+@RUN
 @click.option("--task", type=click.Choice(["speech", "vowels"]), default="speech")
 @click.option(
     "--lookahead-s",

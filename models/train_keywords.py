@@ -41,6 +41,7 @@ from resonance.models.keywords import (
     course,
     label_scores,
 )
+from resonance.models.options import FOLDERS, RUN
 from resonance.models.training import (
     Average,
     load_checkpoint,
@@ -353,20 +354,8 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--data",
-    "folders",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="Folder of recordings; may be given several times.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder for checkpoints and prepared frames.",
-)
+@FOLDERS
+@RUN
 @click.option("--steps", default=12000)
 @click.option("--period", default=500, help="Steps on one version of the sounds.")
 @click.option("--versions", "count", default=12, help="Of the training clips.")

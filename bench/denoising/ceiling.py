@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.denoising.scores import estoi, sdr_db, wideband_pesq
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.dsp.bank import hz_to_erb
 from resonance.dsp.features import hop_edges
@@ -25,6 +24,7 @@ from resonance.dsp.identity import TRAINING_SAMPLERATE
 from resonance.models.bank import listen, play, poles_from, rewind
 from resonance.models.data import find_recordings
 from resonance.models.denoiser import Denoiser, DenoiserConfig
+from resonance.models.options import DATA, WORK
 from resonance.models.train_denoiser import dev_batches
 
 FLOOR_DB = -30.0

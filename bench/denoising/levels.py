@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from bench.denoising.quality import LONGEST_S, Settings, mixed, noise_for
 from bench.denoising.scores import Sound, sdr_db
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.mixing import speech_rms
+from resonance.models.options import DATA, WORK
 from resonance.models.train_denoiser import DEV_SNRS_DB, stores
 
 QUIETER_DB = (0, 20, 40, 50)

@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from bench.denoising.peers import ours
 from bench.denoising.quality import mixed, noise_for
 from bench.denoising.scores import Sound, sdr_db
-from bench.options import DATA, WORK
 from bench.report import DOCS
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.presets import LIVE_PRESET
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.mixing import speech_rms
+from resonance.models.options import DATA, WORK
 from resonance.models.train_denoiser import stores
 
 #: (sentence, SNR in dB) of the mixtures that are drawn.

@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from bench.denoising import peers
 from bench.denoising.scores import edge_energy_kept, estoi, sdr_db, wideband_pesq
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app.batch.measures import Dnsmos
 from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
 from resonance.models.mixing import Sound, noise_scale, rms, speech_rms
+from resonance.models.options import DATA, WORK
 from resonance.models.train_denoiser import DEV_SNRS_DB, stores
 
 LONGEST_S = 6

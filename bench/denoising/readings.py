@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.losses import true_readings
 from resonance.models.mixing import Sound
+from resonance.models.options import DATA, WORK
 from resonance.models.train_denoiser import dev_batches
 
 #: The network needs a moment to know the noise, s.

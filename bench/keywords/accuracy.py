@@ -27,7 +27,6 @@ from bench.keywords.detection import (
     sensitivity,
 )
 from bench.live.speed import step_times
-from bench.options import DATA, WORK
 from bench.report import DOCS, table, write_section
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
@@ -38,6 +37,7 @@ from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, held_out, 
 from resonance.models.keyword_frames import resampled
 from resonance.models.keywords import CORE_WORDS, LABELS
 from resonance.models.mixing import Sound, noise_scale, speech_rms
+from resonance.models.options import DATA, WORK
 
 #: False accepts per hour and word that are asked for.
 WISHES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from bench.keywords.detection import heights
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app.custom_words import PEAKS, Background
 from resonance.app.enrolment import AFTER_STEPS, AROUND_S
@@ -33,6 +32,7 @@ from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
 from resonance.models.keyword_data import Corpus, words_of
 from resonance.models.keywords import CUSTOM_WORDS, STEP_FRAMES
 from resonance.models.mixing import Sound
+from resonance.models.options import DATA, WORK
 
 FloatArray = NDArray[np.floating]
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.models.attention import OscillatorAttention, trajectory
 from resonance.models.data import find_recordings
 from resonance.models.keyword_data import Corpus, Examples
 from resonance.models.keywords import KeywordSpotter, load
+from resonance.models.options import DATA, WORK
 from resonance.models.train_keywords import scores
 
 #: An oscillator this near where it would come to rest has settled, rad.

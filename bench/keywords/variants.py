@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.options import DATA
 from bench.report import DOCS, EXPERIMENTS, table, write_section
 from resonance.models.bc_resnet import BCResNet
 from resonance.models.data import Recording, find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus
 from resonance.models.keyword_mixing import BATCH
 from resonance.models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig
+from resonance.models.options import DATA, RUN
 from resonance.models.train_keywords import Material, Run, scores
 from resonance.models.training import seed_everything
 
@@ -302,12 +302,7 @@ def write(results: Sequence[Result]) -> None:
 
 @click.command(context_settings={"show_default": True})
 @DATA
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of results, prepared clips and decoded audio.",
-)
+@RUN
 @click.option(
     "--only",
     "groups",

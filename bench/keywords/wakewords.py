@@ -18,7 +18,6 @@ import torch
 from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
 from bench.keywords.detection import embedded
-from bench.options import DATA, WORK
 from bench.report import table, write_section
 from resonance.app import enrolment
 from resonance.app.custom_words import CustomWord
@@ -29,6 +28,7 @@ from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus, words_of
 from resonance.models.keywords import CORE_WORDS
 from resonance.models.mixing import Sound
+from resonance.models.options import DATA, WORK
 from resonance.models.synthetic_voices import spoken_words
 
 PHRASES = {
