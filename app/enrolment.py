@@ -55,7 +55,7 @@ PHRASE_S = 1.1
 
 
 class Said(NamedTuple):
-    """A word or phrase as the spotter hears it."""
+    """A word or phrase as embeddings of the spotter."""
 
     embeddings: Float32Array  #: [steps, features]
     begin: int  #: step at which it begins
@@ -70,7 +70,7 @@ class Said(NamedTuple):
 
 
 def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
-    """What the spotter hears in a recording.
+    """What the spotter makes of a recording.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ class Pipeline:
         self.bad_samples = 0
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
-        """Hear a block; write the cleaned one into ``out``.
+        """Process a block: the cleaned one goes into ``out``, keywords are returned.
 
         Parameters
         ----------

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
+from resonance.app import safe_write
 from resonance.app.errors import UserError
 
 SYSTEMD, AUTOSTART = KINDS = ("systemd", "autostart")
@@ -115,8 +116,7 @@ def _systemctl(*arguments: str) -> bool:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        safe_write.write_text(path.resolve(), text, overwrite=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 LOUD = 10 ** (-20 / 10)
 #: A tone is suspicious when it has held this long on the same oscillator …
 HOLD_S = 0.3
-#: … with this share of what all differences of neighbours hear in it and those beside it …
+#: … with this share of the power of all differences of neighbours in it and those beside it …
 PURITY = 0.7
 BESIDE = 3
 #: … while its level moved by less than this factor from hop to hop (3 dB): voices waver more …
@@ -139,5 +139,5 @@ class HowlGuard:
 
 
 def _around(contrast: NDArray[np.float32], place: int) -> float:
-    """What the differences at and beside ``place`` hear."""
+    """Power in the differences at and beside ``place``."""
     return float(contrast[max(0, place - BESIDE) : place + BESIDE + 1].sum())

@@ -158,7 +158,7 @@ class BankStream:
         return self._length - self._position
 
     def listen(self, block: Float32Array) -> int:
-        """Hear ``block [samples]`` without playing; returns how many samples were not finite."""
+        """Drive the oscillators with ``block [samples]``; returns how many were not finite."""
         bad = listen(
             block,
             self._pole_re,
@@ -173,7 +173,7 @@ class BankStream:
         return int(bad)
 
     def advance(self, block: Float32Array, out: Float32Array) -> int:
-        """Hear ``block``, play into ``out``, both [samples]; returns how many were not finite.
+        """From ``block`` into ``out``, both [samples]; returns how many inputs were not finite.
 
         The output stays within full scale if the input did.
         """
@@ -238,7 +238,7 @@ class BankStream:
         energy: Float32Array,
         contrasts: list[Float32Array],
     ) -> int:
-        """Drive the oscillators that play with ``sound``; what they hear goes into ``energy``."""
+        """Drive the oscillators that play with ``sound``; their energy is added to ``energy``."""
         bad = advance(
             sound,
             self._pole_re,
@@ -279,7 +279,7 @@ class BankStream:
         """Features of the hop just ended [oscillators, 4] (see ``dsp/features.py``).
 
         Oscillators that rest read as loud as the highest awake ones: networks have met sound of
-        a narrow band, whose top those oscillators would hear from afar, but no silence above it.
+        a narrow band, whose top would reach those oscillators from afar, but no silence above it.
         """
         re, im = (part[None] for part in self.states())
         features = self._describe(

@@ -89,7 +89,7 @@ def scores(model: nn.Module, examples: Examples) -> dict[str, float]:
 
 
 class WordTypes(nn.Module):
-    """Tells thousands of word types apart by the course of a second; used in training only."""
+    """Distinguishes thousands of word types by the course of a second; used in training only."""
 
     def __init__(self, width: int, types: int) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ FRAME_S = 0.1
 NOISE_SHARE = 0.1
 #: Columns of a small resonogram at most; every second oscillator makes a row.
 COLUMNS = 160
-#: DNSMOS hears windows of this many samples at 16 kHz; at most so many of them.
+#: DNSMOS takes windows of this many samples at 16 kHz; at most so many of them.
 DNSMOS_RATE, DNSMOS_SAMPLES, DNSMOS_WINDOWS = 16000, 144160, 10
 #: From the network's overall score to the published scale (Reddy et al. 2022, P.835).
 DNSMOS_FIT = (-0.06766283, 1.11546468, 0.04602535)

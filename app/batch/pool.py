@@ -20,7 +20,7 @@ TRIES = 2
 #: How long workers get to clear up before they are killed, s.
 PATIENCE_S = 5.0
 
-#: Told the file and the seconds of its sound that are done.
+#: Called with the file and the seconds of its sound that are done.
 Progress = Callable[[BatchJob, float], None]
 
 

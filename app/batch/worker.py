@@ -30,7 +30,7 @@ from resonance.app.stretch_pipeline import StretchPipeline
 
 _HASHED_AT_ONCE = 1 << 20
 
-#: Told the seconds of sound done so far.
+#: Called with the seconds of sound done so far.
 Reported = Callable[[float], None]
 
 

@@ -82,8 +82,8 @@ def _show_words(as_json: bool) -> None:
             more = {"per_hour": learnt.per_hour, "agreement": learnt.agreement}
             click.echo(json.dumps({**facts, **more, "folder": str(folder)}))
         else:
-            told = f"{len(learnt.agreement)} recordings, {learnt.per_hour:g} false accepts an hour"
-            out.print(f"{learnt.word:<16} {told}, in {folder}")
+            line = f"{len(learnt.agreement)} recordings, {learnt.per_hour:g} false accepts an hour"
+            out.print(f"{learnt.word:<16} {line}, in {folder}")
     if not known and not as_json:
         out.print("no words of your own yet; resonance enroll WORD --record teaches one")
 

@@ -93,7 +93,7 @@ class Cleaner:
         return any(job.state in (WAITING, WORKING) for job in self.jobs)
 
     def tick(self) -> set[CleaningJob]:
-        """Hear from the process, give it the next job; returns those that have changed."""
+        """Read what the process reports, give it the next job; returns those that have changed."""
         changed = self._read_reports()
         if self._working and not self._process.is_alive():
             changed |= self._read_reports()  # its last words

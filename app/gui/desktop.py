@@ -10,6 +10,7 @@ from pathlib import Path
 from PyQt6.QtGui import QIcon
 
 from resonance.app.errors import UserError
+from resonance.app.safe_write import write_text
 
 ICON = Path(__file__).parent / "signs" / "resonance.svg"
 #: Name of the entry; windows that say so belong to it.
@@ -53,15 +54,12 @@ def install_entry() -> Path:
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     entry = data / "applications" / f"{NAME}.desktop"
     image = data / "icons" / "hicolor" / "scalable" / "apps" / f"{NAME}.svg"
-    try:
-        for path, text in (
-            (image, ICON.read_text(encoding="utf-8")),
-            (entry, ENTRY.format(command=command(), icon=NAME)),
-        ):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_name(f".{path.name}.part")
-            aside.write_text(text, encoding="utf-8")
-            os.replace(aside, path)
-    except OSError as error:
-        raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
+    for path, text in (
+        (image, ICON.read_text(encoding="utf-8")),
+        (entry, ENTRY.format(command=command(), icon=NAME)),
+    ):
+        try:
+            write_text(path, text, overwrite=True)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from error
     return entry

@@ -215,7 +215,7 @@ class Bell(QObject):
     rung = pyqtSignal()
 
     def ring(self) -> None:
-        """Tell; nothing happens once the application has ended."""
+        """Signal it; nothing happens once the application has ended."""
         with suppress(RuntimeError):
             self.rung.emit()
 

@@ -67,7 +67,7 @@ def packaged() -> list[System]:
 
 
 def from_file(named: str) -> System:
-    """``NAME=FILE``, an ONNX file of GTCRN or FastEnhancer; the name tells which.
+    """``NAME=FILE``, an ONNX file of GTCRN or FastEnhancer; the name says which.
 
     Raises
     ------

@@ -33,7 +33,7 @@ def estoi(estimate: Sound, target: Sound) -> float:
 
 
 def wideband_pesq(estimate: Sound, target: Sound) -> float:
-    """PESQ-WB, 1.0 … 4.6 (package pesq); 1.0 where it hears nobody."""
+    """PESQ-WB, 1.0 … 4.6 (package pesq); 1.0 where it finds no voice."""
     from pesq import NoUtterancesError, pesq  # built from source: not everybody has it
 
     try:

@@ -48,7 +48,7 @@ Spotter = Callable[[Sound], list[str]]
 
 
 def micro(sound: Sound) -> list[str]:
-    """Phrases that pymicro-wakeword hears, from a fresh start."""
+    """Phrases that pymicro-wakeword detects, from a fresh start."""
     features = MicroWakeWordFeatures()
     models = {phrase: MicroWakeWord.from_builtin(model) for phrase, model in PHRASES.items()}
     quiet_until = dict.fromkeys(models, 0)
@@ -65,7 +65,7 @@ def micro(sound: Sound) -> list[str]:
 
 
 def ours(model: SpotterModel, custom: Sequence[CustomWord] = ()) -> Spotter:
-    """Words that the shipped spotter hears; with custom words, these only."""
+    """Words that the shipped spotter detects; with custom words, these only."""
     pipeline = Pipeline(SAMPLERATE, spotter=model, custom=custom)
     words = [word.word for word in custom] or model.words
 

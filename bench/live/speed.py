@@ -30,14 +30,14 @@ def demo_like(samplerate: int) -> NDArray[np.float32]:
 
 
 class Round(NamedTuple):
-    """One hearing of the sound from its start."""
+    """One run over the sound from its start."""
 
     computing_s: float  #: time this program computed, waiting for others left out
     blocks_s: NDArray[np.float64]  #: how long each block took, waiting included [blocks]
 
 
 def listened(pipeline: Pipeline, sound: NDArray[np.float32]) -> Round:
-    """Hear a sound block by block."""
+    """Process a sound block by block."""
     block = round(pipeline.samplerate * BLOCK_S)
     out, times = np.empty(block, np.float32), []
     pipeline.reset()

@@ -126,8 +126,9 @@ def test_pictures_need_a_known_ending_and_a_folder(qtbot, board, tmp_path):
     view = shown(qtbot, Bank, board)
     with pytest.raises(UserError, match=r"\.png or \.svg"):
         view.save(tmp_path / "picture.gif")
+    (tmp_path / "no-folder").touch()
     with pytest.raises(UserError, match="cannot write"):
-        view.save(tmp_path / "nowhere" / "picture.png")
+        view.save(tmp_path / "no-folder" / "picture.png")
 
 
 # Resonogram.

@@ -48,7 +48,7 @@ class Meter:
         return self._clip_age_s < CLIP_S
 
     def add(self, power: float, peak: float, seconds: float) -> None:
-        """Hear a block.
+        """Take in a block.
 
         Parameters
         ----------

@@ -264,7 +264,7 @@ class PhaseWheel(View):
             super().keyPressEvent(event)
 
     def on_followed(self) -> None:
-        """Tell about one oscillator, or about all."""
+        """Show the figures of one oscillator, or of all."""
         if self._bank is not None:
             self._response.show_oscillator(self._bank, self.followed, self._samplerate)
         self._show_parts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from resonance.app.gui import theme as themes
 from resonance.app.gui.frames import Feed, Frame
 from resonance.app.gui.theme import Theme
 from resonance.app.live.board import Board
+from resonance.app.safe_write import written_whole
 
 #: Endings that :meth:`View.save` can write.
 PICTURES = (".png", ".svg")
@@ -185,14 +185,16 @@ class View(QWidget):
         ending = path.suffix.lower()
         if ending not in PICTURES:
             raise UserError(f"{path.name}: pictures end in {' or '.join(PICTURES)}")
-        aside = path.with_name(f".{path.stem}.{os.getpid()}{ending}")
-        written = self._save_svg(aside) if ending == ".svg" else self.grab().save(str(aside))
+        draw = self._save_svg if ending == ".svg" else self._save_png
         try:
-            if not written:
-                raise OSError("the folder does not take it")
-            os.replace(aside, path)
+            with written_whole(path, overwrite=True) as part:
+                if not draw(part.path):
+                    raise OSError("the folder does not take it")
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def _save_png(self, path: Path) -> bool:
+        return self.grab().save(str(path), "PNG")
 
     def _save_svg(self, path: Path) -> bool:
         generator = QSvgGenerator()
