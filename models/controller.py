@@ -36,7 +36,7 @@ class ControllerConfig:
 
     group: int = 2  #: broad oscillators per token
     channels: int = 32  #: numbers per token
-    layers: int = 9
+    layers: int = 12
     look: int = 12  #: numbers per oscillator, each way
 
 
