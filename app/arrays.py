@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
-from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.presets import FILE_PRESET
 from resonance.app.spotter import KeywordEvent, Sensitivity
 from resonance.app.stretch_pipeline import BLOCK_S, StretchPipeline
+from resonance.dsp.arrays import Float32Array
 
 _factory = PipelineFactory()
 

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import ModelError
-from resonance.app.onnx_models import Float32Array, SpotterModel, read_card
+from resonance.app.onnx_models import SpotterModel, read_card
 from resonance.assets import MODELS
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.peaks import peaks, rate_line
 from resonance.dsp.ring import FrameRing
 

@@ -23,7 +23,7 @@ from resonance.app import safe_write
 from resonance.app.checks import RATES_PER_HOUR, are_numbers, is_number
 from resonance.app.custom_words import Background, CustomWord
 from resonance.app.errors import UserError, WrongUsage
-from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.presets import LIVE_PRESET
 from resonance.app.small_files import read_small
@@ -31,6 +31,7 @@ from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, first_loud, last_loud
 from resonance.app.synthetic_readings import read_aloud
+from resonance.dsp.arrays import Float32Array
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
 FEWEST, MOST = 3, 20

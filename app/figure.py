@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError, WrongUsage
-from resonance.app.onnx_models import DenoiserModel, Float32Array
+from resonance.app.onnx_models import DenoiserModel
 from resonance.app.safe_write import written_whole
 from resonance.app.spotter import KeywordEvent
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.stream import BankStream
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from resonance.app.errors import AudioFileError
-from resonance.app.onnx_models import Float32Array
 from resonance.app.overlap import read_ahead, write_behind
 from resonance.app.pipeline import Pipeline
 from resonance.app.safe_write import identity
@@ -21,6 +20,7 @@ from resonance.app.soundfiles.reader import SoundReader, open_sound
 from resonance.app.soundfiles.writer import written_sound
 from resonance.app.spotter import KeywordEvent
 from resonance.app.stretch_pipeline import BLOCK_S
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.delay import DelayLine
 
 #: Silence played after a file while spotting, for a word at the very end, s.

@@ -21,8 +21,8 @@ from resonance.app.devices import (
     sounddevice,
 )
 from resonance.app.errors import DeviceError, UserError
-from resonance.app.onnx_models import Float32Array
 from resonance.app.takes import TAKE_S, has_ended, trimmed
+from resonance.dsp.arrays import Float32Array
 
 #: A microphone that gives nothing for so long is gone, s.
 PATIENCE_S = 3.0

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from resonance.app.checks import LIMITS_DB, SAMPLERATES
 from resonance.app.custom_words import CustomWord
 from resonance.app.errors import UserError
-from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity, Spotter
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import BankStream
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from resonance.app.custom_words import Background, CustomWord, Matcher
 from resonance.app.errors import WrongUsage
-from resonance.app.onnx_models import Float32Array, SpotterModel, SpotterState
+from resonance.app.onnx_models import SpotterModel, SpotterState
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.features import LOG_SCALE, log_power
 from resonance.dsp.ring import FrameRing
 from resonance.dsp.trigger import FloatArray, Trigger, TriggerSettings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from resonance.app.onnx_models import DenoiserModel, Float32Array, SpotterModel
+from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline, make_stream
 from resonance.app.spotter import KeywordEvent
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.stretch import BankStretch
 
 #: Blocks of this many seconds hold whole hops at common samplerates.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from resonance.app.errors import UserError
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 
 #: How long a word is waited for at most, s; silence that ends a take, s.
 TAKE_S, AFTER_S = 4.0, 0.4

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.coupled import (
     STATES,
     add_product,
@@ -27,8 +28,6 @@ from resonance.dsp.coupled import (
 )
 from resonance.dsp.features import FEATURE_NAMES, SILENT_POWER
 from resonance.dsp.simd import LANES, load, store
-
-Float32Array = NDArray[np.float32]
 
 _SILENT = np.float32(SILENT_POWER)
 _CONTRAST = FEATURE_NAMES.index("log_contrast")

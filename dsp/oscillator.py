@@ -9,13 +9,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import ComplexArray, FloatArray
 from resonance.dsp.kernels import advance
 from resonance.dsp.stream import NO_CONTRASTS
-
-Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

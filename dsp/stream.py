@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import OscillatorBank, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
@@ -14,8 +15,6 @@ from resonance.dsp.features import FEATURE_NAMES
 from resonance.dsp.hop_kernels import describe, weigh
 from resonance.dsp.identity import identity_and_span, unit_peak
 from resonance.dsp.kernels import advance, guard, listen, rewind
-
-Float32Array = NDArray[np.float32]
 
 #: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
 WING_REFERENCE = (0.7, 0.92)

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.kernels import listen
-from resonance.dsp.stream import BankStream, Float32Array
+from resonance.dsp.stream import BankStream
 
 
 class Part(NamedTuple):

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
 from resonance.app.figure import RANGE_DB
-from resonance.app.onnx_models import DenoiserModel, Float32Array
+from resonance.app.onnx_models import DenoiserModel
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.kernels import LARGEST_SAMPLE
 from resonance.dsp.meters import FLOOR_DB, to_db

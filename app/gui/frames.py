@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resonance.app.live.board import Board
 from resonance.app.live.rings import Rows
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import OscillatorBank
 from resonance.dsp.delay import DelayLine
 

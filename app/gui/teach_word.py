@@ -23,9 +23,9 @@ from resonance.app.gui.window_session import WindowSession, spotter_model
 from resonance.app.live.board import Board
 from resonance.app.live.loudspeaker import BUFFER_S, Loudspeaker
 from resonance.app.live.messages import State
-from resonance.app.onnx_models import Float32Array
 from resonance.app.spotter import KeywordEvent
 from resonance.app.takes import TAKE_S, has_ended, trimmed
+from resonance.dsp.arrays import Float32Array
 
 #: How many takes are enough.
 ENOUGH = 3

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import soxr
 
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.drift import DriftControl
 
 #: Blocks that lie in the buffer: one being filled, one being emptied, one for lateness; more are

@@ -6,7 +6,7 @@ import numpy as np
 
 from resonance.app.live.player import Player
 from resonance.app.live.settings import EngineSettings
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 
 #: What can be generated.
 TONE, SWEEP = "tone", "sweep"

@@ -19,7 +19,7 @@ from resonance.app.devices import (
     sounddevice,
 )
 from resonance.app.errors import DeviceError
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 
 #: Sound that waits in the loudspeaker's buffer, s.
 BUFFER_S = 0.2

@@ -16,7 +16,7 @@ import soxr
 
 from resonance.app.live.board import Board
 from resonance.app.live.loudspeaker import Loudspeaker
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.oscillator import MovingOscillator, Oscillator
 
 #: What may drive the oscillator.

@@ -28,11 +28,11 @@ from resonance.app.live.messages import (
 )
 from resonance.app.live.processor import Processor, board_facts
 from resonance.app.live.settings import EngineSettings, changed
-from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.soundfiles.reader import open_sound
 from resonance.app.spotter import KeywordEvent
+from resonance.dsp.arrays import Float32Array
 
 #: Block that is processed and played at a time, s.
 BLOCK_S = 0.02

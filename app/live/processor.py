@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.live.board import COUNTERS, Board
-from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import KeywordEvent
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.howl import HowlGuard
 from resonance.dsp.stream import BankStream

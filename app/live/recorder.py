@@ -16,9 +16,9 @@ import soundfile
 
 from resonance.app.errors import AudioFileError, WrongUsage
 from resonance.app.live.board import Board
-from resonance.app.onnx_models import Float32Array
 from resonance.app.safe_write import Part, rescue
 from resonance.app.soundfiles.writer import FORMATS, command, open_part, why
+from resonance.dsp.arrays import Float32Array
 
 #: What can be recorded: which columns of the board's sound.
 SIDES: dict[str, list[int]] = {"raw": [0], "clean": [1], "both": [0, 1]}

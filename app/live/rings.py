@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 
 Rows = NDArray[np.void]
 

@@ -17,7 +17,7 @@ from resonance.app.devices import OPENING, Route, opened, sounddevice
 from resonance.app.errors import DeviceError, StuckError
 from resonance.app.live.bridge import ClockBridge
 from resonance.app.live.processor import Processor, fade
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 
 #: Priority of the callbacks' threads among real-time threads (1 … 99), where the system grants it.
 PRIORITY = 10

@@ -8,7 +8,7 @@ import numpy as np
 
 from resonance.app.checks import SAMPLERATES
 from resonance.app.errors import WrongUsage
-from resonance.app.onnx_models import Float32Array
+from resonance.dsp.arrays import Float32Array
 
 #: Sample types by name: the type of their bytes, full scale, and the value of silence.
 ENCODINGS = {

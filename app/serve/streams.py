@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from resonance.app.files import TAIL_S
-from resonance.app.onnx_models import Float32Array
 from resonance.app.pipeline import Pipeline
 from resonance.app.serve.limits import PIECE_BYTES, BusyError, Limits
 from resonance.app.serve.models import Models
 from resonance.app.serve.pcm import Format
 from resonance.app.spotter import KeywordEvent
+from resonance.dsp.arrays import Float32Array
 
 #: Keywords that may wait for a slow listener; the oldest are dropped.
 WAITING = 256
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 Output = tuple[bytes, list[KeywordEvent]]
 
 
-class Sound:
+class ClientSound:
     """One stream's sound: bytes in, as many cleaned bytes and the keywords out."""
 
     def __init__(self, pipeline: Pipeline, form: Format) -> None:
@@ -72,9 +72,9 @@ class Sound:
 
 
 class Stream:
-    """A client's :class:`Sound` in one of the server's places."""
+    """A client's :class:`ClientSound` in one of the server's places."""
 
-    def __init__(self, run: Callable[..., Any], sound: Sound) -> None:
+    def __init__(self, run: Callable[..., Any], sound: ClientSound) -> None:
         self._run, self._sound = run, sound
 
     async def process(self, pcm: bytes) -> AsyncIterator[Output]:
@@ -115,7 +115,7 @@ class Streams:
     async def open(self, form: Format, **wishes: Any) -> Stream:
         """A stream; ``wishes`` as for :meth:`Models.pipeline`. Hold a :meth:`place` meanwhile."""
         pipeline = await self.run(partial(self.models.pipeline, form, **wishes))
-        return Stream(self.run, Sound(pipeline, form))
+        return Stream(self.run, ClientSound(pipeline, form))
 
     def report(self, event: KeywordEvent, client: str) -> None:
         """Pass a keyword on to everybody who listens."""

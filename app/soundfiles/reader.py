@@ -13,11 +13,11 @@ import numpy as np
 import soundfile
 
 from resonance.app.errors import AudioFileError
-from resonance.app.onnx_models import Float32Array
 from resonance.app.soundfiles import channel_positions, chunks, ffmpeg, mpeg, ogg, repaired_header
 from resonance.app.soundfiles.metadata import Metadata, probed, read_metadata
 from resonance.app.soundfiles.sound_extent import sound_extent
 from resonance.app.soundfiles.splice import Segment, Spliced
+from resonance.dsp.arrays import Float32Array
 
 #: Samples read at a time, per channel.
 BLOCK = 1 << 14

@@ -14,10 +14,10 @@ import numpy as np
 import soundfile
 
 from resonance.app.errors import AudioFileError
-from resonance.app.onnx_models import Float32Array
 from resonance.app.safe_write import Part
 from resonance.app.soundfiles import channel_positions, chunks, ffmpeg, metadata
 from resonance.app.soundfiles.reader import SoundReader
+from resonance.dsp.arrays import Float32Array
 
 #: What can be written, by the end of the file's name: container of libsndfile.
 FORMATS = {
