@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -17,8 +17,8 @@ from resonance.app.model_facts import has_external_data, wrong_fact, wrong_shape
 from resonance.app.presets import preset_path
 from resonance.app.small_files import read_small
 from resonance.assets import MODELS
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import FloatArray, OscillatorBank
-from resonance.dsp.controller import Controller
 from resonance.dsp.features import (
     FEATURE_NAMES,
     FORMAT_VERSION,
@@ -29,7 +29,8 @@ from resonance.dsp.features import (
 )
 from resonance.dsp.meters import FLOOR_DB
 
-Float32Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    from resonance.dsp.controller import Controller
 
 #: The input of a model that is no state, and the outputs that are read by name.
 _FIRST = {"denoiser": "features", "keywords": "frames"}
@@ -153,7 +154,7 @@ class DenoiserModel:
 
     def _check_weights(self) -> None:
         try:
-            fits = Controller(self.weights).oscillators == len(self.bank)
+            fits = _controller(self.weights).oscillators == len(self.bank)
             wrong = "" if fits else "they are for another bank"
         except KeyError as error:
             wrong = f"{error} is missing"
@@ -251,12 +252,18 @@ class DenoiserRun(ABC):
         """Features of hops [hops, oscillators, 4] → gains for each next hop [hops, oscillators]."""
 
 
+def _controller(weights: dict[str, Float32Array]) -> Controller:
+    from resonance.dsp.controller import Controller  # numba takes .2 s: only for who denoises
+
+    return Controller(weights)
+
+
 class CompiledRun(DenoiserRun):
     """By the compiled controller (``dsp/controller.py``), with the file's weights."""
 
     def __init__(self, model: DenoiserModel) -> None:
         super().__init__()
-        self._controller = Controller(model.weights)
+        self._controller = _controller(model.weights)
         self.gains(np.zeros((1, self._controller.oscillators, len(FEATURE_NAMES)), np.float32))
         self.reset()  # the first call is the slowest
 

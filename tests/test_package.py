@@ -69,6 +69,15 @@ def test_importing_is_quick():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
+def test_help_needs_no_compiler():
+    code = (
+        "import sys; from resonance.app.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
 MODULES = ("", ".app.arrays", ".app.pipeline", ".dsp.bank")
 
 
