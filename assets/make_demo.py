@@ -27,7 +27,7 @@ SCRIPT = (
     ("en-us+m7", 50, 150, "A bell keeps ringing after you strike it.", False),
     ("en-us+f3", 50, 125, "yes", True),
     ("en-gb+m4", 45, 150, "Noise fades away and the words remain.", False),
-    ("en-us+m2", 45, 125, "right", True),
+    ("en-us+m3", 45, 125, "right", True),
 )
 
 
