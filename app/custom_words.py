@@ -5,8 +5,10 @@ the two after the directions have been shrunk in which readings of one word diff
 in which ordinary speech varies (partial whitening). The threshold is where three hours of ordinary
 speech, shipped as such embeddings, would be taken for the word at the wished rate.
 
-A phrase lasts longer than the second an embedding covers: it is compared with two embeddings, now
-and about a second before, and is as like as the less like of them.
+A phrase lasts longer than the second an embedding covers. It is learnt in parts: the seconds that
+begin with it, end with it and lie evenly between. A stream is compared with all of them at their
+distances in time, and is as like the phrase as the least like of its parts, so that a sentence with
+one word of the phrase is not like it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,12 @@ from resonance.dsp.ring import FrameRing
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
 #: Examples that are made floats at once.
-PART = 4096
+AT_ONCE = 4096
+#: Parts of a phrase.
+PARTS = 4
+#: Sentences that share words with a phrase are commoner than ordinary speech has them: a phrase's
+#: threshold is set for the wished rate divided by this.
+PHRASES_STRICTER = 10.0
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,15 @@ class CustomWord:
     """A word learnt from recordings."""
 
     word: str
-    #: What its embeddings have in common, of unit length [places]; of a phrase, those of its end
-    #: and of a second before [2 · places].
+    #: What its embeddings have in common, of unit length [places]; of a phrase, those of its
+    #: PARTS, the last one first [PARTS · places].
     direction: list[float]
     threshold: float  #: cosine at which it fires
     per_hour: float  #: false accepts per hour of speech that the threshold was set for
     model: str  #: sha256 of the spotter it was learnt with
     agreement: list[float] = field(default_factory=list)  #: of each recording with the others
     text: str = ""  #: that synthetic voices read, to be learnt from as well
+    span_s: float = 0.0  #: from a phrase's first part to its last; 0 for a word
 
 
 class Background:
@@ -68,10 +76,8 @@ class Background:
                 self.examples, self.scale = arrays["examples"], float(arrays["scale"])
                 self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
             self._check()
-            every_s = self.hours * 3600 / len(self.examples)
-            self._second = max(1, round(1 / every_s))  #: examples in about a second
-            #: Steps between the two embeddings of a phrase.
-            self.steps_back = max(1, round(self._second * every_s / spotter.step_s))
+            self._every_s = self.hours * 3600 / len(self.examples)
+            self._second = max(1, round(1 / self._every_s))  #: examples in about a second
         except Exception as error:  # archives have errors of many kinds
             raise ModelError(f"{path} cannot be read ({error}); reinstall") from error
         if made_with != spotter.sha256:
@@ -96,45 +102,85 @@ class Background:
         size = np.linalg.norm(mapped, axis=-1, keepdims=True)
         return np.asarray(mapped / np.maximum(size, 1e-9), dtype=np.float32)
 
-    def cosines(self, direction: Float32Array) -> Float32Array:
-        """Of the examples with the direction of a word or a phrase [examples]."""
+    def cosines(self, direction: Float32Array, span_s: float = 0.0) -> Float32Array:
+        """Of the examples with a word or a phrase, as :class:`CustomWord` has it [examples]."""
         directions = direction.reshape(-1, self.map.shape[1])
         scaled = directions.T * np.float32(self.scale)
-        parts = np.array_split(self.examples, len(self.examples) // PART + 1)
+        parts = np.array_split(self.examples, len(self.examples) // AT_ONCE + 1)
         found = np.concatenate([part.astype(np.float32) @ scaled for part in parts])
-        for back in range(1, len(directions)):
-            found[:, back] = np.roll(found[:, back], back * self._second)
+        for part, back in enumerate(steps_back(len(directions), span_s, self._every_s)):
+            found[:, part] = np.roll(found[:, part], back)
         return np.asarray(found.min(axis=1))
 
-    def threshold(self, direction: Float32Array, per_hour: float) -> float:
+    def threshold(self, direction: Float32Array, per_hour: float, span_s: float = 0.0) -> float:
         """Cosine that ordinary speech reaches ``per_hour`` times an hour.
 
         Fitted to the highest peaks: log rate falls linearly with the cosine.
+
+        Parameters
+        ----------
+        direction
+            Of a word or a phrase, as :class:`CustomWord` has it.
+        per_hour
+            False accepts allowed per hour of running speech.
+        span_s
+            From a phrase's first part to its last; 0 for a word.
+
+        Returns
+        -------
+        float
+            0.05 … 0.99.
         """
-        cosines = self.cosines(direction)
+        cosines = self.cosines(direction, span_s)
         highest = peaks(cosines, self._second, most=PEAKS)
         slope, start = rate_line(cosines[highest], self.hours)
-        return float(np.clip((np.log(per_hour) - start) / slope, 0.05, 0.99))
+        rate = per_hour / PHRASES_STRICTER if span_s else per_hour
+        return float(np.clip((np.log(rate) - start) / slope, 0.05, 0.99))
+
+
+def steps_back(parts: int, span_s: float, step_s: float) -> list[int]:
+    """How many steps before a phrase's last part each part lies, the last first.
+
+    Parameters
+    ----------
+    parts
+        How many there are.
+    span_s
+        From the first to the last.
+    step_s
+        Time between steps, in the same unit.
+
+    Returns
+    -------
+    list of int
+        Steps, from 0 up.
+    """
+    return [round(part * span_s / (max(parts, 2) - 1) / step_s) for part in range(parts)]
 
 
 class Matcher:
     """How like custom words the embeddings of a stream are, step by step."""
 
-    def __init__(self, words: Sequence[CustomWord], background: Background) -> None:
+    def __init__(self, words: Sequence[CustomWord], background: Background, step_s: float) -> None:
         self.words, self.background = words, background
         places = background.map.shape[1]
-        self._now = np.array([word.direction[:places] for word in words], np.float32)
-        self._before = np.array([word.direction[-places:] for word in words], np.float32)
-        self._phrases = np.array([len(word.direction) > places for word in words])
-        self._places = FrameRing(background.steps_back + 1, places)
+        each = [np.array(word.direction, np.float32).reshape(-1, places) for word in words]
+        spans = [word.span_s for word in words]
+        backs = [
+            steps_back(len(parts), span_s, step_s)
+            for parts, span_s in zip(each, spans, strict=True)
+        ]
+        self._parts, self._backs = np.concatenate(each), np.concatenate(backs)
+        self._first = np.cumsum([0, *map(len, backs)])[:-1]  # part of each word
+        self._places = FrameRing(int(self._backs.max()) + 1, places)
 
     def reset(self) -> None:
         """Forget what came before."""
         self._places.reset()
 
     def cosines(self, embedding: Float32Array) -> Float32Array:
-        """Of the newest embedding [features] with each word [words]."""
+        """Of the newest embedding [features], and earlier ones, with each word [words]."""
         self._places.push(self.background.place(embedding))
-        recent = self._places.view()
-        now, before = self._now @ recent[-1], self._before @ recent[0]
-        return np.asarray(np.where(self._phrases, np.minimum(now, before), now))
+        then = self._places.view()[-1 - self._backs]
+        parts = (self._parts * then).sum(axis=1)
+        return np.asarray(np.minimum.reduceat(parts, self._first))

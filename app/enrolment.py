@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from resonance.app import safe_write
 from resonance.app.checks import RATES_PER_HOUR, are_numbers, is_number
-from resonance.app.custom_words import Background, CustomWord
+from resonance.app.custom_words import PARTS, Background, CustomWord, steps_back
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
@@ -51,6 +51,8 @@ WORD_FILE = "word.json"
 MOST_CHANNELS = 8
 #: Steps after a word's end whose embeddings are taken.
 AFTER_STEPS = (5, 9)
+#: Steps after a phrase's beginning at which its first part is taken: most of a second.
+FIRST_PART_STEPS = 24
 #: What lasts longer does not fit into the second of an embedding, s: it is learnt as a phrase.
 PHRASE_S = 1.1
 
@@ -62,11 +64,15 @@ class Said(NamedTuple):
     begin: int  #: step at which it begins
     end: int  #: step at which it ends
 
+    @property
+    def span(self) -> int:
+        """Steps from its first part, when it is a phrase, to its last."""
+        return max(0, self.end + AFTER_STEPS[0] + 2 - self.begin - FIRST_PART_STEPS)
+
     def places(self, background: Background, parts: int) -> Float32Array:
-        """Where it lies just after its end, and a second before: unit vectors [parts, places]."""
+        """Where its parts lie, the last one first: unit vectors [parts, places]."""
         first, last = (self.end + step for step in AFTER_STEPS)
-        earlier = [part * background.steps_back for part in range(parts)]
-        found = [self.embeddings[first - back : last - back] for back in earlier]
+        found = [self.embeddings[first - b : last - b] for b in steps_back(parts, self.span, 1)]
         return _unit(np.array([background.place(each).mean(axis=0) for each in found]))
 
 
@@ -194,7 +200,8 @@ def learn(
     background = Background(model)
     takes = [listen(model, path, check) for path in recordings]
     seconds = model.step_s * float(np.median([said.end - said.begin for said in takes]))
-    parts = 2 if seconds > PHRASE_S else 1
+    parts = PARTS if seconds > PHRASE_S else 1
+    span_s = model.step_s * float(np.median([said.span for said in takes])) * (parts > 1)
     places = np.array([said.places(background, parts) for said in takes])
     learnt_from = [*places, *_read_aloud(text, model, background, parts)]
     direction = _unit(np.mean(learnt_from, axis=0)).ravel()
@@ -206,11 +213,12 @@ def learn(
     return CustomWord(
         word,
         [round(float(x), 5) for x in direction],
-        round(background.threshold(direction, per_hour), 4),
+        round(background.threshold(direction, per_hour, span_s), 4),
         per_hour,
         model.sha256,
         agreement,
         text,
+        round(span_s, 3),
     )
 
 
@@ -364,7 +372,7 @@ def read_word(path: Path) -> CustomWord:
         facts = json.loads(read_small(path))
         if not isinstance(facts, dict):
             raise ValueError("it is no table")
-        facts.setdefault("text", "")  # earlier versions had none
+        facts = {"text": "", "span_s": 0.0, **facts}  # earlier versions had none
         wrong = next((n for n, fits in _FITS.items() if not fits(facts.get(n))), None)
         if wrong:
             raise ValueError(f"{wrong} = {repr(facts.get(wrong))[:80]} makes no sense")
@@ -383,6 +391,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "per_hour": lambda value: is_number(value, *RATES_PER_HOUR),
     "model": lambda value: isinstance(value, str),
     "text": lambda value: isinstance(value, str),
+    "span_s": lambda value: is_number(value, 0.0, LONGEST_S),
     "agreement": lambda value: are_numbers(value, range(MOST + 1), -1.01, 1.01),
 }
 
@@ -413,10 +422,11 @@ def load_all(model: SpotterModel) -> list[CustomWord]:
 def _check_directions(words: Sequence[CustomWord], places: int) -> None:
     for word in words:
         length = float(np.linalg.norm(word.direction[:places]))
-        if len(word.direction) not in (places, 2 * places) or not 0.9 < length < 1.1:
+        fits = len(word.direction) == places * (PARTS if word.span_s else 1)
+        if not fits or not 0.9 < length < 1.1:
             raise UserError(
                 f"the direction of {word.word!r} has {len(word.direction)} numbers of length "
-                f"{length:.2f}, not {places} or {2 * places} of length 1; enroll the word again"
+                f"{length:.2f}, not {places} or {PARTS * places} of length 1; enroll the word again"
             )
 
 

@@ -77,7 +77,7 @@ class Sensitivity:
         return np.array(
             [
                 matcher.background.threshold(
-                    np.array(word.direction, np.float32), self.words[word.word]
+                    np.array(word.direction, np.float32), self.words[word.word], word.span_s
                 )
                 if word.word in self.words
                 else word.threshold
@@ -155,7 +155,7 @@ class Spotter:
     ) -> None:
         self.model, self.state = model, SpotterState(model)
         self.words = [*model.words, *(word.word for word in custom)]
-        self._matcher = Matcher(custom, Background(model)) if custom else None
+        self._matcher = Matcher(custom, Background(model), model.step_s) if custom else None
         longest = round((model.window_s + OUTLASTS_S) / model.step_s)
         known = sensitivity.thresholds(model, custom)
         self._triggers = [Trigger(known, TriggerSettings(longest=longest))]
