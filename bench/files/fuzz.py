@@ -84,6 +84,7 @@ def examples(ending: str) -> list[bytes]:
             "per_hour": 1.0,
             "model": "m",
             "agreement": [0.5],
+            "span_s": 0.0,
             "recordings": ["1.flac"],
         }
         return [json.dumps(facts).encode()]

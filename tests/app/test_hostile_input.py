@@ -63,6 +63,8 @@ def write_word(folder, facts):
         ("threshold", True),
         ("per_hour", float("nan")),
         ("agreement", 3),
+        ("span_s", -1),
+        ("span_s", 0.6),
         ("model", 7),
     ],
 )
