@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
+from resonance.app.files import FileRun
 from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.presets import FILE_PRESET
@@ -31,8 +32,7 @@ def clean(
 ) -> Float32Array:
     """Clean a whole recording; nothing in it moves, and its loudness stays.
 
-    The samples are those that :class:`~resonance.app.pipeline.Pipeline` streams, its look-ahead
-    taken back.
+    The samples are those of :func:`~resonance.app.files.denoise_file`.
 
     Parameters
     ----------
@@ -83,12 +83,10 @@ def clean(
     pipeline = _factory.make(
         samplerate, columns.shape[1], kind=StretchPipeline, preset=preset, limit_db=limit_db
     )
-    late = pipeline.latency_samples
-    padded = np.concatenate([columns, np.zeros((late, columns.shape[1]), np.float32)])
-    out, size = np.empty_like(padded), max(1, round(BLOCK_S * samplerate))
-    for start in range(0, len(padded), size):
-        pipeline.process(padded[start : start + size], out[start : start + size])
-    return out[late:].reshape(sound.shape)
+    size = max(1, round(BLOCK_S * samplerate))
+    blocks = (columns[start : start + size] for start in range(0, len(columns), size))
+    cleaned = [after for _, after in FileRun(pipeline).clean(blocks)]
+    return np.concatenate(cleaned or [columns]).reshape(sound.shape)
 
 
 def spot(

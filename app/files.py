@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resonance.app.both_ways import BothWays, Pair, warm_up
 from resonance.app.errors import AudioFileError
 from resonance.app.overlap import read_ahead, write_behind
 from resonance.app.pipeline import Pipeline
@@ -203,18 +204,27 @@ class FileRun:
     def __init__(
         self,
         pipeline: Pipeline,
-        progress: Progress | None,
+        progress: Progress | None = None,
         on_event: Callable[[KeywordEvent], None] | None = None,
     ) -> None:
         self.pipeline, self.progress, self.on_event = pipeline, progress, on_event
+        denoiser = pipeline.denoiser
+        self.both_ways = BothWays(pipeline) if denoiser and denoiser.both_ways else None
         self.samples, self.busy_s = 0, 0.0
         self.events: list[KeywordEvent] = []
 
-    def clean(self, sound: Iterable[Float32Array]) -> Iterator[tuple[Float32Array, Float32Array]]:
-        """Every block and its cleaned one, aligned: a look-ahead is taken back at the start."""
+    def clean(self, sound: Iterable[Float32Array]) -> Iterator[Pair]:
+        """All sound and the cleaned one in blocks, aligned; both ways if the model wants that."""
+        pairs = self._forwards(sound)
+        return self.both_ways.average(pairs) if self.both_ways else pairs
+
+    def _forwards(self, sound: Iterable[Float32Array]) -> Iterator[Pair]:
+        """Every block and its cleaned one: a look-ahead is taken back at the start."""
         skip = self.pipeline.latency_samples
         line = DelayLine(skip, self.pipeline.channels)
         for block in sound:
+            if not self.samples:
+                warm_up(self.pipeline, block)
             cleaned = np.empty_like(block)
             self.process(block, cleaned)
             yield line.delay(block)[skip:], cleaned[skip:]
@@ -259,7 +269,8 @@ class FileRun:
         if self.pipeline.spotter:
             shape = (int(TAIL_S * reader.samplerate), reader.channels)
             self._after_the_end(np.empty(shape, np.float32))
-        factor = self.busy_s / seconds if seconds else 0.0
+        busy_s = self.busy_s + (self.both_ways.busy_s if self.both_ways else 0.0)
+        factor = busy_s / seconds if seconds else 0.0
         return FileResult(
             seconds,
             reader.samplerate,

@@ -136,6 +136,8 @@ class DenoiserModel:
         self.ramp_s = float(self.facts["ramp_s"])
         self.lookahead_s = float(self.facts["lookahead_s"])
         self.rewinds = int(self.facts["rewinds"])
+        #: Whether recordings are cleaned backwards in time, too (``app/both_ways.py``).
+        self.both_ways = self.facts.get("both_ways") is True
         shape = [1, len(self.bank), len(FEATURE_NAMES)]
         if self.session.get_inputs()[0].shape != shape:
             raise ModelError(f"{path} does not take one hop at a time; use the step form")

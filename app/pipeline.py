@@ -135,6 +135,14 @@ class Pipeline:
             self.spotter.reset()
         self.bad_samples = 0
 
+    def warm_up(self, sound: Float32Array) -> None:
+        """Let the denoiser get used to ``sound``: nothing is output, and no keyword detected."""
+        spotter, self.spotter = self.spotter, None
+        try:
+            self.process(sound, np.empty_like(sound) if self.denoiser else None)
+        finally:
+            self.spotter, self.bad_samples = spotter, 0
+
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
         """Process a block: the cleaned one goes into ``out``, keywords are returned.
 

@@ -15,6 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from resonance.dsp.compiling import compiled
 from resonance.dsp.simd import LANES, exp, load, store, total
 
 #: Slow oscillators of a token: one vector.
@@ -26,14 +27,8 @@ _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": T
 _NEVER_CALLED_FROM_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 #: For what other kernels call: compiled as a part of them.
 kernel = numba.njit(**_OPTIONS, **_NEVER_CALLED_FROM_PYTHON)
-
-
-def cached(function: Any) -> Any:
-    """Compile for the types of the first call, cached on disk where a place can be written."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # read-only installation and no home folder
-        return numba.njit(**_OPTIONS)(function)
+#: For what is called from Python: compiled for the types of the first call.
+cached = compiled(**_OPTIONS)
 
 
 @kernel

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from resonance.dsp.compiling import compiled
 from resonance.dsp.features import LOG_OFFSET, LOG_SCALE, SILENT_POWER
-from resonance.dsp.kernels import compiled
+from resonance.dsp.kernels import OPTIONS
 
 _SILENT = np.float32(SILENT_POWER)
 _OFFSET = np.float32(LOG_OFFSET)
@@ -17,7 +18,7 @@ _SCALE = np.float32(1.0 / LOG_SCALE)
 _HOPS = "float32[:, ::1]"
 
 
-@compiled(f"void({', '.join([_HOPS] * 6)}, complex64[:, ::1], float32[:, :, ::1])")
+@compiled(f"void({', '.join([_HOPS] * 6)}, complex64[:, ::1], float32[:, :, ::1])", **OPTIONS)
 def describe(power, contrast, re, im, before_re, before_im, turn, out):  # type: ignore[no-untyped-def]
     """Write the features of hops: the compiled form of ``resonance.dsp.features.hop_features``.
 
@@ -46,7 +47,8 @@ def describe(power, contrast, re, im, before_re, before_im, turn, out):  # type:
 
 @compiled(
     "void(complex64[:, ::1], complex64[::1], complex64[::1], float32[:, :, ::1], float32, "
-    f"{_HOPS}, {_HOPS})"
+    f"{_HOPS}, {_HOPS})",
+    **OPTIONS,
 )
 def weigh(gains, identity, span, probes, wire, w_re, w_im):  # type: ignore[no-untyped-def]
     """Write the weights of all oscillators for complex gains, wings included.

@@ -8,11 +8,12 @@ slow twins in float64, for the tests, are in ``tests/dsp/oracle.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
+
+from resonance.dsp.compiling import compiled
 
 #: Added to every sample: -300 dB, so that a ringing bank never decays into denormal numbers,
 #: which would make it 80 times slower in silence.
@@ -22,20 +23,8 @@ LARGEST_SAMPLE = np.float32(1e6)
 
 # Reassociation lets the sum over oscillators use vector instructions; NaN keeps its meaning.
 _FASTMATH = {"reassoc", "nsz", "contract"}
+OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
 _F = "float32[::1]"
-
-
-def compiled(signature: str) -> Callable[[Any], Any]:
-    """Compile for exactly this signature, cached on disk where a place for that can be written."""
-
-    def compile_kernel(function: Any) -> Any:
-        options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
-        try:
-            return numba.njit(signature, cache=True, **options)(function)
-        except RuntimeError:  # read-only installation and no home folder
-            return numba.njit(signature, **options)(function)
-
-    return compile_kernel
 
 
 @numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
@@ -59,7 +48,7 @@ def add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast):  # typ
         contrast[k] += re * re + im * im
 
 
-@compiled(f"int64({', '.join([_F] * 11)})")
+@compiled(f"int64({', '.join([_F] * 11)})", **OPTIONS)
 def listen(  # type: ignore[no-untyped-def]
     block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
 ):
@@ -101,7 +90,7 @@ def listen(  # type: ignore[no-untyped-def]
     return bad
 
 
-@compiled(f"int64({', '.join([_F] * 15)}, int64, int64, {_F})")
+@compiled(f"int64({', '.join([_F] * 15)}, int64, int64, {_F})", **OPTIONS)
 def advance(  # type: ignore[no-untyped-def]
     block,
     pole_re,
@@ -168,7 +157,7 @@ def advance(  # type: ignore[no-untyped-def]
     return bad
 
 
-@compiled(f"void({', '.join([_F] * 9)}, int64, {_F})")
+@compiled(f"void({', '.join([_F] * 9)}, int64, {_F})", **OPTIONS)
 def rewind(  # type: ignore[no-untyped-def]
     future, pole_re, pole_im, z_re, z_im, old_re, old_im, step_re, step_im, ramp, out
 ):
@@ -215,7 +204,7 @@ def rewind(  # type: ignore[no-untyped-def]
         out[n] = held + progress * moved
 
 
-@compiled(f"void({_F}, {_F}, {_F}, float32, float32)")
+@compiled(f"void({_F}, {_F}, {_F}, float32, float32)", **OPTIONS)
 def guard(block, out, state, hold, release):  # type: ignore[no-untyped-def]
     """Keep ``out [samples]`` within full scale, in place, without delay.
 

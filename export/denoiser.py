@@ -215,7 +215,9 @@ def make_smaller(model: Denoiser, path: Path, bits: int) -> dict[str, float]:
     return {"quantisation_noise_db": noise_db}
 
 
-def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> dict[str, Any]:
+def metadata(
+    model: Denoiser, preset: str, saved: dict[str, Any], data: str, both_ways: bool = False
+) -> dict[str, Any]:
     """What the application checks and uses.
 
     Parameters
@@ -228,6 +230,8 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
         The checkpoint.
     data
         What it was trained on, in words.
+    both_ways
+        Whether recordings are to be cleaned backwards in time, too.
 
     Returns
     -------
@@ -243,6 +247,7 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
         "ramp_s": config.ramp_s,
         "lookahead_s": config.lookahead_s,
         "rewinds": config.rewinds,
+        "both_ways": both_ways,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),
         "carriers": config.carriers().tolist(),
@@ -279,6 +284,11 @@ def metadata(model: Denoiser, preset: str, saved: dict[str, Any], data: str) -> 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What bench.denoising.quality --json wrote, for the card.",
 )
+@click.option(
+    "--both-ways",
+    is_flag=True,
+    help="Recordings are to be cleaned backwards in time, too.",
+)
 @click.option("--data", required=True, help="One line on the training data, for the card.")
 def main(
     checkpoint: Path,
@@ -289,6 +299,7 @@ def main(
     task: str,
     bits: str,
     scores: Path | None,
+    both_ways: bool,
     data: str,
 ) -> None:
     """Export the step form with metadata and card; fail if it differs from torch."""
@@ -303,7 +314,7 @@ def main(
         if bits != "32":
             export_step(model, step, weights=False)
             differences |= make_smaller(model, step, int(bits))
-        write_metadata(step, metadata(model, preset, saved, data))
+        write_metadata(step, metadata(model, preset, saved, data, both_ways))
         os.replace(step, out / name)
     click.echo(json.dumps(differences))
     card = {
@@ -313,13 +324,14 @@ def main(
         "summary": summary,
         "task": task,
         "lookahead_s": model.config.lookahead_s,
+        "both_ways": both_ways,
         "parameters": sum(p.numel() for p in model.parameters()),
         "bits_per_weight": int(bits),
         "training_data": data,
         "training_steps": saved.get("step"),
         "command": (
             f"python -m resonance.export.denoiser --checkpoint {checkpoint.name} "
-            f"--preset {preset} --bits {bits}"
+            f"--preset {preset} --bits {bits}{' --both-ways' * both_ways}"
         ),
         "training_scores": saved.get("scores", {}),
         "parity": differences,

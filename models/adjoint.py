@@ -14,11 +14,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from resonance.dsp.compiling import compiled
 from resonance.dsp.kernels import add_contrast
 
 _FASTMATH = {"reassoc", "nsz", "contract"}
-_per_item = numba.njit(parallel=True, cache=True, fastmath=_FASTMATH)
-_inner = numba.njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
+_per_item = compiled(parallel=True, fastmath=_FASTMATH)
+_inner = compiled(fastmath=_FASTMATH, error_model="numpy")
 _BIAS = 1e-15
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from resonance.dsp.compiling import compiled
 from resonance.dsp.coupled import (
     GAIN,
     GATE,
@@ -33,7 +34,7 @@ from resonance.dsp.coupled import (
 from resonance.dsp.simd import LANES, load, store, total, transpose
 from resonance.models.bank import arrays, scan
 
-_per_item = numba.njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
+_per_item = compiled(parallel=True, fastmath=True, error_model="numpy")
 
 
 @kernel

@@ -20,6 +20,8 @@ os.environ.setdefault(
     f"offscreen:configfile={os.path.join(os.path.dirname(__file__), 'gui', 'screen.json')}",
 )
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+# Programs started by the tests have other home folders, but need not compile everything anew.
+os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), "resonance-compiled"))
 
 import numpy as np
 import pytest

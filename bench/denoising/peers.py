@@ -21,6 +21,7 @@ import onnxruntime
 import soxr
 from numpy.typing import NDArray
 
+import resonance
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
 from resonance.models.data import SAMPLERATE
@@ -53,6 +54,15 @@ def ours(preset: str, path: Path | None = None) -> System:
         return _framewise(step, SAMPLERATE // 100, pipeline.latency_samples)
 
     return System(f"Resonance `{preset}`", 1000 * model.lookahead_s, start)
+
+
+def ours_for_files(preset: str) -> System:
+    """A preset of ours as whole recordings get it."""
+    return System(
+        f"Resonance `{preset}`, files",
+        None,
+        lambda: lambda sound: resonance.clean(sound, SAMPLERATE, preset=preset),
+    )
 
 
 def packaged() -> list[System]:

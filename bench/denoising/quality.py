@@ -23,6 +23,7 @@ from bench.denoising import peers
 from bench.denoising.scores import edge_energy_kept, estoi, sdr_db, wideband_pesq
 from bench.report import table, write_section
 from resonance.app.batch.measures import Dnsmos
+from resonance.app.onnx_models import DenoiserModel
 from resonance.models.data import SAMPLERATE, AudioStore, find_recordings
 from resonance.models.mixing import Sound, noise_scale, rms, speech_rms
 from resonance.models.options import DATA, WORK
@@ -75,6 +76,11 @@ class Settings:
         """Ours first, then the others."""
         return [
             *(peers.ours(preset) for preset in self.presets),
+            *(
+                peers.ours_for_files(preset)
+                for preset in self.presets
+                if DenoiserModel.preset(preset).both_ways
+            ),
             *(peers.ours(path.stem.removeprefix("denoiser-"), path) for path in self.models),
             *(peers.packaged() if self.packaged else []),
             *(peers.from_file(file) for file in self.files),
