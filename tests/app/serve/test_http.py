@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from resonance import clean
 from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
+from tests.streamed import streamed
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +87,28 @@ def test_sound_is_cleaned_while_it_is_sent(server, pcm):
         stdout=subprocess.PIPE,
         bufsize=0,
     )
+    received = bytearray()
+
+    def collect():
+        while part := curl.stdout.read(1 << 16):
+            received.extend(part)
+
+    reader = threading.Thread(target=collect)
+    reader.start()
     half = len(content) // 2 + 1  # in the middle of a sample
     curl.stdin.write(content[:half])
-    cleaned = curl.stdout.read(half // 2)  # comes before the rest is sent
-    rest, _ = curl.communicate(content[half:], timeout=60)
+    deadline = time.monotonic() + 60
+    while len(received) < half // 2:  # comes before the rest is sent
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    curl.stdin.write(content[half:])
+    curl.stdin.close()
+    reader.join(60)
+    curl.stdout.close()
+    assert curl.wait(60) == 0
     sound = np.frombuffer(content, "<i2").astype(np.float32) / 32768
-    wanted = clean(sound, samplerate, preset=LIVE_PRESET)
-    found = np.frombuffer(cleaned + rest, "<i2") / 32768
-    np.testing.assert_allclose(found, wanted, atol=2 / 32768)
+    found = np.frombuffer(received, "<i2") / 32768
+    np.testing.assert_allclose(found, streamed(sound, samplerate, LIVE_PRESET), atol=2 / 32768)
 
 
 @pytest.mark.parametrize(("encoding", "kind"), [("f32le", "<f4"), ("s32le", "<i4"), ("u8", "u1")])
@@ -106,8 +122,8 @@ def test_two_channels_in_every_encoding(server, demo, encoding, kind):
         answer = client.post(f"/stream?{query}", content=values.tobytes())
     cleaned = (np.frombuffer(answer.content, kind).reshape(-1, 2).astype(float) - silence) / scale
     assert len(cleaned) == len(sound), "the look-ahead is taken back"
-    wanted = clean((values.astype(np.float32) - silence) / np.float32(scale), samplerate)
-    np.testing.assert_allclose(cleaned, wanted, atol=0.01)
+    sound = (values.astype(np.float32) - silence) / np.float32(scale)
+    np.testing.assert_allclose(cleaned, streamed(sound, samplerate, "studio"), atol=0.01)
 
 
 def test_keywords_come_as_server_sent_events(server, pcm):

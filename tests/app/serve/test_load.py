@@ -9,8 +9,8 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.wake import NotDetected
 
-from resonance.app.arrays import clean as cleaned_whole
 from resonance.app.presets import LIVE_PRESET
+from tests.streamed import streamed
 
 CLIENTS, RATE = 100, 16000
 
@@ -57,8 +57,7 @@ def test_a_hundred_clients_get_what_each_of_them_sent_cleaned(server, rng):
 
     cleaned, answers = asyncio.run(together())
     for sound, found in zip(sounds, cleaned, strict=True):
-        wanted = cleaned_whole(sound, RATE, preset=LIVE_PRESET)
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+        np.testing.assert_allclose(found, streamed(sound, RATE, LIVE_PRESET), atol=1e-6)
     assert all(NotDetected.is_type(event.type) for event in answers)
     assert server.health()["streams"] == 0
     assert most < before + 400, json.dumps({"before": before, "most": most})
