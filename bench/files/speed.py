@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import soxr
 
+import resonance
 from bench.denoising.peers import rnnoise_step
 from bench.files.recordings import Sound, in_folder, speech
 from bench.report import table, write_section
 from resonance.app.batch.settings import BatchJob, BatchSettings
-from resonance.app.batch.worker import clean_file, make_pipeline
-from resonance.app.stretch_pipeline import BLOCK_S
+from resonance.app.batch.worker import clean_file
 
 ROUNDS = 8
 #: Length of the sound, s.
@@ -46,34 +45,6 @@ def one_core() -> Iterator[None]:
     os.sched_setaffinity(0, before)
 
 
-def in_blocks(preset: str, samplerate: int, sound: Sound) -> Callable[[], None]:
-    """The whole sound through the batch pipeline.
-
-    Parameters
-    ----------
-    preset
-        To clean with.
-    samplerate
-        Of the sound, Hz.
-    sound
-        [samples].
-
-    Returns
-    -------
-    callable
-        Cleans the whole sound.
-    """
-    pipeline = make_pipeline(BatchSettings(preset), samplerate, channels=1)
-    out, size = np.empty_like(sound), round(BLOCK_S * samplerate)
-
-    def work() -> None:
-        pipeline.reset()
-        for start in range(0, len(sound), size):
-            pipeline.process(sound[start : start + size], out[start : start + size])
-
-    return work
-
-
 def peers(samplerate: int, sound: Sound) -> dict[str, Callable[[], object]]:
     """RNNoise and noisereduce on the same sound."""
     noisereduce, step = importlib.import_module("noisereduce"), rnnoise_step()
@@ -98,7 +69,9 @@ def speed(folder: Path) -> None:
             work: dict[str, Callable[[], object]] = {}
             for preset in ("live", "studio"):
                 job = BatchJob(str(source), str(folder / f"{samplerate}-{preset}.wav"))
-                work[f"Resonance `{preset}`, array to array"] = in_blocks(preset, samplerate, sound)
+                work[f"Resonance `{preset}`, array to array"] = partial(
+                    resonance.clean, sound, samplerate, preset=preset
+                )
                 work[f"Resonance `{preset}`, file to file with levels and pictures"] = partial(
                     clean_file, job, BatchSettings(preset)
                 )
