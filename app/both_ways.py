@@ -151,7 +151,7 @@ def _spectra(sound: Float32Array, window: int) -> NDArray[np.complex64]:
     padded = np.pad(sound, (window, 2 * window))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4]
     shape = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-    return np.fft.rfft(frames * shape.astype(np.float32))
+    return np.fft.rfft(frames * shape.astype(np.float32)).astype(np.complex64, copy=False)
 
 
 def _sound(spectra: NDArray[np.complex64], window: int) -> Float32Array:
