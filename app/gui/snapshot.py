@@ -20,7 +20,7 @@ from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
 
 #: A moment of the demo recording in which somebody speaks, s.
-END_S = 8.3
+END_S = 8.5
 
 
 def demo_board(end_s: float = END_S, preset: str = LIVE_PRESET) -> Board:
