@@ -45,6 +45,13 @@ def one_core() -> Iterator[None]:
     os.sched_setaffinity(0, before)
 
 
+def cleaned(job: BatchJob, settings: BatchSettings) -> None:
+    """Clean a file; RuntimeError if that failed."""
+    error = clean_file(job, settings).error
+    if error:
+        raise RuntimeError(error)
+
+
 def peers(samplerate: int, sound: Sound) -> dict[str, Callable[[], object]]:
     """RNNoise and noisereduce on the same sound."""
     noisereduce, step = importlib.import_module("noisereduce"), rnnoise_step()
@@ -68,12 +75,13 @@ def speed(folder: Path) -> None:
             soundfile.write(source, sound, samplerate)
             work: dict[str, Callable[[], object]] = {}
             for preset in ("live", "studio"):
-                job = BatchJob(str(source), str(folder / f"{samplerate}-{preset}.wav"))
+                target = str(folder / f"{samplerate}-{preset}.wav")
+                job = BatchJob(str(source), target, replaces=(target,))
                 work[f"Resonance `{preset}`, array to array"] = partial(
                     resonance.clean, sound, samplerate, preset=preset
                 )
                 work[f"Resonance `{preset}`, file to file with levels and pictures"] = partial(
-                    clean_file, job, BatchSettings(preset)
+                    cleaned, job, BatchSettings(preset)
                 )
             for name, run in (work | peers(samplerate, sound)).items():
                 wall, cpu = best(run)
