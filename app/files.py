@@ -42,6 +42,7 @@ class FileResult:
     latency_samples: int
     events: list[KeywordEvent] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    both_ways: bool = False  #: cleaned backwards in time, too
 
 
 def denoise_file(
@@ -279,4 +280,5 @@ class FileRun:
             self.pipeline.latency_samples,
             self.events,
             warnings,
+            self.both_ways is not None,
         )

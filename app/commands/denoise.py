@@ -196,6 +196,8 @@ def _report(
 
 
 def _latency(result: Any) -> str:
+    if result.both_ways:
+        return "cleaned from both ends, output aligned"
     if not result.latency_samples:
         return "latency added: 0 samples"
     ahead_ms = 1000 * result.latency_samples / result.samplerate
