@@ -1,8 +1,8 @@
 """The oscillator bank as differentiable functions: the sound's way in, and its way out.
 
 Each function has two forms that agree: compiled reverse-time adjoints on the CPU
-(``models/adjoint.py``, about 50 times faster there than convolution), and an FFT form in plain
-torch that runs on any device.
+(``models/adjoint.py``), and matrix products in plain torch (``models/hopwise.py``) that run on any
+device; on NVIDIA GPUs what goes sample by sample is compiled, too (``models/gpu.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resonance.models import adjoint
+from resonance.models import adjoint, hopwise
 
 #: Weights (own, next) of neighbouring oscillators, or None.
 Neighbours = tuple[Tensor, Tensor] | None
@@ -71,7 +71,7 @@ def listen(
     own, following = neighbours or (pole_re.new_zeros(0, dtype=torch.complex64),) * 2
     if x.device.type == "cpu":
         return _Listen.apply(x, edges, pole_re, pole_im, own, following)  # type: ignore[no-any-return]
-    return listen_fft(x, edges, pole_re, pole_im, (own, following))
+    return hopwise.listen(x, edges, pole_re, pole_im, (own, following))
 
 
 def play(
@@ -108,7 +108,7 @@ def play(
     """
     if x.device.type == "cpu":
         return _Play.apply(x, edges, ramp, pole_re, pole_im, w_re, w_im)  # type: ignore[no-any-return]
-    return play_fft(x, edges, ramp, pole_re, pole_im, w_re, w_im)
+    return hopwise.play(x, edges, ramp, pole_re, pole_im, w_re, w_im)
 
 
 def rewind(
@@ -141,136 +141,7 @@ def rewind(
     """
     if x.device.type == "cpu":
         return _Rewind.apply(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im)  # type: ignore[no-any-return]
-    return rewind_fft(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im)
-
-
-def rewind_fft(
-    x: Tensor,
-    edges: Tensor,
-    ramp: int,
-    ahead: int,
-    pole_re: Tensor,
-    pole_im: Tensor,
-    w_re: Tensor,
-    w_im: Tensor,
-) -> Tensor:
-    """:func:`rewind` in plain torch, for any device.
-
-    Parameters
-    ----------
-    x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im
-        As in :func:`rewind`.
-
-    Returns
-    -------
-    Tensor
-        Sound to add [batch, samples].
-    """
-    out = torch.zeros_like(x)
-    with torch.no_grad():
-        padded = torch.nn.functional.pad(x, (0, ahead))
-        starts = [int(e) for e in edges[:-1]]
-        windows = torch.stack([padded[:, e : e + ahead] for e in starts], 1)
-        back = states_fft(windows.flatten(0, 1).flip(-1), pole_re, pole_im).flip(1)
-        back = back.unflatten(0, windows.shape[:2]) - windows[..., None]
-    w, parts = torch.complex(w_re, w_im), []
-    for h, length in enumerate(int(n) for n in edges[1:] - edges[:-1]):
-        width = min(ramp, length)
-        progress = (torch.arange(1, length + 1, device=x.device).clamp(max=width) / width).to(x)
-        weights = w[:, h, None] + progress[:, None] * (w[:, h + 1, None] - w[:, h, None])
-        parts.append((weights * back[:, h, :length]).real.sum(-1))
-    whole = torch.cat(parts, 1)
-    return torch.cat([whole, out[:, whole.shape[1] :]], 1)
-
-
-def states_fft(x: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-    """Z of every sample by FFT convolution with λ^n, complex [batch, samples, oscillators].
-
-    Parameters
-    ----------
-    x
-        Sound [batch, samples].
-    pole_re, pole_im
-        λ [oscillators].
-
-    Returns
-    -------
-    Tensor
-        Complex [batch, samples, oscillators].
-    """
-    length = x.shape[-1]
-    n = torch.arange(length, device=x.device, dtype=x.dtype)
-    size = torch.log(torch.sqrt(pole_re**2 + pole_im**2))
-    angle = torch.atan2(pole_im, pole_re)
-    response = torch.polar(torch.exp(n[:, None] * size), n[:, None] * angle)
-    spectrum = torch.fft.fft(x.to(response.dtype), 2 * length)[:, :, None]
-    return torch.fft.ifft(spectrum * torch.fft.fft(response, 2 * length, dim=0), dim=1)[:, :length]
-
-
-def listen_fft(
-    x: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor, neighbours: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """:func:`listen` in plain torch, for any device.
-
-    Parameters
-    ----------
-    x, edges, pole_re, pole_im, neighbours
-        As in :func:`listen`.
-
-    Returns
-    -------
-    tuple of Tensor
-        As of :func:`listen`.
-    """
-    z = states_fft(x, pole_re, pole_im)
-    edges = edges.to(x.device)
-    own, following = (w.to(z) for w in neighbours)
-    pairs = len(own)
-    with torch.no_grad():
-        between = own * z[..., :pairs] - following * z[..., 1 : pairs + 1]
-        contrast = _sums(between, edges)
-    end = z[:, edges[1:] - 1]
-    return _sums(z, edges), contrast, end.real, end.imag
-
-
-def _sums(z: Tensor, edges: Tensor) -> Tensor:
-    """Σ|z|² of each hop."""
-    power = torch.nn.functional.pad(z.abs().double().square(), (0, 0, 1, 0)).cumsum(1)
-    return (power[:, edges[1:]] - power[:, edges[:-1]]).to(z.real.dtype)
-
-
-def play_fft(
-    x: Tensor,
-    edges: Tensor,
-    ramp: int,
-    pole_re: Tensor,
-    pole_im: Tensor,
-    w_re: Tensor,
-    w_im: Tensor,
-) -> Tensor:
-    """:func:`play` in plain torch, for any device.
-
-    Parameters
-    ----------
-    x, edges, ramp, pole_re, pole_im, w_re, w_im
-        As in :func:`play`.
-
-    Returns
-    -------
-    Tensor
-        Sound [batch, samples].
-    """
-    z = states_fft(x, pole_re, pole_im)
-    lengths = edges[1:] - edges[:-1]
-    hop = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    position = torch.arange(len(hop)) - edges[hop] + 1
-    width = lengths.clamp(max=ramp)[hop]
-    progress = (position.clamp(max=ramp).minimum(width) / width).to(x)[None, :, None]
-    w = torch.complex(w_re, w_im)
-    hop = hop.to(x.device)
-    weights = w[:, hop] + progress * (w[:, hop + 1] - w[:, hop])
-    y = (weights * z[:, : len(hop)]).real.sum(-1)
-    return torch.nn.functional.pad(y, (0, x.shape[-1] - len(hop)))
+    return hopwise.rewind(x, edges, ramp, ahead, pole_re, pole_im, w_re, w_im)
 
 
 def scan(pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor) -> tuple[Tensor, Tensor]:
@@ -290,40 +161,7 @@ def scan(pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor) -> tuple[
     """
     if u_re.device.type == "cpu":
         return _Scan.apply(pole_re, pole_im, u_re, u_im)  # type: ignore[no-any-return]
-    return scan_doubling(pole_re, pole_im, u_re, u_im)
-
-
-def scan_doubling(
-    pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor
-) -> tuple[Tensor, Tensor]:
-    """:func:`scan` by recursive doubling in log2(frames) parallel steps, for any device.
-
-    Parameters
-    ----------
-    pole_re, pole_im, u_re, u_im
-        As in :func:`scan`.
-
-    Returns
-    -------
-    tuple of Tensor
-        Real and imaginary part of h [batch, frames, states].
-    """
-    shift = 1
-    while shift < u_re.shape[1]:
-        late = (pole_re[:, shift:], pole_im[:, shift:])
-        add_re, add_im = _times(*late, u_re[:, :-shift], u_im[:, :-shift])
-        new_re, new_im = _times(*late, pole_re[:, :-shift], pole_im[:, :-shift])
-        u_re = torch.cat([u_re[:, :shift], u_re[:, shift:] + add_re], 1)
-        u_im = torch.cat([u_im[:, :shift], u_im[:, shift:] + add_im], 1)
-        pole_re = torch.cat([pole_re[:, :shift], new_re], 1)
-        pole_im = torch.cat([pole_im[:, :shift], new_im], 1)
-        shift *= 2
-    return u_re, u_im
-
-
-def _times(a_re: Tensor, a_im: Tensor, b_re: Tensor, b_im: Tensor) -> tuple[Tensor, Tensor]:
-    """Complex product in real parts (ONNX knows no complex numbers)."""
-    return a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re
+    return hopwise.scan(pole_re, pole_im, u_re, u_im)
 
 
 def arrays(*tensors: Tensor) -> list[Any]:

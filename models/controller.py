@@ -95,7 +95,7 @@ class CoupledLayer(nn.Module):
 
     def __init__(self, channels: int, tokens: int, hop_s: float, top_hz: float = 15.0) -> None:
         super().__init__()
-        self.tokens = tokens
+        self.tokens, self.fused = tokens, False
         self.norm = nn.LayerNorm(channels)
         self.into = nn.Linear(channels, 5 * STATES)
         self.out = nn.Linear(2 * STATES, channels, bias=False)
@@ -122,6 +122,7 @@ class CoupledLayer(nn.Module):
             self.turn,
             self.mix,
             self.out.weight,
+            fused=self.fused,
         )
 
 
@@ -238,6 +239,8 @@ class Controller(nn.Module):
 
         Needs a C++ compiler, and a minute the first time.
         """
+        for layer in self.layers:
+            layer.fused = True  # type: ignore[assignment]
         self._tokens = torch.compile(self._tokens, dynamic=False)  # type: ignore[method-assign]
         self._out = torch.compile(self._out, dynamic=False)  # type: ignore[method-assign]
 

@@ -32,7 +32,8 @@ from resonance.dsp.coupled import (
     sigmoid,
 )
 from resonance.dsp.simd import LANES, load, store, total, transpose
-from resonance.models.bank import arrays, scan
+from resonance.models import hopwise
+from resonance.models.bank import arrays
 
 _per_item = compiled(parallel=True, fastmath=True, error_model="numpy")
 
@@ -226,6 +227,8 @@ def coupled(
     turn: Tensor,
     mix: Tensor,
     out_weight: Tensor,
+    *,
+    fused: bool = False,
 ) -> Tensor:
     """Add to x what its coupled oscillators say.
 
@@ -243,15 +246,16 @@ def coupled(
         For the real and the imaginary parts [2, tokens, tokens].
     out_weight
         Back to the channels [channels, 2 · STATES].
+    fused
+        Compile what goes number by number, on other devices than the CPU.
 
     Returns
     -------
     The same shape as x.
     """
     if x.device.type != "cpu" or x.shape[-1] % LANES:
-        return coupled_plain(
-            x, norm_weight, norm_bias, into_weight, into_bias, turn, mix, out_weight
-        )
+        given = norm_weight, norm_bias, into_weight, into_bias, turn, mix, out_weight
+        return coupled_plain(x, *given, fused=fused)
     with torch.autocast("cpu", enabled=False):
         into = (into_weight * norm_weight).T.contiguous()
         bias = into_bias + into_weight @ norm_bias
@@ -269,8 +273,10 @@ def coupled_plain(
     turn: Tensor,
     mix: Tensor,
     out_weight: Tensor,
+    *,
+    fused: bool = False,
 ) -> Tensor:
-    """:func:`coupled` in plain torch, for any device.
+    """:func:`coupled` in plain torch, for any device; on a GPU products are of bfloat16.
 
     Parameters
     ----------
@@ -278,18 +284,36 @@ def coupled_plain(
         Tokens' channels [batch, hops, tokens, channels].
     norm_weight, norm_bias, into_weight, into_bias, turn, mix, out_weight
         As in :func:`coupled`.
+    fused
+        Compile what goes number by number.
 
     Returns
     -------
     Tensor
         Shaped like ``x``.
     """
+    before, after = (_before_fused, _after_fused) if fused else (_before, _after)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+        drive, gate = before(x, norm_weight, norm_bias, into_weight, into_bias)
+        h = hopwise.resonate(drive, torch.stack([torch.cos(turn), torch.sin(turn)]))
+        return after(x, h, gate, mix, out_weight)
+
+
+def _before(
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, into_weight: Tensor, into_bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Drive and gain [batch, hops, tokens, 3S], and gate [batch, hops, tokens, 2S]."""
     n = F.layer_norm(x, norm_weight.shape, norm_weight, norm_bias, NORM_EPS)
-    z = F.linear(n, into_weight, into_bias)
-    u_re, u_im, g, a = z.split([STATES, STATES, STATES, 2 * STATES], -1)
-    gain = torch.sigmoid(g)
-    size = 1 - gain
-    parts = (size * torch.cos(turn), size * torch.sin(turn), gain * u_re, gain * u_im)
-    h = torch.stack([v.view(g.shape) for v in scan(*(p.flatten(2) for p in parts))], 2)
-    mixed = torch.einsum("pts,bfpsk->bftpk", mix, h).flatten(-2)
-    return x + F.linear(F.silu(a) * mixed, out_weight)
+    parts = zip(into_weight.split(GATE), into_bias.split(GATE), strict=True)
+    drive, gate = (F.linear(n, weight, bias) for weight, bias in parts)
+    return drive, gate
+
+
+def _after(x: Tensor, h: Tensor, gate: Tensor, mix: Tensor, out_weight: Tensor) -> Tensor:
+    """What the oscillators h [batch, 2, tokens, hops, S] say through the gate, added to x."""
+    mixed = torch.matmul(mix, h.flatten(3)).view(h.shape).permute(0, 3, 2, 1, 4)
+    return x + F.linear(F.silu(gate) * mixed.flatten(-2), out_weight)
+
+
+_before_fused = torch.compile(_before, dynamic=False)
+_after_fused = torch.compile(_after, dynamic=False)

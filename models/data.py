@@ -11,6 +11,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,9 +199,11 @@ class AudioStore:
 
     def _decode(self) -> None:
         parts = [np.zeros(0, np.int16)]
-        for recording in tqdm(self.recordings, desc="decoding", unit="file"):
-            sound = np.rint(read_recording(recording) * 32767)
-            parts.append(np.clip(sound, -32768, 32767).astype(np.int16))
+        with ThreadPoolExecutor() as threads:
+            decoded = threads.map(read_recording, self.recordings)
+            for sound in tqdm(decoded, "decoding", len(self.recordings), unit="file"):
+                whole = np.clip(np.rint(sound * 32767), -32768, 32767)
+                parts.append(whole.astype(np.int16))
         ends = np.cumsum([len(part) for part in parts])[1:]
         for file, array in zip(self._files, (np.concatenate(parts), ends), strict=True):
             aside = file.with_name(f"{os.getpid()}.{file.name}")

@@ -24,6 +24,7 @@ from resonance.dsp.features import hop_edges, hop_features
 from resonance.dsp.identity import TRAINING_SAMPLERATE, identity_and_span
 from resonance.models.bank import listen, play, poles_from, rewind
 from resonance.models.controller import Controller, ControllerConfig
+from resonance.models.hopwise import layout
 from resonance.models.training import load_checkpoint
 
 
@@ -98,15 +99,18 @@ class Denoiser(nn.Module):
     carriers: Tensor
     identity: Tensor
     pairs: Tensor
+    unchanged: Tensor
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
+        self._neighbours: tuple[Any, tuple[Tensor, Tensor]] | None = None
         self.bank = LearnedBank(config)
         self.oscillators = config.broad + config.narrow
         carriers = config.carriers()
         first = config.first_bank()
         identity, _ = identity_and_span(first, carriers, TRAINING_SAMPLERATE)
+        self.register_buffer("unchanged", torch.tensor([1.0, 0.0]), persistent=False)
         self.register_buffer("carriers", torch.from_numpy(carriers), persistent=False)
         pairs = pair_of(carriers, first.awake(TRAINING_SAMPLERATE))
         self.register_buffer("pairs", torch.from_numpy(pairs), persistent=False)
@@ -163,7 +167,7 @@ class Denoiser(nn.Module):
         """
         energy, between, end_re, end_im = listen(sound, edges, pole_re, pole_im, self.neighbours())
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
-        lengths = (edges[1:] - edges[:-1]).to(sound)
+        lengths = layout(edges, sound.device).lengths.to(sound)
         power = energy * peak**2 / lengths[:, None]
         contrast = between[..., self.pairs] / lengths[:, None]
         re, im = end_re * peak, end_im * peak
@@ -203,14 +207,21 @@ class Denoiser(nn.Module):
         Also the readings [batch, hops, 2] of each one: voice (logit) and noise level (dBFS).
         """
         delta, readings = self.controller(features)
-        return delta + delta.new_tensor([1.0, 0.0]), readings
+        return delta + self.unchanged, readings
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
-        """Weights of neighbouring oscillators for ``resonance.models.bank.listen``."""
-        carriers = self.carriers.cpu().numpy()
-        weights = neighbour_weights(self.bank.frozen(), carriers, TRAINING_SAMPLERATE)
-        own, following = (torch.tensor(w, dtype=torch.complex64) for w in weights)
-        return own, following
+        """Weights of neighbouring oscillators for ``resonance.models.bank.listen``.
+
+        They are kept until the bank's parameters change.
+        """
+        device = self.carriers.device
+        state = device, *((p.data_ptr(), p._version) for p in self.bank.parameters())
+        if self._neighbours is None or self._neighbours[0] != state:
+            carriers = self.carriers.cpu().numpy()
+            weights = neighbour_weights(self.bank.frozen(), carriers, TRAINING_SAMPLERATE)
+            own, following = (torch.tensor(w, dtype=torch.complex64).to(device) for w in weights)
+            self._neighbours = state, (own, following)
+        return self._neighbours[1]
 
     def weights(self, gains: Tensor, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
         """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop.

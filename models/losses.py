@@ -99,39 +99,42 @@ def estoi(estimate: Tensor, target: Tensor) -> Tensor:
         sound = torch.fft.irfft(torch.fft.rfft(sound)[..., : length // 2 + 1], length)
         frames = nn.functional.pad(sound.unfold(-1, 256, 128) * window, (0, 256))
         power = torch.fft.rfft(frames).abs().square()
-        return (power @ _third_octaves().to(power) + TINY * 1e-4).sqrt()
+        return (power @ _third_octaves(power.device) + TINY * 1e-4).sqrt()
 
     ours, theirs = bands(estimate), bands(target)
     level = theirs.square().sum(-1)
     audible = level > 1e-4 * level.amax(-1, keepdim=True) + TINY
-    return torch.stack(
-        [_correlation(a[k], b[k]) for a, b, k in zip(ours, theirs, audible, strict=True)]
-    )
+    return _correlation(ours, theirs, audible)
 
 
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Mean correlation of two sounds' envelopes [frames, bands] over stretches of 30 frames."""
-    if len(a) < 30:
-        return a.new_ones(())
+def _correlation(ours: Tensor, theirs: Tensor, audible: Tensor) -> Tensor:
+    """Mean correlation [batch] of envelopes [batch, frames, bands] over 30 audible frames each."""
+    if ours.shape[1] < 30:
+        return ours.new_ones(len(ours))
+    order = torch.argsort(~audible, dim=1, stable=True)[..., None]  # the audible ones first
 
     def normalised(x: Tensor) -> Tensor:
-        x = x.unfold(0, 30, 1)  # [stretches, bands, frames]
+        x = torch.take_along_dim(x, order, 1).unfold(1, 30, 1)  # [batch, stretches, bands, frames]
         x = x - x.mean(-1, keepdim=True)
         x = x / (x.square().sum(-1, keepdim=True) + 1e-12).sqrt()
-        x = x - x.mean(1, keepdim=True)
-        return x / (x.square().sum(1, keepdim=True) + 1e-12).sqrt()
+        x = x - x.mean(2, keepdim=True)
+        return x / (x.square().sum(2, keepdim=True) + 1e-12).sqrt()
 
-    return (normalised(a) * normalised(b)).sum((1, 2)).mean() / 30
+    found = (normalised(ours) * normalised(theirs)).sum((2, 3)) / 30
+    count = audible.sum(1, keepdim=True) - 29  # stretches of audible frames alone
+    counted = torch.arange(found.shape[1], device=found.device) < count
+    mean = (found * counted).sum(1) / count[:, 0].clamp(min=1)
+    return torch.where(count[:, 0] > 0, mean, 1.0)
 
 
 @cache
-def _third_octaves() -> Tensor:
+def _third_octaves(device: torch.device) -> Tensor:
     """Which of 257 bins at 10 kHz belong to each of 15 bands from 150 Hz [bins, bands]."""
     hz = torch.linspace(0, 5000, 257)
     centre = 150.0 * 2.0 ** (torch.arange(15) / 3)
     low, high = ((hz[:, None] - centre * 2.0**side).abs().argmin(0) for side in (-1 / 6, 1 / 6))
     bins = torch.arange(257)[:, None]
-    return ((bins >= low) & (bins < high)).float()
+    return ((bins >= low) & (bins < high)).float().to(device)
 
 
 def loudness_distance(estimate: Tensor, target: Tensor) -> Tensor:
@@ -165,12 +168,12 @@ def _bark_power(sound: Tensor) -> Tensor:
     sound = sound * (10**7.9 / level).sqrt()
     spectrum = torch.stft(sound, 512, 256, window=window, return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square()
-    return power.transpose(1, 2) * (2 / (512 * 192)) @ _bark_bands().to(power)
+    return power.transpose(1, 2) * (2 / (512 * 192)) @ _bark_bands(power.device)
 
 
 def _loudness(power: Tensor) -> Tensor:
     """Zwicker's loudness of each Bark band."""
-    threshold = _hearing_threshold().to(power)
+    threshold = _hearing_threshold(power.device)
     return (
         0.1866
         * (threshold / 0.5) ** 0.23
@@ -184,20 +187,20 @@ def _bark(hz: Tensor) -> Tensor:
 
 
 @cache
-def _bark_bands() -> Tensor:
+def _bark_bands(device: torch.device) -> Tensor:
     """Which of 257 bins at 16 kHz belong to each of 49 bands [bins, bands]."""
     bark = _bark(torch.linspace(0, 8000, 257)).clamp(min=0)
     band = (bark / bark[-1] * 48.999).long()
-    return nn.functional.one_hot(band, 49).float()
+    return nn.functional.one_hot(band, 49).float().to(device)
 
 
 @cache
-def _hearing_threshold() -> Tensor:
+def _hearing_threshold(device: torch.device) -> Tensor:
     """Threshold in quiet of the 49 bands, as sound power (Terhardt 1979)."""
     bark = (torch.arange(49) + 0.5) / 49 * _bark(torch.tensor(8000.0)) + 0.53
     khz = 1.96 * bark / (26.81 - bark)
     db = 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
-    return 10 ** (db.clamp(max=60) / 10)
+    return (10 ** (db.clamp(max=60) / 10)).to(device)
 
 
 def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from resonance.models.controller import ControllerConfig
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.losses import (
@@ -30,6 +31,7 @@ from resonance.models.options import FOLDERS, RUN
 from resonance.models.rooms import room_responses
 from resonance.models.training import (
     Average,
+    Recorded,
     load_checkpoint,
     numbered_batches,
     save_atomically,
@@ -40,6 +42,8 @@ from resonance.models.training import (
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
+#: Steps between figures on the progress bar.
+SHOW_EVERY = 10
 DEV_SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0)
 VOWELS_ONLY = MixingRecipe(
     seconds=0.512,
@@ -160,10 +164,11 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
         Figures by name.
     """
     model.eval()
+    device = next(model.parameters()).device
     gains, losses, intelligibility = {}, [], []
     with torch.no_grad():
         for snr_db, noisy, clean in batches:
-            x, target = torch.from_numpy(noisy), torch.from_numpy(clean)
+            x, target = (torch.from_numpy(sound).to(device) for sound in (noisy, clean))
             estimate, _ = model(x)
             losses.append(float(loss(estimate, target, x)))
             intelligibility.append(float(estoi(estimate, target).mean()))
@@ -194,6 +199,7 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     help="Model whose weights a new run begins with.",
 )
 @click.option("--steps", default=10_000, help="Training steps in all.")
+@click.option("--minutes", type=float, help="Train for so long instead of for --steps.")
 @click.option("--batch", default=8, help="Mixtures per step.")
 @click.option("--learning-rate", default=3e-3)
 @click.option(
@@ -201,6 +207,7 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     type=int,
     help="Over how many last steps the learning rate falls; 40 % by default.",
 )
+@click.option("--layers", default=ControllerConfig().layers, help="Coupled layers.")
 @click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
@@ -217,9 +224,11 @@ def main(
     name: str | None,
     start_from: Path | None,
     steps: int,
+    minutes: float | None,
     batch: int,
     learning_rate: float,
     decay_steps: int | None,
+    layers: int,
     bank_steps: int,
     seed: int,
     device: str,
@@ -238,7 +247,7 @@ def main(
     dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
     run = Run(
         work / (name or f"denoiser-{task}"),
-        DenoiserConfig(lookahead_s=lookahead_s),
+        DenoiserConfig(lookahead_s=lookahead_s, controller=ControllerConfig(layers=layers)),
         steps,
         learning_rate,
         decay_steps,
@@ -249,16 +258,47 @@ def main(
     )
     if fuse:
         run.model.controller.fuse()
-    loader = numbered_batches(partial(mixer.batch, size=batch), run.step, steps, workers)
-    saved = time.monotonic()
+    last = 10**9 if minutes else steps
+    pinned = device != "cpu"
+    make = partial(mixer.batch, size=batch)
+    loader = numbered_batches(make, run.step, last, workers, pinned=pinned)
+    first, started = run.step, time.monotonic()
+    saved = started
     progress = tqdm(loader, initial=run.step, total=steps, unit="step", mininterval=5)
     for noisy, clean in progress:
-        progress.set_postfix(run.train_step(noisy.to(device), clean.to(device)), refresh=False)
-        if run.step % check_every == 0 or run.step == steps:
+        sounds = (sound.to(device, non_blocking=True) for sound in (noisy, clean))
+        loss, gain_db = run.train_step(*sounds)
+        if run.step % SHOW_EVERY == 0:
+            figures = {"loss": f"{float(loss):.3f}", "gain_db": f"{float(gain_db):.2f}"}
+            progress.set_postfix(figures, refresh=False)
+        if minutes and run.step > first + 5:  # the first ones compile
+            took_s = time.monotonic() - started
+            run.steps = run.step + steps_within(60.0 * minutes - took_s, run.step - first, took_s)
+        if run.step % check_every == 0 or run.step == run.steps:
             tqdm.write(run.check(dev))
-        if time.monotonic() - saved > save_every_s or run.step == steps:
+        if time.monotonic() - saved > save_every_s or run.step == run.steps:
             run.save()
             saved = time.monotonic()
+        if run.step == run.steps:
+            break
+
+
+def steps_within(left_s: float, steps: int, took_s: float) -> int:
+    """How many steps the time left allows, when so many ``took_s``; none when it is over.
+
+    Parameters
+    ----------
+    left_s
+        Time left, s.
+    steps, took_s
+        Steps made, and their time, s.
+
+    Returns
+    -------
+    int
+        Steps.
+    """
+    return max(0, int(left_s * steps / took_s))
 
 
 class Run:
@@ -277,16 +317,24 @@ class Run:
         loss: Loss = denoising_loss,
     ) -> None:
         self.folder, self.steps, self.loss = folder, steps, loss
-        self.learning_rate, self.bank_steps = learning_rate, bank_steps
+        self.learning_rate, self.bank_steps, self.device = learning_rate, bank_steps, device
         self.decay = decay_steps / steps if decay_steps else 0.4
         self.model = Denoiser(config).to(device)
         if start_from:
             self._begin_with(start_from)
         self.average = Average(self.model)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=0.01)
+        on_gpu = next(self.model.parameters()).is_cuda
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=0.01, fused=on_gpu)
         self.step, self.sound_s, self.best = 0, 0.0, np.inf
         if (folder / "last.pt").exists():
             self._resume()
+        # A bank that learns renews its neighbours' weights on the CPU in every step.
+        self.learn = Recorded(self._learn) if on_gpu and not bank_steps else self._learn
+        for group in self.optimiser.param_groups:
+            group["lr"] = torch.zeros((), device=device) if on_gpu else learning_rate
+            group["fused"] = group["capturable"] = on_gpu
+        for state in self.optimiser.state.values():
+            state["step"] = state["step"].to(device)
 
     def _begin_with(self, path: Path) -> None:
         """Take over every weight of another model that fits; say which stay new."""
@@ -307,7 +355,7 @@ class Run:
             )
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        self.average.weights = saved["average"]
+        self.average.restore(saved["average"])
         self.step, self.best = saved["step"], saved["best"]
         self.sound_s = saved["heard_s"]
         click.echo(f"resuming {self.folder} at step {self.step}")
@@ -325,13 +373,22 @@ class Run:
         }
         save_atomically(content, self.folder / "last.pt")
 
-    def train_step(self, noisy: torch.Tensor, clean: torch.Tensor) -> dict[str, str]:
-        """One step; returns what the progress bar shows."""
+    def train_step(self, noisy: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """One step; returns its loss, and the gain in dB [scalars]."""
+        rate = self.learning_rate * warm_hold_decay(self.step, self.steps, decay=self.decay)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * warm_hold_decay(
-                self.step, self.steps, decay=self.decay
-            )
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
         self.model.bank.requires_grad_(self.step < self.bank_steps)
+        figures = self.learn(noisy, clean)
+        self.average.update(self.model, self.step)
+        self.step += 1
+        self.sound_s += noisy.numel() / SAMPLERATE
+        return figures
+
+    def _learn(self, noisy: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, ...]:
         estimate, readings = self.model(noisy)
         level = 20.0 * noisy.square().mean(-1, keepdim=True).sqrt() + 1e-9  # about -26 dBFS
         loss = self.loss(estimate / level, clean / level, noisy / level)
@@ -340,15 +397,12 @@ class Run:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
-        self.average.update(self.model, self.step)
-        self.step += 1
-        self.sound_s += noisy.numel() / SAMPLERATE
         gain = error_db(noisy, clean, noisy) - error_db(estimate, clean, noisy)
-        return {"loss": f"{loss.item():.3f}", "gain_db": f"{gain.mean().item():.2f}"}
+        return loss.detach(), gain.mean().detach()
 
     def check(self, dev: list[Any]) -> str:
         """Score the averaged weights on the dev mixtures; keep them if they are the best."""
-        averaged = Denoiser(self.model.config)
+        averaged = Denoiser(self.model.config).to(self.device)
         averaged.load_state_dict(self.average.weights)
         scores = evaluate(averaged, dev, self.loss)
         kept = scores["loss"] < self.best

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import click
@@ -96,6 +97,15 @@ def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
     for number, state in a["optimiser"]["state"].items():
         for name, value in state.items():
             assert torch.equal(value, b["optimiser"]["state"][number][name]), (number, name)
+
+
+def test_a_training_ends_when_its_time_is_over(tiny_data, tmp_path):
+    common = "--data", tiny_data, "--work", tmp_path, "--task", "vowels", "--batch", 1
+    run(train_denoiser.main, *common, "--workers", 0, "--minutes", 0.02, "--check-every", 10**6)
+    folder = tmp_path / "denoiser-vowels"
+    (scores,) = (json.loads(line) for line in (folder / "scores.jsonl").open())
+    assert 5 < scores["step"] < 1000
+    assert torch.load(folder / "last.pt", weights_only=True)["step"] == scores["step"]
 
 
 def test_another_configuration_is_not_resumed(tmp_path):
