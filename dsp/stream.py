@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resonance.dsp.arrays import Float32Array
-from resonance.dsp.bank import OscillatorBank, wing_bank
+from resonance.dsp.bank import OscillatorBank, hz_to_erb, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import FEATURE_NAMES
@@ -20,8 +20,11 @@ from resonance.dsp.kernels import advance, guard, listen, rewind
 WING_REFERENCE = (0.7, 0.92)
 #: How long a peak beyond full scale is remembered, and how fast a reduced level recovers, s.
 GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
-#: How many of the highest awake oscillators replace those that rest.
+#: How many of the highest awake oscillators stand in for those that rest, how their power counts
+#: there, and how their contrast falls, dB per ERB and at most: as for sound of a narrow band.
 STAND_INS = 4
+STAND_IN_POWER = 0.3
+STAND_IN_FALL_DB, STAND_IN_MOST_DB = 3.0, 23.0
 #: What a bank that plays late listens to with its playing states: nothing.
 NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
 
@@ -98,6 +101,10 @@ class BankStream:
         resting = ~awake[: self.oscillators]
         self._resting = np.flatnonzero(resting)
         self._highest = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])][-STAND_INS:]
+        erb = hz_to_erb(bank.f0_hz)
+        above = (erb[resting] - erb[~resting].max(initial=0.0)).clip(min=0.0)
+        fall_db = np.minimum(STAND_IN_FALL_DB * above, STAND_IN_MOST_DB)
+        self._fall = (10 ** (-fall_db / 10)).astype(np.float32)
         hold, release = (-1 / (t * samplerate) for t in (GUARD_HOLD_S, GUARD_RELEASE_S))
         self._guard = np.float32(np.exp(hold)), np.float32(-np.expm1(release))
         groups = np.zeros(len(bank), dtype=bool) if carriers is None else carriers
@@ -277,8 +284,8 @@ class BankStream:
     def features(self) -> Float32Array:
         """Features of the hop just ended [oscillators, 4] (see ``dsp/features.py``).
 
-        Oscillators that rest read as loud as the highest awake ones: networks have met sound of
-        a narrow band, whose top would reach those oscillators from afar, but no silence above it.
+        Oscillators that rest read what the top of a narrow band would give them from afar:
+        networks have met such sound, but no silence above it.
         """
         re, im = (part[None] for part in self.states())
         features = self._describe(
@@ -304,8 +311,9 @@ class BankStream:
     ) -> Float32Array:
         """Features of hops [hops, oscillators, 4]; changes power and contrast."""
         if len(self._resting):
-            for level in (power, contrast):
-                level[..., self._resting] = level[..., self._highest].mean(-1, keepdims=True)
+            for level, share in ((power, np.float32(STAND_IN_POWER)), (contrast, self._fall)):
+                top = level[..., self._highest].mean(-1, keepdims=True)
+                level[..., self._resting] = share * top
         features: Float32Array = np.empty((*power.shape, len(FEATURE_NAMES)), np.float32)
         describe(power, contrast, re, im, before_re, before_im, turn, features)
         return features
