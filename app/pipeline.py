@@ -82,6 +82,7 @@ class Pipeline:
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
         self.denoiser = denoiser
         self._prepare(channels, denoiser, spotter)
+        self._last_gains: list[NDArray[np.complex64] | None] = [None] * channels
         self.latency_samples = self._streams[0].latency_samples
         self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
         self._spotter_oscillators = len(spotter.bank) if spotter else 0
@@ -199,7 +200,9 @@ class Pipeline:
             if event:
                 events.append(event)
         for channel, stream in enumerate(self._streams):
-            gains = self._gains(channel) if self.denoiser else None
+            if self.denoiser and not stream.resting:
+                self._last_gains[channel] = self._gains(channel)
+            gains = self._last_gains[channel]
             if self.on_hop and channel == 0:
                 self.on_hop(stream, gains)
             stream.next_hop(gains)

@@ -15,6 +15,7 @@ from resonance.dsp.features import FEATURE_NAMES
 from resonance.dsp.hop_kernels import describe, weigh
 from resonance.dsp.identity import identity_and_span, unit_peak
 from resonance.dsp.kernels import advance, guard, listen, rewind
+from resonance.dsp.rest import Rest
 
 #: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
 WING_REFERENCE = (0.7, 0.92)
@@ -111,6 +112,7 @@ class BankStream:
         self._contrasts = _contrast_weights(bank, groups, samplerate)
         self._pairs = pair_of(groups, awake[: self.oscillators])
         self._turns = _turn_table(bank, samplerate, self._hop)
+        self._rest = Rest(samplerate)
         self.reset()
 
     def _prepare_weights(
@@ -149,6 +151,7 @@ class BankStream:
         self._late = DelayLine(self.latency_samples)
         self._rewound = np.zeros(math.ceil(self._hop), np.float32)
         self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
+        self._rest.reset()
         self._hops = 0
         self._part = 0
         self._position = 0
@@ -162,6 +165,11 @@ class BankStream:
     def samples_left(self) -> int:
         """Samples until this hop ends; 0 means: read, then :meth:`next_hop`."""
         return self._length - self._position
+
+    @property
+    def resting(self) -> bool:
+        """Whether this hop has been digital silence so far, after a second of it, and skipped."""
+        return self._rest.resting
 
     def listen(self, block: Float32Array) -> int:
         """Drive the oscillators with ``block [samples]``; returns how many were not finite."""
@@ -181,8 +189,14 @@ class BankStream:
     def advance(self, block: Float32Array, out: Float32Array) -> int:
         """From ``block`` into ``out``, both [samples]; returns how many inputs were not finite.
 
-        The output stays within full scale if the input did.
+        The output stays within full scale if the input did. After a second of digital silence
+        nothing is computed until it ends.
         """
+        skipped = self._rest.skip(block)
+        self._pass_over(out[:skipped])
+        block, out = block[skipped:], out[skipped:]
+        if not len(block):
+            return 0
         if not self.latency_samples:
             return self._play(block, out, self._energy, self._contrasts)
         count = self.oscillators
@@ -197,6 +211,13 @@ class BankStream:
             self._contrast,
         )
         return self._play_late(block, out)
+
+    def _pass_over(self, out: Float32Array) -> None:
+        """Silence at rest: nothing rings, and what runs backwards has nothing to run through."""
+        out[:] = 0.0
+        self._position += len(out)
+        while len(out) and self._edge(self._part + 1) <= self._position < self._length:
+            self._part += 1
 
     def _play_late(self, block: Float32Array, out: Float32Array) -> int:
         """Play what came before ``block`` by the look-ahead; rewind anew where that is due."""
@@ -320,6 +341,9 @@ class BankStream:
 
     def next_hop(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
+        if self.resting:
+            self._begin_silent_hop()
+            return
         self._before_re, self._before_im = self.states()
         self._energy[:] = 0.0
         self._contrast[:] = 0.0
@@ -331,6 +355,21 @@ class BankStream:
         else:
             w_re, w_im = self._weights(gains[None])
             self._move_to((w_re[0], w_im[0]))
+        if self._rest.end_hop():
+            for state in (self._z_re, self._z_im, self._before_re, self._before_im):
+                state[:] = 0.0
+            self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
+        """What plays is silent from now on, its weights where they were going."""
+        for state in (self._synth_re, self._synth_im, self._rewound):
+            state[:] = 0.0
+        self._guarded[:] = 1.0
+        self._late.reset()
+        self._old_re += self._step_re
+        self._old_im += self._step_im
+        self._step_re[:] = 0.0
+        self._step_im[:] = 0.0
 
     def _begin_hop(self) -> None:
         self._unused[:] = 0.0
@@ -338,6 +377,10 @@ class BankStream:
         start = round(self._hops * self._hop)
         self._length = round((self._hops + 1) * self._hop) - start
         self._position = 0
+
+    def _begin_silent_hop(self) -> None:
+        self._begin_hop()
+        self._part = 0
 
     def _move_to(self, weights: tuple[Float32Array, Float32Array] | None) -> None:
         """Be on the way to these weights (real, imaginary) in the hop that begins, or stay."""

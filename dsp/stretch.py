@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.kernels import listen
+from resonance.dsp.rest import Rest
 from resonance.dsp.stream import BankStream
 
 
@@ -26,10 +27,10 @@ class Part(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """What listening to a stretch gave: of every hop that ended in it."""
+    """What listening to a stretch gave."""
 
-    features: Float32Array  #: [hops, oscillators, 4]
-    contrast: Float32Array  #: of neighbours, mean power [hops, oscillators]
+    features: Float32Array  #: of hops that ended, but for those at rest [hops, oscillators, 4]
+    contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
     bad: int  #: samples that were not finite
 
 
@@ -44,6 +45,7 @@ class BankStretch(BankStream):
         """Back to rest."""
         super().reset()
         self._synth_re, self._synth_im = (np.zeros_like(self._z_re) for _ in "zi")
+        self._listening_rest = Rest(self.samplerate)
 
     def analyse(self, sound: Float32Array) -> Analysis:
         """Listen to ``sound [samples]``, any length."""
@@ -52,34 +54,33 @@ class BankStretch(BankStream):
         energy = np.zeros((ended + 1, count), np.float32)
         contrast = np.zeros((ended + 1, count), np.float32)
         energy[0], contrast[0] = self._energy[:count], self._contrast
-        z_re, z_im = np.empty((2, ended + 1, count), np.float32)
-        z_re[0], z_im[0] = self._before_re, self._before_im
-        lengths = np.empty(ended, np.int64)
+        before, end = np.zeros((2, 2, ended + 1, count), np.float32)
+        before[:, 0] = self._before_re, self._before_im
+        lengths, awake = np.empty(ended, np.int64), np.empty(ended, np.bool_)
         poles = self._pole_re[:count], self._pole_im[:count]
-        states = self._z_re[:count], self._z_im[:count]
-        bad = 0
+        z_re, z_im = self._z_re[:count], self._z_im[:count]
+        rest, bad = self._listening_rest, 0
         for start, stop, ends_hop in parts:
-            bad += listen(
-                sound[start:stop], *poles, *states, energy[hops], *self._contrasts, contrast[hops]
-            )
+            block = sound[start:stop]
+            block = block[rest.skip(block) :]
+            bad += listen(block, *poles, z_re, z_im, energy[hops], *self._contrasts, contrast[hops])
             if ends_hop:
-                lengths[hops] = position + stop - start
-                position, hops = 0, hops + 1
-                z_re[hops], z_im[hops] = self.states()
+                lengths[hops], awake[hops] = position + stop - start, not rest.resting
+                position, end[:, hops] = 0, self.states()
+                if rest.end_hop():
+                    z_re[:], z_im[:] = 0.0, 0.0
+                hops += 1
+                before[:, hops] = self.states()
         self._energy[:count], self._contrast[:] = energy[ended], contrast[ended]
-        self._before_re, self._before_im = z_re[ended].copy(), z_im[ended].copy()
+        self._before_re, self._before_im = before[:, ended].copy()
         size = lengths[:, None].astype(np.float32)
         power = energy[:ended] * (self._drive**2 / size)
         contrasts = contrast[:ended][:, self._pairs] / size
         turns = np.array([self._turns[n] for n in lengths.tolist()], np.complex64)
+        re, im, before_re, before_im = (state[:ended][awake] for state in (*end, *before))
+        turns = turns.reshape(ended, count)[awake]
         features = self._describe(
-            power,
-            contrasts.copy(),
-            z_re[1:],
-            z_im[1:],
-            z_re[:-1],
-            z_im[:-1],
-            turns.reshape(ended, count),
+            power[awake], contrasts[awake], re, im, before_re, before_im, turns
         )
         return Analysis(features, contrasts, int(bad))
 
@@ -91,18 +92,24 @@ class BankStretch(BankStream):
         sound
             The stretch [samples].
         gains
-            Complex [hops, oscillators], found at the end of each hop that ended in the stretch.
+            Complex [hops, oscillators], found from the features of each hop.
         out
             Where the output goes [samples].
         """
         w_re, w_im = self._weights(gains)
-        hop = 0
+        weights = zip(w_re, w_im, strict=True)
         for start, stop, ends_hop in self._parts(len(sound)):
-            self._play_late(sound[start:stop], out[start:stop])
-            if ends_hop:
+            block, target = sound[start:stop], out[start:stop]
+            skipped = self._rest.skip(block)
+            self._pass_over(target[:skipped])
+            self._play_late(block[skipped:], target[skipped:])
+            if ends_hop and self.resting:
+                self._begin_silent_hop()
+            elif ends_hop:
                 self._begin_hop()
-                self._move_to((w_re[hop], w_im[hop]))
-                hop += 1
+                self._move_to(next(weights))
+                if self._rest.end_hop():
+                    self._come_to_rest()
 
     def _parts(self, samples: int) -> list[Part]:
         """The stretch cut where hops end."""

@@ -11,6 +11,7 @@ from resonance.app.errors import UserError
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity
+from resonance.app.stretch_pipeline import StretchPipeline
 from resonance.assets import DEMO
 
 SAMPLERATES = (8000, 16000, 44100, 48000, 96000)
@@ -85,6 +86,26 @@ def test_it_denoises_the_demo_and_hears_its_words(denoiser, spotter, demo):
     assert si_sdr_db(out, clean) > si_sdr_db(noisy, clean) + 3
     truth = json.loads(DEMO.with_suffix(".json").read_text())
     assert [e.keyword for e in events] == [t["keyword"] for t in truth]
+
+
+@pytest.mark.parametrize("preset", ["live", "studio"])
+def test_digital_silence_costs_nothing_and_changes_nothing(preset):
+    """As from a muted microphone: after a second the bank rests, until the first sound."""
+    samplerate, rng = 16000, np.random.default_rng(0)
+    pieces = [(0.3, 0.1), (2.513, 0.0), (0.2, 0.05), (0.9, 0.0), (0.2, 0.1), (1.3, 0.0), (0.1, 0.1)]
+    sound = np.concatenate(
+        [level * rng.standard_normal(int(seconds * samplerate)) for seconds, level in pieces]
+    ).astype(np.float32)
+    model, resting = DenoiserModel.preset(preset), []
+    pipeline = Pipeline(samplerate, denoiser=model)
+    pipeline.on_hop = lambda stream, gains: resting.append(stream.resting)
+    whole, _ = run(pipeline, sound, len(sound))
+    assert 0.3 + 1.0 <= resting.index(True) * model.hop_s < 0.3 + 1.1
+    assert sum(resting) * model.hop_s == pytest.approx(2.513 - 1.0 + 1.3 - 1.0, abs=0.04)
+    assert not whole[int(1.4 * samplerate) : int(2.8 * samplerate)].any()
+    for kind, block in ((Pipeline, 7), (Pipeline, 480), (StretchPipeline, 5000)):
+        cut, _ = run(kind(samplerate, denoiser=model), sound, block)
+        np.testing.assert_array_equal(cut, whole)
 
 
 @pytest.mark.parametrize(("preset", "least_db"), [("live", 2), ("call", 4), ("studio", 4.5)])
