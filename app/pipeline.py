@@ -25,7 +25,8 @@ class Pipeline:
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
     at any time and act without a click from the next hop on; :attr:`voice` and
-    :attr:`noise_dbfs` are read at every hop.
+    :attr:`noise_dbfs` are read at every hop. After a second of digital silence, as from a muted
+    microphone, the denoiser rests: its output is 0, its gains and readings stay as they were.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ class Pipeline:
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
         self.denoiser = denoiser
         self._prepare(channels, denoiser, spotter)
-        self._last_gains: list[NDArray[np.complex64] | None] = [None] * channels
+        #: What the model last chose for each channel [oscillators].
+        self._last_gains = [np.ones(1, np.complex64)] * channels
         self.latency_samples = self._streams[0].latency_samples
         self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
         self._spotter_oscillators = len(spotter.bank) if spotter else 0
@@ -200,9 +202,7 @@ class Pipeline:
             if event:
                 events.append(event)
         for channel, stream in enumerate(self._streams):
-            if self.denoiser and not stream.resting:
-                self._last_gains[channel] = self._gains(channel)
-            gains = self._last_gains[channel]
+            gains = self._gains(channel) if self.denoiser else None
             if self.on_hop and channel == 0:
                 self.on_hop(stream, gains)
             stream.next_hop(gains)
@@ -213,9 +213,11 @@ class Pipeline:
         return gains + kept * (np.complex64(1.0) - gains) if kept else gains
 
     def _gains(self, channel: int) -> NDArray[np.complex64]:
-        """For the next hop [oscillators]."""
-        gains = self._runs[channel].gains(self._streams[channel].features()[None])[0]
-        return self._limited(gains)
+        """For the next hop [oscillators]; at rest the last ones."""
+        stream = self._streams[channel]
+        if not stream.resting:
+            self._last_gains[channel] = self._runs[channel].gains(stream.features()[None])[0]
+        return self._limited(self._last_gains[channel])
 
 
 def make_stream(

@@ -37,13 +37,16 @@ class StretchPipeline(Pipeline):
         columns = self._columns(block, out)
         cleaned = np.empty(columns.shape, np.float32)
         contrasts = []
-        for bank, run, column, target in zip(
-            self._banks, self._runs, columns, cleaned, strict=True
-        ):
-            sound = np.ascontiguousarray(column, np.float32)
+        for channel, (bank, run) in enumerate(zip(self._banks, self._runs, strict=True)):
+            sound = np.ascontiguousarray(columns[channel], np.float32)
             analysis = bank.analyse(sound)
             self.bad_samples += analysis.bad
-            bank.play(sound, self._limited(run.gains(analysis.features)), target)
+            if bank.resting:
+                bank.hold(self._limited(self._last_gains[channel]))
+            gains = run.gains(analysis.features)
+            if len(gains):
+                self._last_gains[channel] = gains[-1]
+            bank.play(sound, self._limited(gains), cleaned[channel])
             contrasts.append(analysis.contrast[:, : self._spotter_oscillators])
         if out is not None:
             out[...] = cleaned.T.reshape(out.shape)

@@ -152,6 +152,7 @@ class BankStream:
         self._rewound = np.zeros(math.ceil(self._hop), np.float32)
         self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
         self._rest.reset()
+        self._held: NDArray[np.complex64] | None = None
         self._hops = 0
         self._part = 0
         self._position = 0
@@ -343,6 +344,8 @@ class BankStream:
         """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
         if self.resting:
             self._begin_silent_hop()
+            if gains is not None:
+                self.hold(gains)
             return
         self._before_re, self._before_im = self.states()
         self._energy[:] = 0.0
@@ -360,8 +363,16 @@ class BankStream:
                 state[:] = 0.0
             self._come_to_rest()
 
+    def hold(self, gains: NDArray[np.complex64]) -> None:
+        """At rest: play with these complex gains [oscillators] when sound comes."""
+        if self._held is None or not np.array_equal(gains, self._held):
+            w_re, w_im = self._weights(gains[None])
+            self._old_re[:], self._old_im[:] = w_re[0], w_im[0]
+            self._held = gains.copy()
+
     def _come_to_rest(self) -> None:
         """What plays is silent from now on, its weights where they were going."""
+        self._held = None
         for state in (self._synth_re, self._synth_im, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0

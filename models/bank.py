@@ -1,8 +1,8 @@
 """The oscillator bank as differentiable functions: the sound's way in, and its way out.
 
 Each function has two forms that agree: compiled reverse-time adjoints on the CPU
-(``models/adjoint.py``), and matrix products in plain torch (``models/hopwise.py``) that run on any
-device; on NVIDIA GPUs what goes sample by sample is compiled, too (``models/gpu.py``).
+(``models/adjoint.py``), and plain torch (``models/hopwise.py``), a hop at a time, for other
+devices; on NVIDIA GPUs what goes sample by sample is compiled, too (``models/gpu.py``).
 """
 
 from __future__ import annotations

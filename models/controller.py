@@ -237,7 +237,7 @@ class Controller(nn.Module):
     def fuse(self) -> None:
         """Compile what goes number by number: a training step takes a tenth less time.
 
-        Needs a C++ compiler, and a minute the first time.
+        Needs a C++ compiler (on a GPU: Triton), and a minute the first time.
         """
         for layer in self.layers:
             layer.fused = True  # type: ignore[assignment]

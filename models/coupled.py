@@ -6,6 +6,7 @@ reverse pass; it computes the rest again.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numba
@@ -292,7 +293,7 @@ def coupled_plain(
     Tensor
         Shaped like ``x``.
     """
-    before, after = (_before_fused, _after_fused) if fused else (_before, _after)
+    before, after = _fused() if fused else (_before, _after)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
         drive, gate = before(x, norm_weight, norm_bias, into_weight, into_bias)
         h = hopwise.resonate(drive, torch.stack([torch.cos(turn), torch.sin(turn)]))
@@ -315,5 +316,7 @@ def _after(x: Tensor, h: Tensor, gate: Tensor, mix: Tensor, out_weight: Tensor) 
     return x + F.linear(F.silu(gate) * mixed.flatten(-2), out_weight)
 
 
-_before_fused = torch.compile(_before, dynamic=False)
-_after_fused = torch.compile(_after, dynamic=False)
+@cache
+def _fused() -> tuple[Any, Any]:
+    """Both, compiled: once for all layers, and only if wanted."""
+    return torch.compile(_before, dynamic=False), torch.compile(_after, dynamic=False)

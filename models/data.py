@@ -174,6 +174,11 @@ def chosen(recordings: Sequence[Recording], kind: str, split: str) -> list[Recor
     return found
 
 
+def _as_int16(recording: Recording) -> Int16Array:
+    sound = np.rint(read_recording(recording) * 32767)
+    return np.clip(sound, -32768, 32767).astype(np.int16)
+
+
 class AudioStore:
     """Decoded recordings, end to end in one int16 array that processes share through a file.
 
@@ -200,10 +205,8 @@ class AudioStore:
     def _decode(self) -> None:
         parts = [np.zeros(0, np.int16)]
         with ThreadPoolExecutor() as threads:
-            decoded = threads.map(read_recording, self.recordings)
-            for sound in tqdm(decoded, "decoding", len(self.recordings), unit="file"):
-                whole = np.clip(np.rint(sound * 32767), -32768, 32767)
-                parts.append(whole.astype(np.int16))
+            decoded = threads.map(_as_int16, self.recordings)
+            parts += tqdm(decoded, "decoding", len(self.recordings), unit="file")
         ends = np.cumsum([len(part) for part in parts])[1:]
         for file, array in zip(self._files, (np.concatenate(parts), ends), strict=True):
             aside = file.with_name(f"{os.getpid()}.{file.name}")

@@ -1,6 +1,6 @@
-"""Kernels for NVIDIA GPUs (Triton, which comes with torch there): what runs from sample to sample.
+"""Kernels for NVIDIA GPUs (Triton, part of torch on Linux): what runs from sample to sample.
 
-The same lines as ``models/adjoint.py`` and ``dsp/coupled.py``, for thousands of sounds' oscillators
+The same lines as ``models/adjoint.py`` and ``dsp/coupled.py``, for the oscillators of many sounds
 at once. Slow oscillators are computed for HOPS hops at a time: ``h[t] = λ[t] h[t-1] + u[t]`` is an
 associative scan (Blelloch 1990, *Prefix Sums and Their Applications*).
 """

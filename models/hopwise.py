@@ -1,4 +1,4 @@
-"""The bank in plain torch, a hop at a time as matrix products: for any device, differentiable.
+"""The bank in plain torch, a hop at a time: matrix products and short FFTs, differentiable.
 
 On an NVIDIA GPU, what goes from sample to sample or hop to hop is compiled (``models/gpu.py``).
 What an oscillator does within a hop follows from where it was when the hop began, and from the
@@ -8,7 +8,7 @@ hop's samples: ``z[i] = λ^(i+1) z_before + Σ_j λ^(i-j) x[j]``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -183,7 +183,7 @@ def _scan_doubling(
 
 
 def _times(a_re: Tensor, a_im: Tensor, b_re: Tensor, b_im: Tensor) -> tuple[Tensor, Tensor]:
-    """Complex product in real parts (ONNX knows no complex numbers)."""
+    """Complex product in real parts."""
     return a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re
 
 
@@ -216,7 +216,7 @@ def layout(edges: Tensor, device: torch.device) -> Layout:
     return _layout(edges.numpy().tobytes(), device)
 
 
-@lru_cache(16)
+@cache  # recorded steps read these tensors for ever
 def _layout(edges: bytes, device: torch.device) -> Layout:
     at = torch.frombuffer(bytearray(edges), dtype=torch.int64)
     lengths = at[1:] - at[:-1]
@@ -302,7 +302,7 @@ def _joined(hops: Tensor, where: Layout, samples: int) -> Tensor:
 
 
 def _kernels() -> ModuleType:
-    """The GPU's; its compiler comes with torch where there is a GPU."""
+    """The GPU's; on Linux their compiler comes with torch."""
     from resonance.models import gpu
 
     return gpu

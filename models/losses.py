@@ -99,7 +99,7 @@ def estoi(estimate: Tensor, target: Tensor) -> Tensor:
         sound = torch.fft.irfft(torch.fft.rfft(sound)[..., : length // 2 + 1], length)
         frames = nn.functional.pad(sound.unfold(-1, 256, 128) * window, (0, 256))
         power = torch.fft.rfft(frames).abs().square()
-        return (power @ _third_octaves(power.device) + TINY * 1e-4).sqrt()
+        return (power @ _third_octaves(power.device).to(power.dtype) + TINY * 1e-4).sqrt()
 
     ours, theirs = bands(estimate), bands(target)
     level = theirs.square().sum(-1)
@@ -168,12 +168,12 @@ def _bark_power(sound: Tensor) -> Tensor:
     sound = sound * (10**7.9 / level).sqrt()
     spectrum = torch.stft(sound, 512, 256, window=window, return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square()
-    return power.transpose(1, 2) * (2 / (512 * 192)) @ _bark_bands(power.device)
+    return power.transpose(1, 2) * (2 / (512 * 192)) @ _bark_bands(power.device).to(power.dtype)
 
 
 def _loudness(power: Tensor) -> Tensor:
     """Zwicker's loudness of each Bark band."""
-    threshold = _hearing_threshold(power.device)
+    threshold = _hearing_threshold(power.device).to(power.dtype)
     return (
         0.1866
         * (threshold / 0.5) ** 0.23

@@ -199,7 +199,9 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     help="Model whose weights a new run begins with.",
 )
 @click.option("--steps", default=10_000, help="Training steps in all.")
-@click.option("--minutes", type=float, help="Train for so long instead of for --steps.")
+@click.option(
+    "--minutes", type=float, help="Train for so long instead of for --steps, at each call anew."
+)
 @click.option("--batch", default=8, help="Mixtures per step.")
 @click.option("--learning-rate", default=3e-3)
 @click.option(
@@ -211,7 +213,11 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
 @click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
-@click.option("--fuse", is_flag=True, help="Compile parts of the model; needs a C++ compiler.")
+@click.option(
+    "--fuse",
+    is_flag=True,
+    help="Compile parts of the model; needs a C++ compiler (on a GPU: Triton).",
+)
 @click.option("--threads", default=2, help="CPU threads of the training itself.")
 @click.option("--workers", default=1, help="Processes that mix ahead.")
 @click.option("--check-every", default=500, help="Steps between scores on the dev split.")
@@ -245,10 +251,11 @@ def main(
     recipe = VOWELS_ONLY if task == "vowels" else MixingRecipe()
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
+    last = 10**9 if minutes else steps
     run = Run(
         work / (name or f"denoiser-{task}"),
         DenoiserConfig(lookahead_s=lookahead_s, controller=ControllerConfig(layers=layers)),
-        steps,
+        last,
         learning_rate,
         decay_steps,
         device,
@@ -258,7 +265,6 @@ def main(
     )
     if fuse:
         run.model.controller.fuse()
-    last = 10**9 if minutes else steps
     pinned = device != "cpu"
     make = partial(mixer.batch, size=batch)
     loader = numbered_batches(make, run.step, last, workers, pinned=pinned)
@@ -273,7 +279,9 @@ def main(
             progress.set_postfix(figures, refresh=False)
         if minutes and run.step > first + 5:  # the first ones compile
             took_s = time.monotonic() - started
-            run.steps = run.step + steps_within(60.0 * minutes - took_s, run.step - first, took_s)
+            progress.total = run.steps = run.step + steps_within(
+                60.0 * minutes - took_s, run.step - first, took_s
+            )
         if run.step % check_every == 0 or run.step == run.steps:
             tqdm.write(run.check(dev))
         if time.monotonic() - saved > save_every_s or run.step == run.steps:
@@ -318,7 +326,7 @@ class Run:
     ) -> None:
         self.folder, self.steps, self.loss = folder, steps, loss
         self.learning_rate, self.bank_steps, self.device = learning_rate, bank_steps, device
-        self.decay = decay_steps / steps if decay_steps else 0.4
+        self.decay_steps = decay_steps
         self.model = Denoiser(config).to(device)
         if start_from:
             self._begin_with(start_from)
@@ -375,7 +383,8 @@ class Run:
 
     def train_step(self, noisy: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One step; returns its loss, and the gain in dB [scalars]."""
-        rate = self.learning_rate * warm_hold_decay(self.step, self.steps, decay=self.decay)
+        decay = self.decay_steps / self.steps if self.decay_steps else 0.4
+        rate = self.learning_rate * warm_hold_decay(self.step, self.steps, decay=decay)
         for group in self.optimiser.param_groups:
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(rate)

@@ -108,6 +108,19 @@ def test_digital_silence_costs_nothing_and_changes_nothing(preset):
         np.testing.assert_array_equal(cut, whole)
 
 
+@pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])
+def test_what_is_set_while_muted_holds_for_the_first_sound(kind):
+    samplerate, rng = 16000, np.random.default_rng(0)
+    pipeline = kind(samplerate, denoiser=DenoiserModel.preset("call"))
+    sound = 0.1 * rng.standard_normal(samplerate).astype(np.float32)
+    run(pipeline, np.concatenate([sound, np.zeros(2 * samplerate, np.float32)]), 4096)
+    pipeline.bypass = True
+    after = np.concatenate([np.zeros(1024, np.float32), sound[:1024]])
+    out, _ = run(pipeline, after, 512)
+    late = pipeline.latency_samples
+    assert si_sdr_db(out[1024 + late :], after[1024:-late]) > 40
+
+
 @pytest.mark.parametrize(("preset", "least_db"), [("live", 2), ("call", 4), ("studio", 4.5)])
 def test_every_samplerate_is_cleaned_alike(preset, least_db, demo):
     """Less noise lies below 4 kHz, so there is less to remove at 8 kHz."""
