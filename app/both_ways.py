@@ -25,7 +25,7 @@ Pair = tuple[Float32Array, Float32Array]
 #: the sound after its stretch, to know what follows, and fades over to the next one.
 STRETCH_S, LEAD_S, FADE_S = 12 * BLOCK_S, BLOCK_S, 0.03
 #: Share of what was cleaned forwards, as the model learned to; window of the comparison, s.
-FORWARDS, WINDOW_S = 0.65, 0.032
+FORWARDS, WINDOW_S = 0.55, 0.032
 #: How much is heard before a start, s.
 WARM_UP_S = 0.5
 #: Many channels make shorter stretches: this many samples of all channels are kept, about.
