@@ -23,10 +23,6 @@ class Rest:
 
     def __init__(self, samplerate: float) -> None:
         self._after = round(REST_AFTER_S * samplerate)
-        self.reset()
-
-    def reset(self) -> None:
-        """Awake."""
         self.resting = False
         self._silent_samples = 0
 

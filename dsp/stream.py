@@ -112,7 +112,6 @@ class BankStream:
         self._contrasts = _contrast_weights(bank, groups, samplerate)
         self._pairs = pair_of(groups, awake[: self.oscillators])
         self._turns = _turn_table(bank, samplerate, self._hop)
-        self._rest = Rest(samplerate)
         self.reset()
 
     def _prepare_weights(
@@ -151,7 +150,7 @@ class BankStream:
         self._late = DelayLine(self.latency_samples)
         self._rewound = np.zeros(math.ceil(self._hop), np.float32)
         self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
-        self._rest.reset()
+        self._rest = Rest(self.samplerate)
         self._held: NDArray[np.complex64] | None = None
         self._hops = 0
         self._part = 0
@@ -372,15 +371,12 @@ class BankStream:
 
     def _come_to_rest(self) -> None:
         """What plays is silent from now on, its weights where they were going."""
+        self._move_to(None)
         self._held = None
         for state in (self._synth_re, self._synth_im, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0
         self._late.reset()
-        self._old_re += self._step_re
-        self._old_im += self._step_im
-        self._step_re[:] = 0.0
-        self._step_im[:] = 0.0
 
     def _begin_hop(self) -> None:
         self._unused[:] = 0.0

@@ -35,6 +35,17 @@ def _after(a_re, a_im, u_re, u_im, b_re, b_im, v_re, v_im):  # type: ignore[no-u
 
 
 @triton.jit
+def _scanned(p_re, p_im, u_re, u_im, c_re, c_im, reverse: tl.constexpr):  # type: ignore[no-untyped-def]
+    """H of a tile [HOPS, LANES] from its λ and input, and from h [LANES] of the hop before it."""
+    a_re, a_im, s_re, s_im = tl.associative_scan(
+        (p_re, p_im, u_re, u_im), 0, _after, reverse=reverse
+    )
+    re = s_re + a_re * c_re[None, :] - a_im * c_im[None, :]
+    im = s_im + a_re * c_im[None, :] + a_im * c_re[None, :]
+    return re, im
+
+
+@triton.jit
 def _row(tile, number, at: tl.constexpr):  # type: ignore[no-untyped-def]
     """Row ``at`` of a tile [HOPS, LANES]; number counts its rows [HOPS, 1]."""
     return tl.sum(tl.where(number == at, tile, 0.0), 0)
@@ -51,18 +62,15 @@ def _scan_forward(  # type: ignore[no-untyped-def]
     for first in range(0, hops, tile):
         inside = (first + number < hops) & (lane < count)
         at = start + (first + number) * count + lane
-        a_re, a_im, s_re, s_im = tl.associative_scan(
-            (
-                tl.load(p_re + at, inside, 0.0),
-                tl.load(p_im + at, inside, 0.0),
-                tl.load(u_re + at, inside, 0.0),
-                tl.load(u_im + at, inside, 0.0),
-            ),
-            0,
-            _after,
+        re, im = _scanned(
+            tl.load(p_re + at, inside, 0.0),
+            tl.load(p_im + at, inside, 0.0),
+            tl.load(u_re + at, inside, 0.0),
+            tl.load(u_im + at, inside, 0.0),
+            c_re,
+            c_im,
+            False,
         )
-        re = s_re + a_re * c_re[None, :] - a_im * c_im[None, :]
-        im = s_im + a_re * c_im[None, :] + a_im * c_re[None, :]
         tl.store(h_re + at, re, inside)
         tl.store(h_im + at, im, inside)
         c_re, c_im = _row(re, number, tile - 1), _row(im, number, tile - 1)
@@ -96,19 +104,15 @@ def _scan_backward(  # type: ignore[no-untyped-def]
         later = (hop + 1 < hops) & (lane < count)
         earlier = inside & (hop > 0)
         at = start + hop * count + lane
-        a_re, a_im, s_re, s_im = tl.associative_scan(
-            (
-                tl.load(p_re + at + count, later, 0.0),
-                -tl.load(p_im + at + count, later, 0.0),
-                tl.load(d_re + at, inside, 0.0),
-                tl.load(d_im + at, inside, 0.0),
-            ),
-            0,
-            _after,
-            reverse=True,
+        re, im = _scanned(
+            tl.load(p_re + at + count, later, 0.0),
+            -tl.load(p_im + at + count, later, 0.0),
+            tl.load(d_re + at, inside, 0.0),
+            tl.load(d_im + at, inside, 0.0),
+            c_re,
+            c_im,
+            True,
         )
-        re = s_re + a_re * c_re[None, :] - a_im * c_im[None, :]
-        im = s_im + a_re * c_im[None, :] + a_im * c_re[None, :]
         b_re = tl.load(h_re + at - count, earlier, 0.0)
         b_im = tl.load(h_im + at - count, earlier, 0.0)
         tl.store(du_re + at, re, inside)
@@ -179,18 +183,15 @@ def _resonate_forward(  # type: ignore[no-untyped-def]
         z = drive + (hop * tokens + token) * 3 * states + state
         gain = _sigmoid(tl.load(z + 2 * states, inside, 0.0).to(tl.float32))
         size = 1.0 - gain
-        a_re, a_im, s_re, s_im = tl.associative_scan(
-            (
-                size * cos,
-                size * sin,
-                gain * tl.load(z, inside, 0.0).to(tl.float32),
-                gain * tl.load(z + states, inside, 0.0).to(tl.float32),
-            ),
-            0,
-            _after,
+        re, im = _scanned(
+            size * cos,
+            size * sin,
+            gain * tl.load(z, inside, 0.0).to(tl.float32),
+            gain * tl.load(z + states, inside, 0.0).to(tl.float32),
+            c_re,
+            c_im,
+            False,
         )
-        re = s_re + a_re * c_re[None, :] - a_im * c_im[None, :]
-        im = s_im + a_re * c_im[None, :] + a_im * c_re[None, :]
         at = h + item * 2 * part + (token * hops + first + number) * states + state
         tl.store(at, re.to(h.dtype.element_ty), inside)
         tl.store(at + part, im.to(h.dtype.element_ty), inside)
@@ -229,19 +230,15 @@ def _resonate_backward(  # type: ignore[no-untyped-def]
         at = item * 2 * part + (token * hops + inner) * states + state
         next_gain = _sigmoid(tl.load(z + (3 * tokens + 2) * states, later, 0.0).to(tl.float32))
         next_size = tl.where(later, 1.0 - next_gain, 0.0)
-        a_re, a_im, s_re, s_im = tl.associative_scan(
-            (
-                next_size * cos,
-                -next_size * sin,
-                tl.load(dh + at, inside, 0.0).to(tl.float32),
-                tl.load(dh + at + part, inside, 0.0).to(tl.float32),
-            ),
-            0,
-            _after,
-            reverse=True,
+        re, im = _scanned(
+            next_size * cos,
+            -next_size * sin,
+            tl.load(dh + at, inside, 0.0).to(tl.float32),
+            tl.load(dh + at + part, inside, 0.0).to(tl.float32),
+            c_re,
+            c_im,
+            True,
         )
-        re = s_re + a_re * c_re[None, :] - a_im * c_im[None, :]
-        im = s_im + a_re * c_im[None, :] + a_im * c_re[None, :]
         c_re, c_im = _row(re, number, 0), _row(im, number, 0)
         b_re = tl.load(h + at - states, earlier, 0.0).to(tl.float32)
         b_im = tl.load(h + at + part - states, earlier, 0.0).to(tl.float32)

@@ -7,6 +7,7 @@ hop's samples: ``z[i] = λ^(i+1) z_before + Σ_j λ^(i-j) x[j]``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -14,6 +15,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+#: Real and imaginary parts of λ^0, λ^1, …, each [oscillators, count].
+Powers = tuple[Tensor, Tensor]
 
 
 def listen(
@@ -35,9 +39,10 @@ def listen(
         return _kernels().listen(x, layout(edges, x.device).edges, pole_re, pole_im, neighbours)  # type: ignore[no-any-return]
     where = layout(edges, x.device)
     sound = _hops(x, where)
-    end_re, end_im = _ends(sound, where, pole_re, pole_im)
+    powers = _powers(pole_re, pole_im, sound.shape[-1] + 1)
+    end_re, end_im = _ends(sound, where, powers)
     before = torch.complex(*(_shifted(e) for e in (end_re, end_im)))
-    z = _within(sound, before, pole_re, pole_im)
+    z = _within(sound, before, powers)
     own, following = (w.to(z) for w in neighbours)
     pairs = len(own)
     with torch.no_grad():
@@ -69,20 +74,18 @@ def play(
     """
     where = layout(edges, x.device)
     sound = _hops(x, where)
-    before_re, before_im = (_shifted(e) for e in _ends(sound, where, pole_re, pole_im))
+    powers = _powers(pole_re, pole_im, sound.shape[-1] + 1)
+    before_re, before_im = (_shifted(e) for e in _ends(sound, where, powers))
 
     def played(w_re: Tensor, w_im: Tensor, length: int) -> Tensor:
-        answer = _response(pole_re, pole_im, w_re, w_im, length + 1)
+        answer = _response(powers, w_re, w_im, length + 1)
         # What the oscillators bring along, as if it were weights.
         kept_re = w_re * before_re - w_im * before_im
         kept_im = w_re * before_im + w_im * before_re
-        kept = _response(pole_re, pole_im, kept_re, kept_im, length + 1)[..., 1:]
+        kept = _response(powers, kept_re, kept_im, length + 1)[..., 1:]
         return kept + _convolved(sound[..., :length], answer[..., :length])
 
-    length = sound.shape[-1]
-    new = played(w_re[:, 1:], w_im[:, 1:], length)
-    old = played(w_re[:, :-1], w_im[:, :-1], min(ramp, length))
-    return _joined(_faded(old, new, where, ramp), where, x.shape[-1])
+    return _moving(played, w_re, w_im, ramp, where, x.shape[-1])
 
 
 def rewind(
@@ -108,18 +111,16 @@ def rewind(
         Sound to add [batch, samples].
     """
     where = layout(edges, x.device)
-    length = where.inside.shape[-1]
+    powers = _powers(pole_re, pole_im, ahead)
     coming = F.pad(x, (0, ahead))[:, where.at[:, :1] + torch.arange(ahead, device=x.device)]
 
     def played(w_re: Tensor, w_im: Tensor, length: int) -> Tensor:
-        answer = _response(pole_re, pole_im, w_re, w_im, ahead)
+        answer = _response(powers, w_re, w_im, ahead)
         later = F.pad(answer[..., 1:], (1, 0))  # the sample itself has been played
         found = _convolved(coming.flip(-1), later).flip(-1)[..., :length]
         return F.pad(found, (0, length - found.shape[-1]))
 
-    new = played(w_re[:, 1:], w_im[:, 1:], length)
-    old = played(w_re[:, :-1], w_im[:, :-1], min(ramp, length))
-    return _joined(_faded(old, new, where, ramp), where, x.shape[-1])
+    return _moving(played, w_re, w_im, ramp, where, x.shape[-1])
 
 
 def scan(pole_re: Tensor, pole_im: Tensor, u_re: Tensor, u_im: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,7 +233,7 @@ def _hops(x: Tensor, where: Layout) -> Tensor:
     return x[:, where.at.clamp(max=x.shape[-1] - 1)] * where.inside
 
 
-def _powers(pole_re: Tensor, pole_im: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _powers(pole_re: Tensor, pole_im: Tensor, count: int) -> Powers:
     """λ^0 … λ^(count - 1), real and imaginary parts [oscillators, count]."""
     n = torch.arange(count, device=pole_re.device, dtype=pole_re.dtype)
     size = torch.log(torch.sqrt(pole_re**2 + pole_im**2))[:, None]
@@ -241,9 +242,9 @@ def _powers(pole_re: Tensor, pole_im: Tensor, count: int) -> tuple[Tensor, Tenso
     return decayed * torch.cos(angle).to(n), decayed * torch.sin(angle).to(n)
 
 
-def _response(pole_re: Tensor, pole_im: Tensor, w_re: Tensor, w_im: Tensor, count: int) -> Tensor:
+def _response(powers: Powers, w_re: Tensor, w_im: Tensor, count: int) -> Tensor:
     """``Re Σ_k w_k λ_k^n`` for n < count [batch, hops, count]."""
-    re, im = _powers(pole_re, pole_im, count)
+    re, im = (part[:, :count] for part in powers)
     return w_re @ re - w_im @ im
 
 
@@ -254,10 +255,10 @@ def _convolved(a: Tensor, b: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum, 2 * length)[..., :length]
 
 
-def _ends(sound: Tensor, where: Layout, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
+def _ends(sound: Tensor, where: Layout, powers: Powers) -> tuple[Tensor, Tensor]:
     """Z after each hop, real and imaginary [batch, hops, oscillators]."""
     lengths, longest = where.lengths, sound.shape[-1]
-    re, im = _powers(pole_re, pole_im, longest + 1)
+    re, im = powers
     # A short hop's samples, moved to the end of the longest.
     at = torch.arange(longest, device=sound.device) - (longest - lengths)[:, None]
     late = torch.take_along_dim(sound, at.clamp(min=0)[None], -1) * (at >= 0)
@@ -271,20 +272,37 @@ def _shifted(end: Tensor) -> Tensor:
     return F.pad(end, (0, 0, 1, 0))[:, :-1]
 
 
-def _within(sound: Tensor, before: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
+def _within(sound: Tensor, before: Tensor, powers: Powers) -> Tensor:
     """Z of every sample of each hop, complex [batch, hops, longest, oscillators]."""
-    longest = sound.shape[-1]
-    powers = torch.complex(*_powers(pole_re, pole_im, longest + 1)).T  # [longest + 1, oscillators]
-    place = torch.arange(longest, device=sound.device)
+    decay = torch.complex(*powers).T  # [longest + 1, oscillators]
+    place = torch.arange(sound.shape[-1], device=sound.device)
     since = place - place[:, None]  # from sample (row) to sample (column)
-    answer = powers[since.clamp(min=0)] * (since >= 0)[..., None]
+    answer = decay[since.clamp(min=0)] * (since >= 0)[..., None]
     driven = (torch.einsum("bhj,jik->bhik", sound, part) for part in (answer.real, answer.imag))
-    return torch.complex(*driven) + powers[1:] * before[:, :, None]
+    return torch.complex(*driven) + decay[1:] * before[:, :, None]
 
 
 def _energy(z: Tensor, inside: Tensor) -> Tensor:
     """Σ|z|² of each hop."""
     return ((z.real.square() + z.imag.square()) * inside[..., None]).sum(2)
+
+
+def _moving(
+    played: Callable[[Tensor, Tensor, int], Tensor],
+    w_re: Tensor,
+    w_im: Tensor,
+    ramp: int,
+    where: Layout,
+    samples: int,
+) -> Tensor:
+    """Sound of all hops [batch, samples], played with the weights of one edge and of the next.
+
+    ``played`` gives the first samples of each hop from weights [batch, hops, oscillators].
+    """
+    longest = where.inside.shape[-1]
+    new = played(w_re[:, 1:], w_im[:, 1:], longest)
+    old = played(w_re[:, :-1], w_im[:, :-1], min(ramp, longest))
+    return _joined(_faded(old, new, where, ramp), where, samples)
 
 
 def _faded(old: Tensor, new: Tensor, where: Layout, ramp: int) -> Tensor:

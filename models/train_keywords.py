@@ -208,8 +208,8 @@ class Run:
         self.model.load_state_dict(saved["model"])
         self.types.load_state_dict(saved["types"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        self.average.weights, self.best = saved["average"], saved["best"]
-        self.step = saved["step"]
+        self.average.restore(saved["average"])
+        self.step, self.best = saved["step"], saved["best"]
         restore_randomness(saved["randomness"])
 
     def train(self) -> None:
