@@ -360,7 +360,7 @@ class BankStream:
         if self._rest.end_hop():
             for state in (self._z_re, self._z_im, self._before_re, self._before_im):
                 state[:] = 0.0
-            self._come_to_rest()
+            self._come_to_rest(gains)
 
     def hold(self, gains: NDArray[np.complex64]) -> None:
         """At rest: play with these complex gains [oscillators] when sound comes."""
@@ -369,10 +369,10 @@ class BankStream:
             self._old_re[:], self._old_im[:] = w_re[0], w_im[0]
             self._held = gains.copy()
 
-    def _come_to_rest(self) -> None:
-        """What plays is silent from now on, its weights where they were going."""
+    def _come_to_rest(self, gains: NDArray[np.complex64] | None) -> None:
+        """What plays is silent from now on, its weights where these gains were leading."""
         self._move_to(None)
-        self._held = None
+        self._held = None if gains is None else gains.copy()
         for state in (self._synth_re, self._synth_im, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0

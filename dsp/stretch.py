@@ -97,7 +97,7 @@ class BankStretch(BankStream):
             Where the output goes [samples].
         """
         w_re, w_im = self._weights(gains)
-        weights = zip(w_re, w_im, strict=True)
+        chosen = zip(gains, w_re, w_im, strict=True)
         for start, stop, ends_hop in self._parts(len(sound)):
             block, target = sound[start:stop], out[start:stop]
             skipped = self._rest.skip(block)
@@ -107,9 +107,10 @@ class BankStretch(BankStream):
                 self._begin_silent_hop()
             elif ends_hop:
                 self._begin_hop()
-                self._move_to(next(weights))
+                last, re, im = next(chosen)
+                self._move_to((re, im))
                 if self._rest.end_hop():
-                    self._come_to_rest()
+                    self._come_to_rest(last)
 
     def _parts(self, samples: int) -> list[Part]:
         """The stretch cut where hops end."""
