@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resonance.models.data import SAMPLERATE
+from resonance.models.perception import perceptual_distance
 
 TINY = 1e-8
 
@@ -137,74 +138,8 @@ def _third_octaves(device: torch.device) -> Tensor:
     return ((bins >= low) & (bins < high)).float().to(device)
 
 
-def loudness_distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """How different the loudness of two sounds is [batch]; 0 where the target is silent.
-
-    After the model of ITU-T P.862 (PESQ) for 16 kHz sounds [batch, samples]: both at 79 dB,
-    loudness in 49 Bark bands, differences below a quarter of the softer one masked, added sound
-    weighed more than missing sound. Without its alignment and equalisation, and averaged over
-    frames in a logarithm instead of its clipped powers, whose gradient vanishes in bad frames.
-    """
-    ours, theirs = _bark_power(estimate), _bark_power(target)
-    a, b = _loudness(ours), _loudness(theirs)
-    masked = 0.25 * torch.minimum(a, b)
-    audible = (a - b) - (a - b).clamp(-masked, masked)
-    added = ((ours + 50) / (theirs + 50)) ** 1.2
-    added = torch.where(added < 3, 0.0, added.clamp(max=12))
-    width = 24.0 / 49  # of a band, in Bark
-    quiet_frames_count_more = ((theirs.sum(-1) + 1e5) / 1e7) ** -0.04
-    changed = (
-        24 * width * width * audible.square().sum(-1) + 1e-6
-    ).sqrt() * quiet_frames_count_more
-    noise = width * (audible.abs() * added).sum(-1) * quiet_frames_count_more
-    spoken = target.square().mean(-1) > TINY * 1e-2
-    return torch.log1p(changed + 0.1 * noise).mean(-1) * spoken
-
-
-def _bark_power(sound: Tensor) -> Tensor:
-    """Sound power in Bark bands [batch, frames, 49] when played at 79 dB."""
-    level = sound.square().mean(-1, keepdim=True) + TINY * 1e-2
-    window = torch.hann_window(512, device=sound.device)
-    sound = sound * (10**7.9 / level).sqrt()
-    spectrum = torch.stft(sound, 512, 256, window=window, return_complex=True)
-    power = spectrum.real.square() + spectrum.imag.square()
-    return power.transpose(1, 2) * (2 / (512 * 192)) @ _bark_bands(power.device).to(power.dtype)
-
-
-def _loudness(power: Tensor) -> Tensor:
-    """Zwicker's loudness of each Bark band."""
-    threshold = _hearing_threshold(power.device).to(power.dtype)
-    return (
-        0.1866
-        * (threshold / 0.5) ** 0.23
-        * ((0.5 + 0.5 * power / threshold) ** 0.23 - 1).clamp(min=0)
-    )
-
-
-def _bark(hz: Tensor) -> Tensor:
-    """Critical-band rate (Traunmüller 1990)."""
-    return 26.81 * hz / (1960 + hz) - 0.53
-
-
-@cache
-def _bark_bands(device: torch.device) -> Tensor:
-    """Which of 257 bins at 16 kHz belong to each of 49 bands [bins, bands]."""
-    bark = _bark(torch.linspace(0, 8000, 257)).clamp(min=0)
-    band = (bark / bark[-1] * 48.999).long()
-    return nn.functional.one_hot(band, 49).float().to(device)
-
-
-@cache
-def _hearing_threshold(device: torch.device) -> Tensor:
-    """Threshold in quiet of the 49 bands, as sound power (Terhardt 1979)."""
-    bark = (torch.arange(49) + 0.5) / 49 * _bark(torch.tensor(8000.0)) + 0.53
-    khz = 1.96 * bark / (26.81 - bark)
-    db = 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
-    return (10 ** (db.clamp(max=60) / 10)).to(device)
-
-
 def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
-    """Waveform error, spectral distance, loudness and intelligibility in one number [scalar].
+    """Waveform error, spectral distance, quality and intelligibility in one number [scalar].
 
     Parameters
     ----------
@@ -219,7 +154,7 @@ def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
     return (
         error_db(estimate, target, noisy).mean() / 10
         + spectral_distance(estimate, target, noisy)
-        + 0.5 * loudness_distance(estimate, target).mean()
+        + perceptual_distance(estimate, target).mean()
         + 2.0 * (1.0 - estoi(estimate, target)).mean()
     )
 
