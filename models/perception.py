@@ -17,6 +17,7 @@ from resonance.models.data import SAMPLERATE
 
 _FRAME, _HOP = 512, 256
 _SILENT = 1e-10  # mean square of a target that holds no speech
+_TINY = 1e-12  # keeps roots differentiable at 0
 _POWER_SCALE, _LOUDNESS_SCALE = 6.910853e-6, 0.1866055
 # Tables of ITU-T P.862 for 16 kHz: bins in each of 49 bands, their widths in Bark, what corrects
 # their power for the number of bins, and the power of the threshold of hearing.
@@ -63,7 +64,8 @@ def perceptual_distance(estimate: Tensor, target: Tensor) -> Tensor:
     Tensor
         ``4.5 - raw PESQ`` [batch].
     """
-    ours, theirs = _bark_power(estimate), _bark_power(target)
+    spoken = target.square().mean(-1, keepdim=True) > _SILENT
+    ours, theirs = _bark_power(torch.where(spoken, estimate, target)), _bark_power(target)
     silent = _audible(theirs, 100.0) < 1e7
     theirs = theirs * _response(ours, theirs, silent)[:, None]
     ours = ours * _level(ours, theirs)[..., None]
@@ -72,14 +74,13 @@ def perceptual_distance(estimate: Tensor, target: Tensor) -> Tensor:
     heard = (a - b) - (a - b).clamp(-masked, masked)
     added = ((ours + 50) / (theirs + 50)) ** 1.2
     added = torch.where(added < 3, 0.0, added.clamp(max=12))
-    width = _table(_WIDTHS_BARK, theirs)[1:]
+    width = _table(_WIDTHS_BARK, theirs.device)[1:]
     total = width.sum()
     heard = heard[..., 1:] * width
-    changed = total * (heard.square().sum(-1) / total + 1e-12).sqrt()
+    changed = total * (heard.square().sum(-1) / total + _TINY).sqrt()
     noise = (heard.abs() * added[..., 1:]).sum(-1)
     quiet = ((_audible(theirs, 1.0) + 1e5) / 1e7) ** -0.04
-    lost = 0.1 * _over_time(changed * quiet) + 0.0309 * _over_time(noise * quiet)
-    return lost * (target.square().mean(-1) > _SILENT)
+    return 0.1 * _over_time(changed * quiet) + 0.0309 * _over_time(noise * quiet)
 
 
 def _bark_power(sound: Tensor) -> Tensor:
@@ -119,20 +120,22 @@ def _bands(device: torch.device) -> Tensor:
     return (bins * (torch.tensor(_CORRECTIONS) * _POWER_SCALE)).to(device)
 
 
-def _table(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)
+@cache
+def _table(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A table on a device; copied there once, as a recorded step cannot."""
+    return torch.tensor(values, device=device)
 
 
 def _audible(power: Tensor, above: float) -> Tensor:
     """Power of each frame in bands ``above`` times the threshold of hearing [batch, frames]."""
-    return (power * (power > _table(_THRESHOLDS, power) * above)).sum(-1)
+    return (power * (power > _table(_THRESHOLDS, power.device) * above)).sum(-1)
 
 
 def _response(ours: Tensor, theirs: Tensor, silent: Tensor) -> Tensor:
     """Gain in each band that speech passed through, which is not held against it [batch, 49]."""
 
     def mean(power: Tensor) -> Tensor:
-        counted = (power > _table(_THRESHOLDS, power) * 100) & ~silent[..., None]
+        counted = (power > _table(_THRESHOLDS, power.device) * 100) & ~silent[..., None]
         return (power * counted).mean(1)
 
     return ((mean(ours) + 1000) / (mean(theirs) + 1000)).clamp(0.01, 100)
@@ -147,8 +150,8 @@ def _level(ours: Tensor, theirs: Tensor) -> Tensor:
 
 def _loudness(power: Tensor) -> Tensor:
     """Zwicker's loudness of each band; none below the threshold of hearing."""
-    threshold = _table(_THRESHOLDS, power)
-    bark = _table(_WIDTHS_BARK, power).cumsum(0)
+    threshold = _table(_THRESHOLDS, power.device)
+    bark = _table(_WIDTHS_BARK, power.device).cumsum(0)
     exponent = 0.23 * (6 / (bark + 2)).clamp(1, 2) ** 0.15
     above = (0.5 + 0.5 * power / threshold) ** exponent - 1
     return _LOUDNESS_SCALE * (threshold / 0.5) ** exponent * above.clamp(min=0)
@@ -157,5 +160,5 @@ def _loudness(power: Tensor) -> Tensor:
 def _over_time(distance: Tensor) -> Tensor:
     """One number [batch] from the distance of each frame: bad moments count more."""
     distance = distance.clamp(max=45)
-    moments = (distance.unfold(-1, 20, 10) ** 6).mean(-1) ** (1 / 6)
-    return (moments.square().mean(-1) + 1e-12).sqrt()
+    moments = ((distance.unfold(-1, 20, 10) ** 6).mean(-1) + _TINY) ** (1 / 6)
+    return moments.square().mean(-1).sqrt()
