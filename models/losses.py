@@ -154,7 +154,7 @@ def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
     return (
         error_db(estimate, target, noisy).mean() / 10
         + spectral_distance(estimate, target, noisy)
-        + perceptual_distance(estimate, target).mean()
+        + 0.5 * perceptual_distance(estimate, target).mean()
         + 2.0 * (1.0 - estoi(estimate, target)).mean()
     )
 

@@ -21,9 +21,11 @@ _TINY = 1e-12  # keeps roots differentiable at 0
 _POWER_SCALE, _LOUDNESS_SCALE = 6.910853e-6, 0.1866055
 # Tables of ITU-T P.862 for 16 kHz: bins in each of 49 bands, their widths in Bark, what corrects
 # their power for the number of bins, and the power of the threshold of hearing.
-_BINS = (1,) * 8 + (2, 1, 1, 1, 1, 1, 2, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 3, 4, 5, 4)
-_BINS += (5, 6, 6, 7, 8, 9, 9, 12, 12, 15, 16, 18, 21, 25, 20)
 # fmt: off
+_BINS = (
+    1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4,
+    3, 4, 5, 4, 5, 6, 6, 7, 8, 9, 9, 12, 12, 15, 16, 18, 21, 25, 20,
+)
 _WIDTHS_BARK = (
     0.157344, 0.317994, 0.322441, 0.326934, 0.331474, 0.336061, 0.340697, 0.345381, 0.350114,
     0.354897, 0.359729, 0.364611, 0.369544, 0.374529, 0.379565, 0.384653, 0.389794, 0.394989,
@@ -93,7 +95,8 @@ def _bark_power(sound: Tensor) -> Tensor:
     sound = torch.fft.irfft(spectrum * filtering, length)[..., : sound.shape[-1]] * scale[:, None]
     window = torch.hann_window(_FRAME, device=sound.device)
     frames = torch.fft.rfft(sound.unfold(-1, _FRAME, _HOP) * window)
-    return (frames.real.square() + frames.imag.square()) @ _bands(sound.device)
+    power: Tensor = (frames.real.square() + frames.imag.square()) @ _bands(sound.device)
+    return power
 
 
 @cache

@@ -27,6 +27,7 @@ from resonance.models.losses import (
     waveform_loss,
 )
 from resonance.models.mixing import Mixer, MixingRecipe
+from resonance.models.opinion import Opinion, taught
 from resonance.models.options import FOLDERS, RUN
 from resonance.models.rooms import room_responses
 from resonance.models.training import (
@@ -209,6 +210,11 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     type=int,
     help="Over how many last steps the learning rate falls; 40 % by default.",
 )
+@click.option(
+    "--opinion",
+    type=click.Path(exists=True, path_type=Path),
+    help="DNSMOS network (sig_bak_ovr.onnx) whose opinion counts, too.",
+)
 @click.option("--layers", default=ControllerConfig().layers, help="Coupled layers.")
 @click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
@@ -234,6 +240,7 @@ def main(
     batch: int,
     learning_rate: float,
     decay_steps: int | None,
+    opinion: Path | None,
     layers: int,
     bank_steps: int,
     seed: int,
@@ -251,6 +258,9 @@ def main(
     recipe = VOWELS_ONLY if task == "vowels" else MixingRecipe()
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
+    loss_of: Loss = waveform_loss if task == "vowels" else denoising_loss
+    if opinion:
+        loss_of = taught(loss_of, Opinion(opinion).to(device))
     last = 10**9 if minutes else steps
     run = Run(
         work / (name or f"denoiser-{task}"),
@@ -261,7 +271,7 @@ def main(
         device,
         bank_steps,
         start_from,
-        waveform_loss if task == "vowels" else denoising_loss,
+        loss_of,
     )
     if fuse:
         run.model.controller.fuse()

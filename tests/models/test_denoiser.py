@@ -1,8 +1,10 @@
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pesq import pesq
 from pystoi import stoi
 
 from resonance.models.controller import ControllerConfig, RunningLevel
@@ -11,11 +13,11 @@ from resonance.models.losses import (
     denoising_loss,
     error_db,
     estoi,
-    loudness_distance,
     readings_loss,
     si_sdr_db,
     spectral_distance,
 )
+from resonance.models.perception import perceptual_distance
 from resonance.models.resonant import ResonantLayer
 from resonance.models.training import save_model
 
@@ -179,7 +181,6 @@ def test_without_speech_only_quiet_is_good():
     noise, silence = torch.randn(1, 4000), torch.zeros(1, 4000)
     assert error_db(0.1 * noise, silence, noise).item() == pytest.approx(-20, abs=0.5)
     assert spectral_distance(0.1 * noise, silence, noise) < spectral_distance(noise, silence, noise)
-    assert loudness_distance(0.1 * noise, silence).item() == 0
 
 
 def spoken(seconds=2):
@@ -198,14 +199,30 @@ def test_intelligibility_is_that_of_the_reference_package(snr_db):
     assert estoi(noisy[None], clean[None]).item() == pytest.approx(expected, abs=0.02)
 
 
-def test_loudness_distance_grows_with_noise_and_ignores_level():
+@pytest.mark.parametrize("snr_db", [0, 10, 25, 40])
+def test_quality_is_that_of_the_reference_package(snr_db):
     torch.manual_seed(0)
-    clean, noise = spoken()[None], torch.randn(1, 32000)
-    distances = [loudness_distance(clean + a * noise, clean).item() for a in (0, 0.001, 0.01, 0.1)]
-    assert distances == sorted(distances)
-    assert distances[0] == pytest.approx(0, abs=0.01)
-    quieter = loudness_distance(0.1 * (clean + 0.01 * noise), clean)
-    assert quieter.item() == pytest.approx(distances[2], rel=1e-3)
+    clean = spoken(4)
+    noisy = clean + clean.std() * 10 ** (-snr_db / 20) * torch.randn(len(clean))
+    raw = 4.5 - perceptual_distance(noisy[None], clean[None]).item()
+    found = 0.999 + 4 / (1 + math.exp(-1.3669 * raw + 3.8224))  # P.862.2
+    assert found == pytest.approx(pesq(16000, clean.numpy(), noisy.numpy(), "wb"), abs=0.25)
+
+
+def test_quality_ignores_level_and_has_a_gradient_everywhere():
+    torch.manual_seed(0)
+    speech, silence, noise = spoken(), torch.zeros(32000), 0.01 * torch.randn(32000)
+    target = torch.stack([speech, speech, speech, 0.01 * speech, silence, silence])
+    noisy = speech + noise
+    estimate = torch.stack([speech, noisy, silence, 0.01 * noisy, noise, silence]).requires_grad_()
+    lost = perceptual_distance(estimate, target)
+    same, in_noise, removed, quieter, *without_speech = lost.tolist()
+    assert same < 0.01
+    assert min(in_noise, removed) > 3
+    assert quieter == pytest.approx(in_noise, rel=1e-3)
+    assert max(without_speech) < 0.01
+    (gradient,) = torch.autograd.grad(lost.sum(), estimate)
+    assert gradient.isfinite().all()
 
 
 def test_readings_are_judged_by_the_truth():

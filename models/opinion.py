@@ -1,0 +1,120 @@
+"""DNSMOS P.835 with a gradient: a published network's opinion of speech as a teacher.
+
+Reddy et al. 2022. The weights are read from its file ``sig_bak_ovr.onnx``, which is not part of
+this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+_LISTENING_RMS = 0.05  # of the target, -26 dBFS: the network's opinion depends on levels
+_HOP = 160  # samples at 16 kHz; frames are two long
+_POOLED = (3, 4, 5)  # convolutions followed by the maximum of 2 x 2
+_OVERALL = 2  # of speech, background and overall
+_FIT = (-0.06766283, 1.11546468, 0.04602535)  # from its output to the published scale
+
+
+class Opinion(nn.Module):
+    """The network, ready to judge; its weights stay as they are.
+
+    Raises
+    ------
+    click.ClickException
+        If the file is no such network.
+    """
+
+    spectrum: Tensor  #: learned transform of a frame [samples, 2 x bins]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        try:
+            tensors = onnx.load(path).graph.initializer
+            weights = {t.name: torch.tensor(numpy_helper.to_array(t)) for t in tensors}
+            self._build(weights)
+        except Exception as error:  # onnx and protobuf have no common base for their errors
+            raise click.ClickException(f"{path} is not a DNSMOS model: {error!r}") from error
+        self.requires_grad_(False)
+
+    def _build(self, weights: dict[str, Tensor]) -> None:
+        real, imaginary = (weights[f"time2freq/stft-{p}/kernel:0"] for p in ("real", "imag"))
+        self.register_buffer("spectrum", torch.cat([real, imaginary])[..., 0].T)
+        looks: list[nn.Module] = []
+        for i in range(7):
+            name = "conv2d" if i == 0 else f"conv2d_{i}"
+            look = nn.Conv2d(1, 1, 3, padding=1)
+            look.weight = nn.Parameter(weights[f"{name}/kernel:0"])
+            look.bias = nn.Parameter(weights[f"{name}/bias:0"])
+            looks += [look, nn.ReLU()] + [nn.MaxPool2d(2)] * (i in _POOLED)
+        self.looks = nn.Sequential(*looks)
+        judges: list[nn.Module] = []
+        for name in ("dense", "dense_1", "dense_3"):
+            judge = nn.Linear(1, 1)
+            layer = f"mos_estimator_logpow/{name}/{{}}/ReadVariableOp/resource:0"
+            judge.weight = nn.Parameter(weights[layer.format("MatMul")].T)
+            judge.bias = nn.Parameter(weights[layer.format("BiasAdd")])
+            judges += [judge, nn.ReLU()]
+        self.judges = nn.Sequential(*judges[:-1])
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Overall opinion of each sound at 16 kHz [batch], 1 to 5, played as loud as its target.
+
+        Parameters
+        ----------
+        estimate, target
+            Cleaned and clean sound [batch, samples].
+
+        Returns
+        -------
+        Tensor
+            Opinion [batch].
+        """
+        level = target.square().mean(-1, keepdim=True).sqrt() + 1e-5
+        frames = (estimate / level * _LISTENING_RMS).unfold(-1, 2 * _HOP, _HOP)
+        real, imaginary = (frames @ self.spectrum).chunk(2, -1)
+        x = torch.log10((real.square() + imaginary.square()).clamp(min=1e-12))[:, None]
+        with torch.autocast(x.device.type, torch.bfloat16):  # a third of the time
+            x = self.looks(x)
+        raw = self.judges(x.amax((2, 3)).float())[:, _OVERALL]
+        return _FIT[0] * raw.square() + _FIT[1] * raw + _FIT[2]
+
+
+def taught(
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    opinion: Opinion,
+    weight: float = 0.3,
+    every: int = 4,
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A loss that also falls as the opinion rises.
+
+    Parameters
+    ----------
+    loss
+        Of cleaned, clean and noisy sound [batch, samples].
+    opinion
+        The teacher.
+    weight
+        Of a point of its opinion.
+    every
+        It judges one mixture in so many: it costs as much time as a denoiser.
+
+    Returns
+    -------
+    Callable
+        The loss of both.
+    """
+
+    def both(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
+        judged, clean = estimate[::every], target[::every]
+        spoken = clean.square().mean(-1) > 1e-10
+        points = (opinion(judged, clean) * spoken).sum() / spoken.sum().clamp(min=1)
+        return loss(estimate, target, noisy) - weight * points
+
+    return both
