@@ -11,6 +11,7 @@ from resonance.models.controller import ControllerConfig, RunningLevel
 from resonance.models.denoiser import Denoiser, DenoiserConfig, load
 from resonance.models.losses import (
     denoising_loss,
+    edges_lost,
     error_db,
     estoi,
     readings_loss,
@@ -223,6 +224,21 @@ def test_quality_ignores_level_and_has_a_gradient_everywhere():
     assert max(without_speech) < 0.01
     (gradient,) = torch.autograd.grad(lost.sum(), estimate)
     assert gradient.isfinite().all()
+
+
+def test_what_is_missing_where_words_begin_and_end():
+    word = 0.1 * torch.sin(2 * torch.pi * 300 * torch.arange(8000) / 16000)
+    pause = torch.zeros(4800)
+    target = torch.cat([pause, word, pause, word, pause])[None]
+    late = target.clone()
+    for start in (4800, 17600):
+        late[:, start : start + 960] = 0.0
+    hollow = target.clone()
+    hollow[:, 4800 + 1600 : 4800 + 6400] = 0.0
+    noisy = target + 0.02 * torch.randn(target.shape)
+    lost = [edges_lost(sound, target).item() for sound in (target, noisy, hollow, late)]
+    assert lost == pytest.approx([0, 0, 0, 0.5], abs=0.05)
+    assert edges_lost(target[:, 4800:12800], target[:, 4800:12800]).item() == 0  # no edge
 
 
 def test_readings_are_judged_by_the_truth():
