@@ -216,6 +216,11 @@ class BoundModel:
         """The states that the next step reads, by name; may be overwritten."""
         return self._states[self._turn]
 
+    def unchanged(self) -> bool:
+        """Whether the last step left every state as it was."""
+        before, after = self._states
+        return all(np.array_equal(before[name], after[name]) for name in before)
+
     def reset(self) -> None:
         """Back to rest; the outputs too."""
         for arrays in (*self._states, self.outputs):
@@ -350,16 +355,28 @@ class SpotterState:
         self.settled = outputs["settled"][0]
         self.order, self.pull = outputs["order"][0], outputs["pull"][0]
         self.attention = outputs["attention"][0]
-        self.step(np.zeros((model.step_frames, model.bands), np.float32))
+        self._frames = np.zeros((model.step_frames, model.bands), np.float32)
+        self.resting = False  #: whether the last step was left out: nothing had changed
+        self._steady = False
+        self.step(self._frames)
         self.anchors = outputs["anchors"].copy()  # the same at every step
         self.reset()
 
     def reset(self) -> None:
         """At rest."""
         self._step.reset()
+        self._steady = self.resting = False
 
     def step(self, frames: Float32Array) -> Float32Array:
-        """Probabilities [labels] of what the last second holds, after ``frames [2, bands]``."""
-        self._step.run(frames)
+        """Probabilities [labels] of what the last second holds, after ``frames [2, bands]``.
+
+        The same frames on the same states give the same: in digital silence nothing is computed.
+        """
+        same = np.array_equal(frames, self._frames)
+        self.resting = same and self._steady
+        if not self.resting:
+            self._frames[:] = frames
+            self._step.run(frames)
+            self._steady = same and self._step.unchanged()
         odds = np.exp(self.logits)
         return np.asarray(odds / odds.sum())
