@@ -29,6 +29,7 @@ from resonance.models.losses import (
 from resonance.models.mixing import Mixer, MixingRecipe
 from resonance.models.opinion import Opinion, taught
 from resonance.models.options import FOLDERS, RUN
+from resonance.models.perception import perceptual_distance, wideband_pesq
 from resonance.models.rooms import room_responses
 from resonance.models.training import (
     Average,
@@ -148,7 +149,7 @@ def dev_vowels(recordings: list[Recording], cache: Path, count: int) -> list[Any
 
 
 def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -> dict[str, float]:
-    """Mean loss, ESTOI, SI-SDR improvement (also per SNR), and SI-SDR of clean speech passed.
+    """Mean loss, ESTOI, PESQ, SI-SDR improvement (also per SNR), SI-SDR of clean speech passed.
 
     Parameters
     ----------
@@ -166,19 +167,24 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     """
     model.eval()
     device = next(model.parameters()).device
-    gains, losses, intelligibility = {}, [], []
+    gains: dict[str, float] = {}
+    losses, intelligibility, quality = [], [], []
     with torch.no_grad():
         for snr_db, noisy, clean in batches:
             x, target = (torch.from_numpy(sound).to(device) for sound in (noisy, clean))
             estimate, _ = model(x)
             losses.append(float(loss(estimate, target, x)))
             intelligibility.append(float(estoi(estimate, target).mean()))
+            quality.append(float(wideband_pesq(perceptual_distance(estimate, target)).mean()))
             gain = si_sdr_db(estimate, target) - si_sdr_db(x, target)
             gains[f"{snr_db:g}"] = float(gain.mean())
         clean_db = float(si_sdr_db(model(target)[0], target).mean())
     model.train()
-    means = [float(np.mean(v)) for v in (losses, intelligibility, list(gains.values()))]
-    return dict(zip(("loss", "estoi", "improvement"), means, strict=True)) | {
+    return {
+        "loss": float(np.mean(losses)),
+        "estoi": float(np.mean(intelligibility)),
+        "pesq": float(np.mean(quality)),
+        "improvement": float(np.mean(list(gains.values()))),
         "clean": clean_db,
         **gains,
     }
