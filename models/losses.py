@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resonance.models.data import SAMPLERATE
-from resonance.models.perception import perceptual_distance
+from resonance.models.perception import SILENT, perceptual_distance
 
 TINY = 1e-8
 
@@ -39,7 +39,7 @@ def error_db(estimate: Tensor, target: Tensor, noisy: Tensor, best_db: float = 3
     Tensor
         dB [batch].
     """
-    silent = target.square().mean(-1) < TINY * 1e-2
+    silent = target.square().mean(-1) < SILENT
     reference = torch.where(silent, noisy.square().sum(-1), target.square().sum(-1)) + TINY
     error = (estimate - target).square().sum(-1)
     return 10 * torch.log10(error / reference + 10 ** (-best_db / 10))
@@ -142,7 +142,8 @@ def edges_lost(estimate: Tensor, target: Tensor) -> Tensor:
     """Share of speech's energy that is missing where words begin and end [batch]; 0 without any.
 
     In the first and last 60 ms of speech beside 0.1 s of pause, in spectra of 20 ms, where every
-    bin counts at most what the speech had in it. Where a recording begins or ends is no edge.
+    bin counts at most what the speech had in it (as amplitude: what is gone altogether must be
+    able to come back). Where a recording begins or ends is no edge.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def edges_lost(estimate: Tensor, target: Tensor) -> Tensor:
     size, there = ((s.real.square() + s.imag.square() + TINY).sqrt() for s in (ours, theirs))
     edge = _edges(target)[:, None, : there.shape[-1]]
     energy = (there.square() * edge).sum((1, 2))
-    kept = (torch.minimum(size, there).square() * edge).sum((1, 2))
+    kept = (torch.minimum(size, there) * there * edge).sum((1, 2))
     return 1.0 - (kept + 1e-3) / (energy + 1e-3)
 
 
@@ -170,7 +171,7 @@ def _edges(target: Tensor) -> Tensor:
     """Which windows of two frames of 10 ms lie at the edges of speech [batch, frames]."""
     power = target.unfold(-1, 160, 160).square().mean(-1)
     loud = power.quantile(0.95, dim=-1, keepdim=True)
-    spoken = ((power > 1e-3 * loud) & (loud > 1e-10)).float()
+    spoken = ((power > 1e-3 * loud) & (loud > SILENT)).float()
 
     def within(x: Tensor, first: int, last: int) -> Tensor:  # any of frames i + first ... i + last
         x = nn.functional.pad(x, (max(0, -first), max(0, last)))
@@ -202,7 +203,7 @@ def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
         + spectral_distance(estimate, target, noisy)
         + 0.5 * perceptual_distance(estimate, target).mean()
         + 2.0 * (1.0 - estoi(estimate, target)).mean()
-        + 0.5 * edges_lost(estimate, target).mean()
+        + edges_lost(estimate, target).mean()
     )
 
 

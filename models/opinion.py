@@ -14,12 +14,20 @@ import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from resonance.models.perception import SILENT
 
 _LISTENING_RMS = 0.05  # of the target, -26 dBFS: the network's opinion depends on levels
+_QUIET = 0.03  # power of a bin below which it steers less
 _HOP = 160  # samples at 16 kHz; frames are two long
 _POOLED = (3, 4, 5)  # convolutions followed by the maximum of 2 x 2
+_WEIGHT, _EVERY = 0.3, 4  # of a point of opinion; one mixture in so many is judged
 _OVERALL = 2  # of speech, background and overall
 _FIT = (-0.06766283, 1.11546468, 0.04602535)  # from its output to the published scale
+
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Opinion(nn.Module):
@@ -49,17 +57,17 @@ class Opinion(nn.Module):
         looks: list[nn.Module] = []
         for i in range(7):
             name = "conv2d" if i == 0 else f"conv2d_{i}"
-            look = nn.Conv2d(1, 1, 3, padding=1)
-            look.weight = nn.Parameter(weights[f"{name}/kernel:0"])
-            look.bias = nn.Parameter(weights[f"{name}/bias:0"])
+            kernel = weights[f"{name}/kernel:0"]
+            look = skip_init(nn.Conv2d, kernel.shape[1], kernel.shape[0], 3, padding=1)
+            look.load_state_dict({"weight": kernel, "bias": weights[f"{name}/bias:0"]})
             looks += [look, nn.ReLU()] + [nn.MaxPool2d(2)] * (i in _POOLED)
         self.looks = nn.Sequential(*looks)
         judges: list[nn.Module] = []
         for name in ("dense", "dense_1", "dense_3"):
-            judge = nn.Linear(1, 1)
             layer = f"mos_estimator_logpow/{name}/{{}}/ReadVariableOp/resource:0"
-            judge.weight = nn.Parameter(weights[layer.format("MatMul")].T)
-            judge.bias = nn.Parameter(weights[layer.format("BiasAdd")])
+            matrix = weights[layer.format("MatMul")].T
+            judge = skip_init(nn.Linear, matrix.shape[1], matrix.shape[0])
+            judge.load_state_dict({"weight": matrix, "bias": weights[layer.format("BiasAdd")]})
             judges += [judge, nn.ReLU()]
         self.judges = nn.Sequential(*judges[:-1])
 
@@ -79,19 +87,17 @@ class Opinion(nn.Module):
         level = target.square().mean(-1, keepdim=True).sqrt() + 1e-5
         frames = (estimate / level * _LISTENING_RMS).unfold(-1, 2 * _HOP, _HOP)
         real, imaginary = (frames @ self.spectrum).chunk(2, -1)
-        x = torch.log10((real.square() + imaginary.square()).clamp(min=1e-12))[:, None]
+        power = (real.square() + imaginary.square())[:, None]
+        # A logarithm is steepest where next to nothing is left: its slope is that of louder sound.
+        bounded = torch.log10(power + _QUIET)
+        x = bounded + (torch.log10(power.clamp(min=1e-12)) - bounded).detach()
         with torch.autocast(x.device.type, torch.bfloat16):  # a third of the time
             x = self.looks(x)
         raw = self.judges(x.amax((2, 3)).float())[:, _OVERALL]
         return _FIT[0] * raw.square() + _FIT[1] * raw + _FIT[2]
 
 
-def taught(
-    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
-    opinion: Opinion,
-    weight: float = 0.3,
-    every: int = 4,
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def taught(loss: Loss, opinion: Opinion) -> Loss:
     """A loss that also falls as the opinion rises.
 
     Parameters
@@ -99,11 +105,7 @@ def taught(
     loss
         Of cleaned, clean and noisy sound [batch, samples].
     opinion
-        The teacher.
-    weight
-        Of a point of its opinion.
-    every
-        It judges one mixture in so many: it costs as much time as a denoiser.
+        The teacher; it judges one mixture in four, as it costs as much time as a denoiser.
 
     Returns
     -------
@@ -112,9 +114,10 @@ def taught(
     """
 
     def both(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
-        judged, clean = estimate[::every], target[::every]
-        spoken = clean.square().mean(-1) > 1e-10
+        judged, clean = estimate[::_EVERY], target[::_EVERY]
+        spoken = clean.square().mean(-1) > SILENT
         points = (opinion(judged, clean) * spoken).sum() / spoken.sum().clamp(min=1)
-        return loss(estimate, target, noisy) - weight * points
+        return loss(estimate, target, noisy) - _WEIGHT * points
 
+    both.__name__ = f"taught_{loss.__name__}"
     return both

@@ -1,8 +1,8 @@
 """How much worse speech sounds than its original: the model inside PESQ, for training.
 
-ITU-T P.862 and P.862.2 (wide band, 16 kHz) without its search for delays, which cleaned sound
-does not have, and without judging bad stretches twice. Every step but the choice of silent frames
-has a gradient.
+ITU-T P.862 and P.862.2 (wide band, 16 kHz) without what cleaned sound does not need: the search
+for delays, bad stretches judged twice, silence cut off at both ends, and weights over time beyond
+16 s. Values are clipped as there, but what is worst keeps some slope.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from resonance.models.data import SAMPLERATE
 
+#: Mean square of a target that holds no speech.
+SILENT = 1e-10
 _FRAME, _HOP = 512, 256
-_SILENT = 1e-10  # mean square of a target that holds no speech
+_WORST, _SLOPE_BEYOND = 45.0, 0.1  # a frame's distance counts so much at most
 _TINY = 1e-12  # keeps roots differentiable at 0
 _POWER_SCALE, _LOUDNESS_SCALE = 6.910853e-6, 0.1866055
 # Tables of ITU-T P.862 for 16 kHz: bins in each of 49 bands, their widths in Bark, what corrects
@@ -54,7 +56,7 @@ _THRESHOLDS = (
 
 
 def perceptual_distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """How many points of PESQ's raw scale of 4.5 a sound loses [batch]; 0 without speech.
+    """How many points of PESQ's raw scale of 4.5 a sound loses [batch]; about 0 without speech.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ def perceptual_distance(estimate: Tensor, target: Tensor) -> Tensor:
     Tensor
         ``4.5 - raw PESQ`` [batch].
     """
-    spoken = target.square().mean(-1, keepdim=True) > _SILENT
+    spoken = target.square().mean(-1, keepdim=True) > SILENT
     ours, theirs = _bark_power(torch.where(spoken, estimate, target)), _bark_power(target)
     silent = _audible(theirs, 100.0) < 1e7
     theirs = theirs * _response(ours, theirs, silent)[:, None]
@@ -96,7 +98,7 @@ def _bark_power(sound: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(sound, length)
     speech_band, filtering = _filters(length, sound.device)
     level = (spectrum.real.square() + spectrum.imag.square()) @ speech_band
-    scale = (1e7 / (level / sound.shape[-1] + 1e-13)).sqrt()
+    scale = (1e7 / (level / (sound.shape[-1] + 5120) + 1e-13)).sqrt()
     sound = torch.fft.irfft(spectrum * filtering, length)[..., : sound.shape[-1]] * scale[:, None]
     window = torch.hann_window(_FRAME, device=sound.device)
     frames = torch.fft.rfft(sound.unfold(-1, _FRAME, _HOP) * window)
@@ -112,7 +114,7 @@ def _filters(length: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """
     turn = torch.linspace(0, pi, length // 2 + 1, dtype=torch.float64)
     hz = turn / pi * (SAMPLERATE / 2)
-    weights = ((hz >= 325) & (hz <= 3250)).float() * (2 / length)
+    weights = ((hz >= 350) & (hz <= 3250)).float() * (2 / length)
     z = torch.exp(-1j * turn)
     response = 2.740826 * (1 - 2 * z + z**2) / (1 - 1.9444777 * z + 0.94597794 * z**2)
     return weights.to(device), response.to(torch.complex64).to(device)
@@ -152,14 +154,16 @@ def _response(ours: Tensor, theirs: Tensor, silent: Tensor) -> Tensor:
 def _level(ours: Tensor, theirs: Tensor) -> Tensor:
     """Gain of each frame up to which levels may follow each other [batch, frames]."""
     ratio = (_audible(theirs, 1.0) + 5e3) / (_audible(ours, 1.0) + 5e3)
-    before = nn.functional.pad(ratio, (1, 0), value=1.0)[:, :-1]
-    return (0.8 * ratio + 0.2 * before).clamp(3e-4, 5)
+    weights = 0.8 * 0.2 ** torch.arange(9, -1, -1, device=ratio.device)  # what came before fades
+    before = nn.functional.pad(ratio[:, None], (9, 0), mode="replicate")[:, 0]
+    return (before.unfold(-1, 10, 1) @ weights).clamp(3e-4, 5)
 
 
 def _loudness(power: Tensor) -> Tensor:
     """Zwicker's loudness of each band; none below the threshold of hearing."""
     threshold = _table(_THRESHOLDS, power.device)
-    bark = _table(_WIDTHS_BARK, power.device).cumsum(0)
+    width = _table(_WIDTHS_BARK, power.device)
+    bark = width.cumsum(0) - width / 2
     exponent = 0.23 * (6 / (bark + 2)).clamp(1, 2) ** 0.15
     above = (0.5 + 0.5 * power / threshold) ** exponent - 1
     return _LOUDNESS_SCALE * (threshold / 0.5) ** exponent * above.clamp(min=0)
@@ -167,6 +171,8 @@ def _loudness(power: Tensor) -> Tensor:
 
 def _over_time(distance: Tensor) -> Tensor:
     """One number [batch] from the distance of each frame: bad moments count more."""
-    distance = distance.clamp(max=45)
+    most = distance.clamp(max=_WORST)
+    distance = most + _SLOPE_BEYOND * ((distance - most) - (distance - most).detach())
+    distance = nn.functional.pad(distance, (0, 19))
     moments = ((distance.unfold(-1, 20, 10) ** 6).mean(-1) + _TINY) ** (1 / 6)
     return moments.square().mean(-1).sqrt()

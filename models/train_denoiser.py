@@ -380,7 +380,9 @@ class Run:
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.average.restore(saved["average"])
-        self.step, self.best = saved["step"], saved["best"]
+        self.step = saved["step"]
+        if saved.get("loss") == self.loss.__name__:  # another one's values say nothing
+            self.best = saved["best"]
         self.sound_s = saved["heard_s"]
         click.echo(f"resuming {self.folder} at step {self.step}")
 
@@ -394,6 +396,7 @@ class Run:
             "step": self.step,
             "heard_s": self.sound_s,
             "best": self.best,
+            "loss": self.loss.__name__,
         }
         save_atomically(content, self.folder / "last.pt")
 
