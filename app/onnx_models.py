@@ -356,7 +356,6 @@ class SpotterState:
         self.order, self.pull = outputs["order"][0], outputs["pull"][0]
         self.attention = outputs["attention"][0]
         self._frames = np.zeros((model.step_frames, model.bands), np.float32)
-        self.resting = False  #: whether the last step was left out: nothing had changed
         self._steady = False
         self.step(self._frames)
         self.anchors = outputs["anchors"].copy()  # the same at every step
@@ -365,7 +364,7 @@ class SpotterState:
     def reset(self) -> None:
         """At rest."""
         self._step.reset()
-        self._steady = self.resting = False
+        self._steady = False
 
     def step(self, frames: Float32Array) -> Float32Array:
         """Probabilities [labels] of what the last second holds, after ``frames [2, bands]``.
@@ -373,10 +372,9 @@ class SpotterState:
         The same frames on the same states give the same: in digital silence nothing is computed.
         """
         same = np.array_equal(frames, self._frames)
-        self.resting = same and self._steady
-        if not self.resting:
+        if not (same and self._steady):
             self._frames[:] = frames
             self._step.run(frames)
-            self._steady = same and self._step.unchanged()
+            self._steady = same and self._step.unchanged()  # asked only where it may be so
         odds = np.exp(self.logits)
         return np.asarray(odds / odds.sum())

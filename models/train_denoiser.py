@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from resonance.models.losses import (
     waveform_loss,
 )
 from resonance.models.mixing import Mixer, MixingRecipe
-from resonance.models.opinion import Opinion, taught
+from resonance.models.opinion import Loss, Opinion, taught
 from resonance.models.options import FOLDERS, RUN
 from resonance.models.perception import perceptual_distance, wideband_pesq
 from resonance.models.rooms import room_responses
@@ -41,8 +40,6 @@ from resonance.models.training import (
     seed_everything,
     warm_hold_decay,
 )
-
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 #: Steps between figures on the progress bar.
 SHOW_EVERY = 10

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from resonance.app.files import spot_file
-from resonance.app.onnx_models import SpotterState
+from resonance.app.onnx_models import BoundModel, SpotterState
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity, last_loud, threshold_for
 from resonance.assets import DEMO
@@ -48,22 +48,27 @@ def test_words_said_twice_are_detected_twice(spotter, word):
     assert [e.keyword for e in events] == ["yes", "yes"]
 
 
-def test_nothing_is_computed_in_digital_silence_and_nothing_changes(spotter, word):
+def test_nothing_is_computed_in_digital_silence_and_nothing_changes(spotter, word, monkeypatch):
     sound, _ = word
     mute = np.zeros(6 * 16000, np.float32)
     first, second = Pipeline(16000, spotter=spotter).process(np.concatenate([sound, mute, sound]))
     assert first.keyword == second.keyword == "yes"
     assert second.time_s - first.time_s == pytest.approx((len(sound) + len(mute)) / 16000, abs=0.05)
-    state, always = SpotterState(spotter), SpotterState(spotter)
+
     frames = np.random.default_rng(0).normal(size=(300, 2, spotter.bands)).astype(np.float32)
     frames[100:200] = frames[100]
-    rested = 0
-    for given in frames:
-        always._steady = False
-        np.testing.assert_array_equal(state.step(given), always.step(given))
-        np.testing.assert_array_equal(state.embedding, always.embedding)
-        rested += state.resting
-    assert rested > 40
+    run, runs = BoundModel.run, []
+    monkeypatch.setattr(BoundModel, "run", lambda *given: (runs.append(1), run(*given)))
+
+    def outputs():
+        state = SpotterState(spotter)
+        runs.clear()
+        return [np.concatenate([state.step(given), state.embedding]) for given in frames]
+
+    resting, steps = outputs(), len(runs)
+    monkeypatch.setattr(BoundModel, "unchanged", lambda bound: False)
+    np.testing.assert_array_equal(resting, outputs())
+    assert steps < len(runs) - 40
 
 
 @pytest.mark.parametrize("apart_s", [0.7, 0.85, 1.0, 1.5])
