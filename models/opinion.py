@@ -19,10 +19,10 @@ from torch.nn.utils import skip_init
 from resonance.models.perception import SILENT
 
 _LISTENING_RMS = 0.05  # of the target, -26 dBFS: the network's opinion depends on levels
-_QUIET = 0.03  # power of a bin below which it steers less
+_QUIET = 0.01  # power of a bin below which it steers less
 _HOP = 160  # samples at 16 kHz; frames are two long
 _POOLED = (3, 4, 5)  # convolutions followed by the maximum of 2 x 2
-_WEIGHT, _EVERY = 0.3, 4  # of a point of opinion; one mixture in so many is judged
+_WEIGHT, _EVERY = 0.5, 4  # of a point of opinion; one mixture in so many is judged
 _OVERALL = 2  # of speech, background and overall
 _FIT = (-0.06766283, 1.11546468, 0.04602535)  # from its output to the published scale
 
