@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from resonance.models.data import SAMPLERATE
 from resonance.models.perception import SILENT, perceptual_distance
+
+#: Of cleaned, clean and noisy sound [batch, samples]: one number [scalar].
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 TINY = 1e-8
 

@@ -6,7 +6,6 @@ this project.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from resonance.models.losses import Loss
 from resonance.models.perception import SILENT
 
 _LISTENING_RMS = 0.05  # of the target, -26 dBFS: the network's opinion depends on levels
@@ -25,9 +25,6 @@ _POOLED = (3, 4, 5)  # convolutions followed by the maximum of 2 x 2
 _WEIGHT, _EVERY = 0.5, 4  # of a point of opinion; one mixture in so many is judged
 _OVERALL = 2  # of speech, background and overall
 _FIT = (-0.06766283, 1.11546468, 0.04602535)  # from its output to the published scale
-
-
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Opinion(nn.Module):

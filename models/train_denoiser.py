@@ -18,6 +18,7 @@ from resonance.models.controller import ControllerConfig
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.losses import (
+    Loss,
     denoising_loss,
     error_db,
     estoi,
@@ -26,7 +27,7 @@ from resonance.models.losses import (
     waveform_loss,
 )
 from resonance.models.mixing import Mixer, MixingRecipe
-from resonance.models.opinion import Loss, Opinion, taught
+from resonance.models.opinion import Opinion, taught
 from resonance.models.options import FOLDERS, RUN
 from resonance.models.perception import perceptual_distance, wideband_pesq
 from resonance.models.rooms import room_responses
