@@ -46,37 +46,43 @@ def describe(power, contrast, re, im, before_re, before_im, turn, out):  # type:
 
 
 @compiled(
-    "void(complex64[:, ::1], complex64[::1], complex64[::1], float32[:, :, ::1], float32, "
-    f"{_HOPS}, {_HOPS})",
+    "void(complex64[:, ::1], complex64[::1], complex64[::1], complex64[::1], "
+    f"float32[:, :, ::1], float32, {_HOPS}, {_HOPS})",
     **OPTIONS,
 )
-def weigh(gains, identity, span, probes, wire, w_re, w_im):  # type: ignore[no-untyped-def]
-    """Write the weights of all oscillators for complex gains, wings included.
+def weigh(gains, identity, span, onset, probes, wire, w_re, w_im):  # type: ignore[no-untyped-def]
+    """Write the weights of all oscillators for complex gains, wings and the tap included.
 
-    The wings do what the model's oscillators do to the top of their band, at most 1.
+    The wings do what the model's oscillators do to the top of their band, at most 1. The tap is
+    an oscillator without memory, the input itself: what the others answer at once.
 
     Parameters
     ----------
     gains
         Of the model's oscillators [hops, oscillators].
     identity
-        Weights at a gain of 1 [oscillators and wings].
+        Weights at a gain of 1 [oscillators, wings and tap].
     span
         What a gain of 1 more adds [oscillators].
+    onset
+        Shares of the input that go with the weights (``identity.onset_shares``) [oscillators].
     probes
         From weights to the response at the top, real and imaginary [responses, 2, oscillators].
     wire
         RMS of these responses at a gain of 1.
     w_re, w_im
-        Weights [hops, oscillators and wings].
+        Weights [hops, oscillators, wings and tap].
     """
-    count = gains.shape[1]
+    count, last = gains.shape[1], identity.shape[0] - 1
     for h in range(gains.shape[0]):
+        at_once = np.float32(0.0)
         for k in range(count):
             re, im = gains[h, k].real - np.float32(1.0), gains[h, k].imag
             w_re[h, k] = identity[k].real + span[k].real * re - span[k].imag * im
             w_im[h, k] = identity[k].imag + span[k].real * im + span[k].imag * re
-        if identity.shape[0] > count:
+            at_once += onset[k].real * w_re[h, k] - onset[k].imag * w_im[h, k]
+        w_re[h, last], w_im[h, last] = at_once, np.float32(0.0)
+        if last > count:
             power = np.float32(0.0)
             for p in range(probes.shape[0]):
                 response = np.float32(0.0)
@@ -84,6 +90,6 @@ def weigh(gains, identity, span, probes, wire, w_re, w_im):  # type: ignore[no-u
                     response += probes[p, 0, k] * w_re[h, k] + probes[p, 1, k] * w_im[h, k]
                 power += response * response
             gain = min(np.float32(1.0), np.sqrt(power) / wire)
-            for k in range(count, identity.shape[0]):
+            for k in range(count, last):
                 w_re[h, k] = gain * identity[k].real
                 w_im[h, k] = gain * identity[k].imag

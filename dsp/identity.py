@@ -19,6 +19,9 @@ from resonance.dsp.bank import ComplexArray, FloatArray, OscillatorBank
 TRAINING_SAMPLERATE = 16000
 #: Strength of the ridge, relative to the mean diagonal of the Gram matrix.
 RIDGE = 1e-6
+#: How much stronger a model's oscillators are held to their own weights above the training
+#: samplerate, where others carry what they cannot.
+HOLD = 1e3
 
 
 def unit_peak(poles: ComplexArray) -> FloatArray:
@@ -30,6 +33,8 @@ def identity_weights(
     poles: ComplexArray,
     carriers: NDArray[np.bool_] | None = None,
     prior: ComplexArray | None = None,
+    hold: FloatArray | None = None,
+    onset: ComplexArray | None = None,
 ) -> ComplexArray:
     """Weights w with ``Re Σ_k w_k z_k[n] ≈ x[n]`` by ridge least squares [oscillators].
 
@@ -43,6 +48,11 @@ def identity_weights(
         Weights to stay close to where the sound leaves a choice [oscillators], in units of
         each oscillator's :func:`unit_peak`. A model trained at one samplerate passes its own
         weights here, so that its gains mean the same at every other. Default: 0.
+    hold
+        How strongly, in units of the ridge [oscillators]. Default: 1.
+    onset
+        What each oscillator answers at once beside z (:func:`onset_shares`) [oscillators].
+        Default: 0.
 
     Returns
     -------
@@ -51,20 +61,59 @@ def identity_weights(
     """
     chosen = np.ones(len(poles), dtype=bool) if carriers is None else carriers
     scale = unit_peak(poles[chosen])
-    gram, target = _normal_equations(poles[chosen], scale)
+    at_once = np.zeros(len(poles), np.complex128) if onset is None else onset
+    gram, target = _normal_equations(poles[chosen], scale, at_once[chosen])
     start = np.zeros(len(target))
     if prior is not None:
         start = np.concatenate([prior[chosen].real, prior[chosen].imag])
-    ridged = gram + RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    solution = start + np.linalg.solve(ridged, target - gram @ start)
+    held = np.ones(len(scale)) if hold is None else hold[chosen]
+    ridge = RIDGE * np.trace(gram) / len(gram) * np.concatenate([held, held])
+    solution = start + np.linalg.solve(gram + np.diag(ridge), target - gram @ start)
     weights = np.zeros(len(poles), dtype=np.complex128)
     half = len(solution) // 2
     weights[chosen] = (solution[:half] + 1j * solution[half:]) * scale
     return weights
 
 
+def onset_shares(bank: OscillatorBank, samplerate: float, *, two_sided: bool) -> ComplexArray:
+    """What makes an oscillator answer as at the training samplerate [oscillators].
+
+    Its sampled response is a sum where that in continuous time is an integral, and begins with a
+    jump. By the Euler-Maclaurin formula (DLMF 2.10.1) the two differ by half the jump and a
+    twelfth of its slope, the same at all frequencies: less, the higher the samplerate. The
+    difference between two rates is a share of the input itself: ``w (z + share x)`` answers
+    alike at both. Zero at the training samplerate; below it other errors are larger, and it is
+    zero, too.
+
+    Parameters
+    ----------
+    bank
+        The oscillators.
+    samplerate
+        Hz.
+    two_sided
+        Whether they run backwards in time, too: the jumps cancel, the slopes add up.
+
+    Returns
+    -------
+    ComplexArray
+        [oscillators].
+    """
+    if samplerate <= TRAINING_SAMPLERATE:
+        return np.zeros(len(bank), np.complex128)
+    finer = samplerate / TRAINING_SAMPLERATE
+    slope = 2 * np.pi * (1j * bank.damped_hz - bank.decay_hz) / TRAINING_SAMPLERATE
+    slope = slope * (finer - 1 / finer) / 12
+    return np.asarray(-2 * slope if two_sided else (finer - 1) / 2 - slope)
+
+
 def identity_and_span(
-    bank: OscillatorBank, carriers: NDArray[np.bool_], samplerate: float, trained: int | None = None
+    bank: OscillatorBank,
+    carriers: NDArray[np.bool_],
+    samplerate: float,
+    trained: int | None = None,
+    *,
+    two_sided: bool = False,
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
     """Weights of a wire, and how far each moves when its gain moves by 1, both [oscillators].
 
@@ -80,7 +129,10 @@ def identity_and_span(
         Which of them are carriers [oscillators].
     trained
         How many, from the first, belong to the model: at any rate their weights stay close to
-        those of the training samplerate. Default: all.
+        those of the training samplerate, and they answer by :func:`onset_shares`, too.
+        Default: all.
+    two_sided
+        As in :func:`onset_shares`.
 
     Returns
     -------
@@ -88,26 +140,32 @@ def identity_and_span(
         Weights of the wire, and span, each complex [oscillators].
     """
     count = len(bank) if trained is None else trained
-    return _identity_and_span(
-        bank.f0_hz.tobytes(), bank.damping_ratio.tobytes(), carriers.tobytes(), samplerate, count
-    )
+    what = (part.tobytes() for part in (bank.f0_hz, bank.damping_ratio, carriers))
+    return _identity_and_span(*what, samplerate, count, two_sided)
 
 
 @functools.lru_cache(maxsize=16)
 def _identity_and_span(
-    f0_hz: bytes, damping_ratio: bytes, carrying: bytes, samplerate: float, count: int
+    f0_hz: bytes,
+    damping_ratio: bytes,
+    carrying: bytes,
+    samplerate: float,
+    count: int,
+    two_sided: bool,
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
     """Solved once for all channels of a sound, and for all files of a rate."""
     bank = OscillatorBank(np.frombuffer(f0_hz), np.frombuffer(damping_ratio))
     carriers = np.frombuffer(carrying, dtype=np.bool_)
     poles, awake = bank.poles(samplerate), bank.awake(samplerate)
     reference = bank.poles(TRAINING_SAMPLERATE)[:count]
-    prior = np.zeros(len(bank), dtype=np.complex128)
+    prior, onset = np.zeros((2, len(bank)), dtype=np.complex128)
     prior[:count] = identity_weights(reference, carriers[:count]) / unit_peak(reference)
     if samplerate == TRAINING_SAMPLERATE:
         identity = prior * unit_peak(poles)
     else:
-        identity = identity_weights(poles, carriers & awake, prior)
+        onset[:count] = onset_shares(bank, samplerate, two_sided=two_sided)[:count]
+        hold = np.where(onset == 0, 1.0, HOLD)
+        identity = identity_weights(poles, carriers & awake, prior, hold, onset)
     span = np.where(carriers, identity, unit_peak(poles)) * awake
     found = identity.astype(np.complex64), span.astype(np.complex64)
     for array in found:
@@ -115,7 +173,9 @@ def _identity_and_span(
     return found
 
 
-def _normal_equations(poles: ComplexArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _normal_equations(
+    poles: ComplexArray, scale: FloatArray, onset: ComplexArray
+) -> tuple[FloatArray, FloatArray]:
     """Gram matrix and right-hand side for the basis (Re z, -Im z), each scaled to unit peak."""
     same = 1.0 / (1.0 - poles[:, None] * poles.conj()[None, :])
     cross = 1.0 / (1.0 - poles[:, None] * poles[None, :])
@@ -123,6 +183,9 @@ def _normal_equations(poles: ComplexArray, scale: FloatArray) -> tuple[FloatArra
     imag_imag = 0.5 * (same - cross).real
     real_imag = 0.5 * (cross - same).imag
     gram = np.block([[real_real, -real_imag], [-real_imag.T, imag_imag]])
+    # What they answer at once, where the responses begin with (1, 0).
+    first = np.concatenate([np.ones(len(poles)), np.zeros(len(poles))])
+    at_once = np.concatenate([onset.real, -onset.imag])
+    gram += np.outer(first + at_once, first + at_once) - np.outer(first, first)
     both = np.concatenate([scale, scale])
-    target = np.concatenate([scale, np.zeros_like(scale)])
-    return np.asarray(gram * both[:, None] * both[None, :]), target
+    return np.asarray(gram * both[:, None] * both[None, :]), (first + at_once) * both

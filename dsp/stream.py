@@ -13,7 +13,7 @@ from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import FEATURE_NAMES
 from resonance.dsp.hop_kernels import describe, weigh
-from resonance.dsp.identity import identity_and_span, unit_peak
+from resonance.dsp.identity import identity_and_span, onset_shares, unit_peak
 from resonance.dsp.kernels import advance, guard, listen, rewind
 from resonance.dsp.rest import Rest
 
@@ -96,7 +96,10 @@ class BankStream:
             self._prepare_weights(bank, full, carriers)
         awake = full.awake(samplerate)
         poles = np.where(awake, full.poles(samplerate), 0.0)
-        self._drive = np.where(awake, unit_peak(poles), 0.0)[: self.oscillators].astype(np.float32)
+        drive = np.where(awake, unit_peak(poles), 0.0)
+        self._drive = drive[: self.oscillators].astype(np.float32)
+        if carriers is not None:
+            poles = np.append(poles, 0.0)  # the tap: an oscillator without memory
         self._pole_re = np.ascontiguousarray(poles.real, dtype=np.float32)
         self._pole_im = np.ascontiguousarray(poles.imag, dtype=np.float32)
         resting = ~awake[: self.oscillators]
@@ -117,14 +120,19 @@ class BankStream:
     def _prepare_weights(
         self, bank: OscillatorBank, full: OscillatorBank, carriers: NDArray[np.bool_]
     ) -> None:
-        count = len(bank)
+        count, two_sided = len(bank), self.latency_samples > 0
         carrying = np.concatenate([carriers, np.ones(len(full) - count, dtype=bool)])
-        shared = identity_and_span(full, carrying, self.samplerate, count)
-        self._identity, self._span = (x.copy() for x in shared)  # kernels take writable arrays
+        shared = identity_and_span(full, carrying, self.samplerate, count, two_sided=two_sided)
+        tap = np.zeros(1, np.complex64)
+        self._identity, self._span = (np.concatenate([x, tap]) for x in shared)
+        onset = onset_shares(bank, self.samplerate, two_sided=two_sided)
+        self._onset = onset.astype(np.complex64)
+        self._identity[-1] = (self._onset * self._identity[:count]).sum().real
         top_hz = bank.f0_hz[carriers].max()
         probes_hz = np.linspace(*WING_REFERENCE, 8) * top_hz
         above, below = (
-            full.transfer_function(hz, self.samplerate)[:, :count] for hz in (probes_hz, -probes_hz)
+            full.transfer_function(hz, self.samplerate)[:, :count] + onset
+            for hz in (probes_hz, -probes_hz)
         )
         # above w + (below w)*, real part and imaginary part, from those of w
         real = np.stack([(above + below).real, -(above + below).imag], 1)
@@ -404,9 +412,9 @@ class BankStream:
             self._rewind(self._old_re, self._old_im, self._step_re, self._step_im)
 
     def _weights(self, gains: NDArray[np.complex64]) -> tuple[Float32Array, Float32Array]:
-        """Weights of all oscillators, wings included, for gains [hops, oscillators]."""
+        """Weights of all oscillators, wings and tap included, for gains [hops, oscillators]."""
         w_re, w_im = np.empty((2, len(gains), len(self._identity)), np.float32)
-        weigh(gains, self._identity, self._span, self._probes, self._wire, w_re, w_im)
+        weigh(gains, self._identity, self._span, self._onset, self._probes, self._wire, w_re, w_im)
         return w_re, w_im
 
 
