@@ -152,7 +152,7 @@ def _listen(stream: BankStream, powers: list[Float32Array], sound: Float32Array)
         stream.listen(sound[start:stop])
         if stream.samples_left == 0:
             powers.append(stream.power())
-            stream.next_hop()
+            stream.next_part()
         start = stop
 
 

@@ -13,6 +13,8 @@ Shapes = dict[str, list[Any]]
 
 #: More numbers than this in one input, output or state are no model of ours.
 _MOST_NUMBERS = 10_000_000
+#: Shortest hop, and part of one, s.
+_SHORTEST_S = 5e-4
 #: What begins the address of a file beside an ONNX model, in its encoding.
 _EXTERNAL = b"\n\x08location\x12"
 
@@ -29,17 +31,19 @@ def wrong_fact(facts: Facts, kind: str) -> str | None:
     return None
 
 
-def wrong_shape(inputs: Shapes, outputs: Shapes, first: str, needed: tuple[str, ...]) -> str | None:
+def wrong_shape(
+    inputs: Shapes, outputs: Shapes, given: tuple[str, ...], needed: tuple[str, ...]
+) -> str | None:
     """Name of an input or output that is missing or has no plain shape; None: all have.
 
-    ``first`` is the input that is no state; each state has an output ``new_STATE`` like it.
+    Every input that is not ``given`` is a state, and has an output ``new_STATE`` like it.
 
     Parameters
     ----------
     inputs, outputs
         Of the model, by ONNX Runtime.
-    first
-        Input that is no state.
+    given
+        Inputs that are no states.
     needed
         Outputs that it must have.
 
@@ -48,8 +52,9 @@ def wrong_shape(inputs: Shapes, outputs: Shapes, first: str, needed: tuple[str, 
     str | None
         The name, or None.
     """
-    for name in (first, *(f"new_{name}" for name in inputs if name != first), *needed):
-        if name not in (inputs if name == first else outputs):
+    states = {name: shape for name, shape in inputs.items() if name not in given}
+    for name in (*given, *(f"new_{name}" for name in states), *needed):
+        if name not in (inputs if name in given else outputs):
             return name
     for name, shape in (*inputs.items(), *outputs.items()):
         if not shape or not all(is_count(size, 1) for size in shape):
@@ -59,7 +64,6 @@ def wrong_shape(inputs: Shapes, outputs: Shapes, first: str, needed: tuple[str, 
             total *= size
         if total > _MOST_NUMBERS:
             return name
-    states = {name: shape for name, shape in inputs.items() if name != first}
     return next((n for n, shape in states.items() if outputs[f"new_{n}"] != shape), None)
 
 
@@ -104,17 +108,23 @@ def _carriers(value: Any, facts: Facts) -> bool:
     )
 
 
+def _shortest_ahead(facts: Facts) -> float:
+    """A hop, and at least a part and a sample of any samplerate."""
+    return float(max(facts["hop_s"], facts["hop_s"] / facts["parts"] + _SHORTEST_S))
+
+
 Check = Callable[[Any, Facts], bool]
 
 _BANK: dict[str, Check] = {
     "f0_hz": lambda value, _: are_numbers(value, range(4, 10_000), 1e-3, 1e5),
     "damping_ratio": lambda value, facts: are_numbers(value, [len(facts["f0_hz"])], 1e-9, 1 - 1e-9),
-    "hop_s": lambda value, _: is_number(value, 5e-4, 0.1),
+    "hop_s": lambda value, _: is_number(value, _SHORTEST_S, 0.1),
 }
 _DENOISER: dict[str, Check] = {
     "carriers": _carriers,
-    "ramp_s": lambda value, facts: is_number(value, 0.0, facts["hop_s"]),
-    "lookahead_s": lambda value, facts: value == 0 or is_number(value, facts["hop_s"], 1.0),
+    "parts": lambda value, facts: is_count(value, 1, 16) and facts["hop_s"] / value >= _SHORTEST_S,
+    "ramp_s": lambda value, facts: is_number(value, 0.0, facts["hop_s"] / facts["parts"]),
+    "lookahead_s": lambda value, facts: value == 0 or is_number(value, _shortest_ahead(facts), 1.0),
 }
 _KEYWORDS: dict[str, Check] = {
     "labels": _labels,

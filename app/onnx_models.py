@@ -32,8 +32,8 @@ from resonance.dsp.meters import FLOOR_DB
 if TYPE_CHECKING:
     from resonance.dsp.controller import Controller
 
-#: The input of a model that is no state, and the outputs that are read by name.
-_FIRST = {"denoiser": "features", "keywords": "frames"}
+#: The inputs of a model that are no states, and the outputs that are read by name.
+_FIRST = {"denoiser": ("features", "ended"), "keywords": ("frames",)}
 _OUTPUTS = {
     "denoiser": ("gain", "reading"),
     "keywords": ("logits", "embedding", "settled", "anchors", "order", "pull", "attention"),
@@ -135,12 +135,13 @@ class DenoiserModel:
         self.hop_s = float(self.facts["hop_s"])
         self.ramp_s = float(self.facts["ramp_s"])
         self.lookahead_s = float(self.facts["lookahead_s"])
-        self.rewinds = int(self.facts["rewinds"])
+        self.parts = int(self.facts["parts"])  #: of a hop, after each of which gains are renewed
         #: Whether recordings are cleaned backwards in time, too (``app/both_ways.py``).
         self.both_ways = self.facts.get("both_ways") is True
-        shape = [1, len(self.bank), len(FEATURE_NAMES)]
-        if self.session.get_inputs()[0].shape != shape:
-            raise ModelError(f"{path} does not take one hop at a time; use the step form")
+        shapes = {i.name: i.shape for i in self.session.get_inputs()}
+        given = [1, 2, len(self.bank), len(FEATURE_NAMES)], [1, 1, 1]
+        if any(shapes[n] != shape for n, shape in zip(_FIRST["denoiser"], given, strict=True)):
+            raise ModelError(f"{path} does not take one part of a hop at a time; use the step form")
 
         self.weights = self._shown()
         if self.weights:
@@ -156,7 +157,9 @@ class DenoiserModel:
 
     def _check_weights(self) -> None:
         try:
-            fits = _controller(self.weights).oscillators == len(self.bank)
+            controller, count = _controller(self.weights), len(self.bank)
+            carrying = np.arange(count) < controller.broad
+            fits = controller.oscillators == count and (self.carriers == carrying).all()
             wrong = "" if fits else "they are for another bank"
         except KeyError as error:
             wrong = f"{error} is missing"
@@ -178,14 +181,14 @@ class DenoiserModel:
 class BoundModel:
     """A step model at work: arrays bound once, states fed back without copies.
 
-    Every input but the first is a state; the output ``new_NAME`` is its next value. The others,
-    by name, are :attr:`outputs`, overwritten by every run.
+    Every input that is not ``given`` is a state; the output ``new_NAME`` is its next value. The
+    others, by name, are :attr:`outputs`, overwritten by every run.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, first: str) -> None:
-        self._session, self._first = session, first
+    def __init__(self, session: onnxruntime.InferenceSession, *given: str) -> None:
+        self._session = session
         states = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
-        self._input = states.pop(first)
+        self._given = {name: states.pop(name) for name in given}
         self.outputs: dict[str, Float32Array] = {
             o.name: np.zeros(o.shape, np.float32)
             for o in session.get_outputs()
@@ -197,13 +200,14 @@ class BoundModel:
             self._bind(self._states[turn], self._states[1 - turn]) for turn in (0, 1)
         )
         self._turn = 0
-        self.run(np.zeros(self._input.shape[1:], np.float32))  # the first call is the slowest
+        self.run(*(array[0] for array in self._given.values()))  # the first call is the slowest
         self.reset()
 
     def _bind(self, before: dict[str, Float32Array], after: dict[str, Float32Array]) -> Any:
         binding = self._session.io_binding()
         value = onnxruntime.OrtValue.ortvalue_from_numpy
-        binding.bind_ortvalue_input(self._first, value(self._input))
+        for name, array in self._given.items():
+            binding.bind_ortvalue_input(name, value(array))
         for name, array in self.outputs.items():
             binding.bind_ortvalue_output(name, value(array))
         for name in before:
@@ -227,9 +231,10 @@ class BoundModel:
             for array in arrays.values():
                 array[:] = 0.0
 
-    def run(self, first: Float32Array) -> None:
-        """One step; ``first`` without the batch axis."""
-        self._input[0] = first
+    def run(self, *given: Float32Array | bool) -> None:
+        """One step; what is given without the batch axis."""
+        for array, value in zip(self._given.values(), given, strict=True):
+            array[0] = value
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
 
@@ -255,8 +260,17 @@ class DenoiserRun(ABC):
         return float(self._reading[1])
 
     @abstractmethod
-    def gains(self, features: Float32Array) -> NDArray[np.complex64]:
-        """Features of hops [hops, oscillators, 4] → gains for each next hop [hops, oscillators]."""
+    def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
+        """Gains for the part of a hop after each [parts, oscillators].
+
+        Parameters
+        ----------
+        features
+            Of the time of a hop that ends with each part, and of the part
+            [parts, 2, oscillators, 4].
+        ended
+            Which parts end a hop [parts].
+        """
 
 
 def _controller(weights: dict[str, Float32Array]) -> Controller:
@@ -271,7 +285,8 @@ class CompiledRun(DenoiserRun):
     def __init__(self, model: DenoiserModel) -> None:
         super().__init__()
         self._controller = _controller(model.weights)
-        self.gains(np.zeros((1, self._controller.oscillators, len(FEATURE_NAMES)), np.float32))
+        nothing = np.zeros((1, 2, self._controller.oscillators, len(FEATURE_NAMES)), np.float32)
+        self.gains(nothing, np.ones(1, np.bool_))
         self.reset()  # the first call is the slowest
 
     def reset(self) -> None:
@@ -279,23 +294,24 @@ class CompiledRun(DenoiserRun):
         super().reset()
         self._controller.reset()
 
-    def gains(self, features: Float32Array) -> NDArray[np.complex64]:
-        """All hops in one call."""
-        hops = len(features)
-        gains = np.empty((hops, self._controller.oscillators), np.complex64)
-        readings = np.empty((hops, 2), np.float32)
-        if hops:
-            self._controller.respond(features, gains, readings)
-            self._reading[:] = readings[-1]
+    def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
+        """All parts in one call."""
+        gains = np.empty((len(features), self._controller.oscillators), np.complex64)
+        self._controller.respond(features, ended, gains)
+        if ended.any():
+            self._reading[:] = self._controller.reading
         return gains
 
 
 class GraphRun(DenoiserRun):
-    """By ONNX Runtime, as the file says: quantised weights, or a network of another shape."""
+    """By ONNX Runtime, as the file says: quantised weights, or a network of another shape.
+
+    Every part of a hop costs a whole step; what is not due is left out of the result.
+    """
 
     def __init__(self, model: DenoiserModel) -> None:
         super().__init__()
-        self._step = BoundModel(model.session, "features")
+        self._step = BoundModel(model.session, *_FIRST["denoiser"])
         self._said = self._step.outputs["reading"][0]
         self._gain = self._step.outputs["gain"].view(np.complex64)[0, :, 0]
 
@@ -304,13 +320,13 @@ class GraphRun(DenoiserRun):
         super().reset()
         self._step.reset()
 
-    def gains(self, features: Float32Array) -> NDArray[np.complex64]:
-        """One hop after the other."""
-        gains = np.empty(features.shape[:2], np.complex64)
-        for hop, out in zip(features, gains, strict=True):
-            self._step.run(hop)
+    def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
+        """One part after the other."""
+        gains = np.empty((len(features), features.shape[2]), np.complex64)
+        for part, last, out in zip(features, ended, gains, strict=True):
+            self._step.run(part, last)
             out[:] = self._gain
-        if len(features):
+        if ended.any():
             self._reading[:] = self._said
         return gains
 
@@ -348,7 +364,7 @@ class SpotterState:
     """
 
     def __init__(self, model: SpotterModel) -> None:
-        self._step = BoundModel(model.session, "frames")
+        self._step = BoundModel(model.session, *_FIRST["keywords"])
         outputs = self._step.outputs
         self.logits = outputs["logits"][0]
         self.embedding = outputs["embedding"][0]

@@ -18,13 +18,15 @@ from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import BankStream
 
 Bank = TypeVar("Bank", bound=BankStream)
+#: Whether a part ends its hop, as an array of one.
+_ENDED = np.array([False]), np.array([True])
 
 
 class Pipeline:
     """Denoise, spot keywords, or both; delayed by nothing but a model's declared look-ahead.
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
-    at any time and act without a click from the next hop on; :attr:`voice` and
+    at any time and act without a click from the next part of a hop on; :attr:`voice` and
     :attr:`noise_dbfs` are read at every hop. After a second of digital silence, as from a muted
     microphone, the denoiser rests: its output is 0, its gains and readings stay as they were.
 
@@ -79,7 +81,7 @@ class Pipeline:
         self.bypass = False  #: play the sound as it came, through the same path
         self.bad_samples = 0  #: samples of input so far that were NaN, infinite or absurdly large
         #: Called at the end of each hop with the first channel's oscillators and the gains
-        #: [oscillators] chosen for it (None while only listening), before the next hop begins.
+        #: [oscillators] chosen for the next part (None while only listening), before it begins.
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
         self.denoiser = denoiser
         self._prepare(channels, denoiser, spotter)
@@ -174,7 +176,7 @@ class Pipeline:
                 else:
                     self.bad_samples += stream.advance(part, cleaned[channel, start:stop])
             if self._streams[0].samples_left == 0:
-                self._end_hop(events)
+                self._end_part(events)
             start = stop
         if cleaned is not None and out is not None:
             out[...] = cleaned.T.reshape(out.shape)
@@ -193,8 +195,9 @@ class Pipeline:
             raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
         return columns
 
-    def _end_hop(self, events: list[KeywordEvent]) -> None:
-        if self.spotter:
+    def _end_part(self, events: list[KeywordEvent]) -> None:
+        ended_hop = self._streams[0].ends_hop
+        if ended_hop and self.spotter:
             contrast = self._streams[0].contrast()[: self._spotter_oscillators]
             for stream in self._streams[1:]:
                 contrast += stream.contrast()[: self._spotter_oscillators]
@@ -203,9 +206,9 @@ class Pipeline:
                 events.append(event)
         for channel, stream in enumerate(self._streams):
             gains = self._gains(channel) if self.denoiser else None
-            if self.on_hop and channel == 0:
+            if ended_hop and self.on_hop and channel == 0:
                 self.on_hop(stream, gains)
-            stream.next_hop(gains)
+            stream.next_part(gains)
 
     def _limited(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
         """The gains once limit and bypass have their say."""
@@ -213,10 +216,11 @@ class Pipeline:
         return gains + kept * (np.complex64(1.0) - gains) if kept else gains
 
     def _gains(self, channel: int) -> NDArray[np.complex64]:
-        """For the next hop [oscillators]; at rest the last ones."""
+        """For the next part of a hop [oscillators]; at rest the last ones."""
         stream = self._streams[channel]
         if not stream.resting:
-            self._last_gains[channel] = self._runs[channel].gains(stream.features()[None])[0]
+            run, ended = self._runs[channel], _ENDED[stream.ends_hop]
+            self._last_gains[channel] = run.gains(stream.features()[None], ended)[0]
         return self._limited(self._last_gains[channel])
 
 
@@ -255,7 +259,7 @@ def make_stream(
             carriers=denoiser.carriers,
             ramp_s=denoiser.ramp_s,
             lookahead_s=denoiser.lookahead_s,
-            rewinds=denoiser.rewinds,
+            parts=denoiser.parts,
         )
     if spotter:
         return kind(spotter.bank, samplerate, spotter.hop_s)

@@ -17,7 +17,7 @@ BLOCK_S = 2.56
 class StretchPipeline(Pipeline):
     """A :class:`~resonance.app.pipeline.Pipeline` that works through each block as a whole.
 
-    It listens to the whole block, asks the model for the gains of all its hops at once, and then
+    It listens to the whole block, asks the model for the gains of all its parts at once, and then
     plays the block. Blocks may have any length; seconds (:data:`BLOCK_S`) are fast, milliseconds
     are not. It must have a denoiser.
     """
@@ -43,7 +43,7 @@ class StretchPipeline(Pipeline):
             self.bad_samples += analysis.bad
             if bank.resting:
                 bank.hold(self._limited(self._last_gains[channel]))
-            gains = run.gains(analysis.features)
+            gains = run.gains(analysis.features, analysis.ended)
             if len(gains):
                 self._last_gains[channel] = gains[-1]
             bank.play(sound, self._limited(gains), cleaned[channel])

@@ -1,4 +1,4 @@
-"""The controller of a denoiser at work: a hop's features in, one gain per oscillator out.
+"""The controller of a denoiser at work: features in, one gain per oscillator out.
 
 ``models/controller.py`` in one compiled function, with the numbers of the exported step form
 (``export/denoiser_step.py``): as a graph of 200 operators a hop takes five times as long, and in a
@@ -31,35 +31,44 @@ from resonance.dsp.simd import LANES, load, store
 
 _SILENT = np.float32(SILENT_POWER)
 _CONTRAST = FEATURE_NAMES.index("log_contrast")
-#: Numbers that an oscillator's looks see: its own features, both neighbours', two averages.
-_SEEN = 3 * len(FEATURE_NAMES) + 2
+#: Numbers that an oscillator's looks see: its own features and both neighbours'; two averages.
+_AROUND = 3 * len(FEATURE_NAMES)
+_SEEN = _AROUND + 2
 
 
 @kernel
-def _relative(features, counted, log_rate, keep, per_feature, offset, state, out):  # type: ignore[no-untyped-def]
-    """Fill out with the features relative to the running level; returns its logarithm."""
+def _level(features, counted, log_rate, keep, state):  # type: ignore[no-untyped-def]
+    """Renew the running level: its power, the start's share, and the logarithm [3]."""
     level = np.float32(0.0)
     for k in range(features.shape[0]):
         for f in range(features.shape[1]):
             level += features[k, f] * counted[k, f]
     state[0] = keep[0] * state[0] + np.exp(level + log_rate[0])
     state[1] = keep[0] * state[1] + np.exp(log_rate[1])
-    loud = np.log(state[0] / state[1] + _SILENT)
-    for k in range(features.shape[0]):
-        for f in range(features.shape[1]):
-            out[k, f] = features[k, f] - (loud * per_feature[f] - offset[f])
-    return loud
+    state[2] = np.log(state[0] / state[1] + _SILENT)
 
 
 @kernel
-def _see(relative, broad, rate, floor, seen):  # type: ignore[no-untyped-def]
-    """Renew the slow averages, and fill seen [oscillators, 14]; neighbours are of one kind."""
+def _relative(features, loud, per_feature, offset, out):  # type: ignore[no-untyped-def]
+    """Fill out [oscillators, 4] with the features relative to a level."""
+    for k in range(features.shape[0]):
+        for f in range(features.shape[1]):
+            out[k, f] = features[k, f] - (loud * per_feature[f] - offset[f])
+
+
+@kernel
+def _average(relative, rate, floor):  # type: ignore[no-untyped-def]
+    """Renew the slow averages [oscillators, 2]."""
+    for k in range(floor.shape[0]):
+        for a in range(2):
+            floor[k, a] += rate[k, a] * (relative[k, _CONTRAST] - floor[k, a])
+
+
+@kernel
+def _see(relative, broad, seen):  # type: ignore[no-untyped-def]
+    """Fill the first columns of seen [oscillators, 12 or more]; neighbours are of one kind."""
     count, features = relative.shape
     for k in range(count):
-        for a in range(2):
-            level = relative[k, _CONTRAST]
-            floor[k, a] += rate[k, a] * (level - floor[k, a])
-            seen[k, 3 * features + a] = floor[k, a]
         left = k > 0 and k != broad
         right = k + 1 < count and k + 1 != broad
         for f in range(features):
@@ -70,7 +79,7 @@ def _see(relative, broad, rate, floor, seen):  # type: ignore[no-untyped-def]
 
 @kernel
 def _silu(source, out):  # type: ignore[no-untyped-def]
-    """Fill out [rows, 16] with x · sigmoid(x) of the first 16 columns of source."""
+    """Fill out [rows, 16] with x · sigmoid(x) of source."""
     for i in range(out.shape[0]):
         x = load(source, (i, 0))
         store(out, (i, 0), x * sigmoid(x))
@@ -80,7 +89,7 @@ def _silu(source, out):  # type: ignore[no-untyped-def]
 def _guide(looked, guide, out):  # type: ignore[no-untyped-def]
     """Fill out [rows, 16] with silu(outward look + what the tokens say)."""
     for i in range(out.shape[0]):
-        x = load(looked, (i, LANES)) + load(guide, (i, 0))
+        x = load(looked, (i, 0)) + load(guide, (i, 0))
         store(out, (i, 0), x * sigmoid(x))
 
 
@@ -112,85 +121,142 @@ def _equalise(said, kinds, phase_map, phase_share, weight_map, response, angle, 
     add_product(response, weight_map, out)
 
 
+@kernel
+def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
+    """Take a hop in: looks inward, then all layers; fill n with the tokens, normalised."""
+    look_b, code_b, look_n, code_n, own_weight, pooled_weight, code, down = inlet[6:]
+    into, bias, turn, mix, out_weight = layers
+    broad, (tokens, channels), kind = code_b.shape[0], code.shape, seen.dtype
+    looked_b, looked_n = np.empty(code_b.shape, kind), np.empty(code_n.shape, kind)
+    x, pooled = np.empty((tokens, channels), kind), np.zeros((tokens, LANES), kind)
+    copy(code_b, looked_b)
+    add_product(seen[:broad], look_b, looked_b)
+    copy(code_n, looked_n)
+    add_product(seen[broad:], look_n, looked_n)
+    _silu(looked_b, looked_b)
+    _silu(looked_n, looked_n)
+    add_product(down, looked_n, pooled)
+    copy(code, x)
+    add_product(looked_b.reshape(tokens, own_weight.shape[0]), own_weight, x)
+    add_product(pooled, pooled_weight, x)
+    room = scratch(tokens, channels, x)
+    for i in range(into.shape[0]):
+        couple(x, into[i], bias[i], turn[i], mix[i], out_weight[i], states[i], states[i], room, x)
+    normalise(x, n, np.empty(tokens, kind))
+
+
+@kernel
+def _tell(n, loud, outlet, guide_b, guide_n, reading):  # type: ignore[no-untyped-def]
+    """Fill guides [broad, 16] and [narrow, 16] and the reading [2] from the tokens."""
+    guide_b_weight, guide_b_bias, guide_n_weight, guide_n_bias, up = outlet[:5]
+    reading_weight, reading_bias, reading_level = outlet[12:15]
+    (tokens, channels), kind = n.shape, n.dtype
+    said_b = guide_b.reshape(tokens, guide_b_weight.shape[1])
+    fill(guide_b_bias, said_b)
+    add_product(n, guide_b_weight, said_b)
+    said_n = np.empty((tokens, LANES), kind)
+    fill(guide_n_bias, said_n)
+    add_product(n, guide_n_weight, said_n)
+    guide_n[:] = 0.0
+    add_product(up, said_n, guide_n)
+    for r in range(2):
+        read = np.float32(0.0)
+        for t in range(tokens):
+            for c in range(channels):
+                read += n[t, c] * reading_weight[c, r]
+        reading[r] = read / tokens + reading_bias[r] + loud * reading_level[r]
+    reading[0] = np.float32(1.0) / (np.float32(1.0) + np.exp(-reading[0]))
+
+
+@kernel
+def _move(seen, part, outlet, guide, gains):  # type: ignore[no-untyped-def]
+    """Fill the gains of the broad oscillators, the first, from what they see and are told."""
+    say, say_bias, phase_map, phase_share, weight_map = (
+        outlet[5],
+        outlet[6],
+        outlet[9],
+        outlet[10],
+        outlet[11],
+    )
+    look, code, part_look = outlet[15], outlet[16], outlet[19]
+    broad, kind = len(code), seen.dtype
+    kinds = weight_map.shape[0] // broad
+    looked, said = np.empty((broad, LANES), kind), np.empty((broad, LANES), kind)
+    response, angle = np.empty((1, kinds * broad), kind), np.empty((1, broad), kind)
+    equalised = np.empty((1, 2 * broad), kind)
+    copy(code, looked)
+    add_product(seen, look, looked)
+    add_product(part, part_look, looked)
+    _guide(looked, guide, looked)
+    _say(looked, say, say_bias, said)
+    _equalise(said, kinds, phase_map, phase_share, weight_map, response, angle, equalised)
+    for k in range(broad):
+        re = np.float32(1.0) + equalised[0, 2 * k] + said[k, kinds]
+        gains[k] = complex(re, equalised[0, 2 * k + 1] + said[k, kinds + 1])
+
+
+@kernel
+def _keep(seen, outlet, guide, kept):  # type: ignore[no-untyped-def]
+    """Fill the gains of the narrow oscillators."""
+    say, say_bias, look, code = outlet[7], outlet[8], outlet[17], outlet[18]
+    looked, said = np.empty(code.shape, seen.dtype), np.empty(code.shape, seen.dtype)
+    copy(code, looked)
+    add_product(seen, look, looked)
+    _guide(looked, guide, looked)
+    _say(looked, say, say_bias, said)
+    for k in range(len(kept)):
+        kept[k] = complex(np.float32(1.0) + said[k, 0], said[k, 1])
+
+
 @cached
-def respond(features, inlet, layers, outlet, level, floor, states, gains, readings):  # type: ignore[no-untyped-def]
-    """All hops, one after the other: fill gains and readings, take the states along.
+def respond(features, ended, inlet, layers, outlet, level, floor, states, kept, reading, gains):  # type: ignore[no-untyped-def]
+    """All parts of hops, one after the other: fill gains, take the states along.
 
     Parameters
     ----------
     features
-        Of hops [hops, oscillators, 4].
+        Of the time of a hop up to the end of each part, and of the part [parts, 2, oscillators, 4];
+        of the narrow oscillators only where a hop ends.
+    ended
+        Which parts end a hop [parts].
     inlet, layers, outlet
         Weights as :class:`Controller` packs them.
     level, floor, states
-        Running level [2], slow averages [oscillators, 2], slow oscillators [layers, 2, T, S].
-    gains, readings
-        Complex gain for the next hop [hops, oscillators]; voice and noise, dBFS [hops, 2].
+        Running level [3], slow averages [oscillators, 2], slow oscillators [layers, 2, T, S].
+    kept, reading
+        What the last hop said: guide of the broad oscillators [broad, 16] and gains of the narrow
+        ones [narrow]; voice (0 … 1) and noise, dBFS [2].
+    gains
+        Complex gain for the next part [parts, oscillators]; 1 until a hop has ended.
     """
-    counted, log_rate, keep, per_feature, offset, rate, look_b, code_b, look_n, code_n = inlet[:10]
-    own_weight, pooled_weight, code, down = inlet[10:]
-    into, bias, turn, mix, out_weight = layers
-    guide_b_weight, guide_b_bias, guide_n_weight, guide_n_bias, up = outlet[:5]
-    say_b, bias_b, say_n, bias_n, phase_map, phase_share, weight_map = outlet[5:12]
-    reading_weight, reading_bias, reading_level = outlet[12:]
-    oscillators, broad = features.shape[1], code_b.shape[0]
-    narrow, tokens, channels = oscillators - broad, code.shape[0], code.shape[1]
-    wide, kinds = own_weight.shape[0], weight_map.shape[0] // broad
-    kind = features.dtype
-    relative, seen = np.empty(features.shape[1:], kind), np.empty((oscillators, _SEEN), kind)
-    looked_b, looked_n = np.empty((broad, 2 * LANES), kind), np.empty((narrow, 2 * LANES), kind)
-    hidden_b, hidden_n = np.empty((broad, LANES), kind), np.empty((narrow, LANES), kind)
-    said_b, said_n = np.empty((broad, LANES), kind), np.empty((narrow, LANES), kind)
-    pooled, spread = np.empty((tokens, LANES), kind), np.empty((narrow, LANES), kind)
-    guide_b, guide_n = np.empty((tokens, wide), kind), np.empty((tokens, LANES), kind)
-    x, n = np.empty((tokens, channels), kind), np.empty((tokens, channels), kind)
-    scale = np.empty(tokens, kind)
-    response, angle = np.empty((1, kinds * broad), kind), np.empty((1, broad), kind)
-    equalised = np.empty((1, 2 * broad), kind)
-    room = scratch(tokens, channels, x)
-    for hop in range(features.shape[0]):
-        loud = _relative(
-            features[hop], counted, log_rate, keep, per_feature, offset, level, relative
-        )
-        _see(relative, broad, rate, floor, seen)
-        copy(code_b, looked_b)
-        add_product(seen[:broad], look_b, looked_b)
-        copy(code_n, looked_n)
-        add_product(seen[broad:], look_n, looked_n)
-        _silu(looked_b, hidden_b)
-        _silu(looked_n, hidden_n)
-        pooled[:] = 0.0
-        add_product(down, hidden_n, pooled)
-        copy(code, x)
-        add_product(hidden_b.reshape(tokens, wide), own_weight, x)
-        add_product(pooled, pooled_weight, x)
-        for i in range(into.shape[0]):
-            weights = into[i], bias[i], turn[i], mix[i], out_weight[i]
-            couple(x, *weights, states[i], states[i], room, x)
-        normalise(x, n, scale)
-        fill(guide_b_bias, guide_b)
-        add_product(n, guide_b_weight, guide_b)
-        fill(guide_n_bias, guide_n)
-        add_product(n, guide_n_weight, guide_n)
-        _guide(looked_b, guide_b.reshape(broad, LANES), hidden_b)
-        _say(hidden_b, say_b, bias_b, said_b)
-        spread[:] = 0.0
-        add_product(up, guide_n, spread)
-        _guide(looked_n, spread, hidden_n)
-        _say(hidden_n, say_n, bias_n, said_n)
-        _equalise(said_b, kinds, phase_map, phase_share, weight_map, response, angle, equalised)
-        for k in range(broad):
-            re = np.float32(1.0) + equalised[0, 2 * k] + said_b[k, kinds]
-            gains[hop, k] = complex(re, equalised[0, 2 * k + 1] + said_b[k, kinds + 1])
-        for k in range(narrow):
-            gains[hop, broad + k] = complex(np.float32(1.0) + said_n[k, 0], said_n[k, 1])
-        for r in range(2):
-            read = np.float32(0.0)
-            for t in range(n.shape[0]):
-                for c in range(n.shape[1]):
-                    read += n[t, c] * reading_weight[c, r]
-            readings[hop, r] = read / tokens + reading_bias[r] + loud * reading_level[r]
-        readings[hop, 0] = np.float32(1.0) / (np.float32(1.0) + np.exp(-readings[hop, 0]))
+    counted, log_rate, keep, per_feature, offset, rate = inlet[:6]
+    guide_b, kept_n = kept
+    oscillators, broad, kind = features.shape[2], guide_b.shape[0], features.dtype
+    relative = np.empty(features.shape[2:], kind)
+    seen, part = np.empty((oscillators, _SEEN), kind), np.empty((broad, _AROUND), kind)
+    n, guide_n = np.empty(inlet[12].shape, kind), np.empty((oscillators - broad, LANES), kind)
+    for step in range(features.shape[0]):
+        if ended[step]:
+            _level(features[step, 0], counted, log_rate, keep, level)
+        elif level[1] == 0.0:
+            gains[step] = np.complex64(1.0)
+            continue
+        count = oscillators if ended[step] else broad
+        _relative(features[step, 0, :count], level[2], per_feature, offset, relative)
+        _see(relative[:count], broad, seen)
+        if ended[step]:
+            _average(relative, rate, floor)
+        for k in range(count):
+            for a in range(2):
+                seen[k, _AROUND + a] = floor[k, a]
+        if ended[step]:
+            _hear(seen, inlet, layers, states, n)
+            _tell(n, level[2], outlet, guide_b, guide_n, reading)
+            _keep(seen[broad:], outlet, guide_n, kept_n)
+        _relative(features[step, 1, :broad], level[2], per_feature, offset, relative)
+        _see(relative[:broad], broad, part)
+        _move(seen[:broad], part, outlet, guide_b, gains[step])
+        gains[step, broad:] = kept_n
 
 
 Weights = Mapping[str, Float32Array]
@@ -210,16 +276,14 @@ def _rows(weight: Float32Array, parts: int = 1) -> Float32Array:
 
 
 def _inlet(w: Weights) -> tuple[Any, ...]:
-    """Level, slow averages, looks (inward and outward in 16 lanes each), and tokens."""
+    """Level, slow averages, looks inward (in 16 lanes), and tokens."""
     group = len(w["inlet.broad_code"]) // len(w["inlet.code"])
-    look = w["inlet.broad_code"].shape[1] // 2
+    look = w["inlet.broad_code"].shape[1]
     own, pooled = np.split(w["inlet.weight"], [group * look])
     level = [
         w[f"level.{name}"] for name in ("counted", "log_rate", "keep", "per_feature", "offset")
     ]
-    looks = [
-        _lanes(w[f"inlet.{k}_{n}"], 2) for k in ("broad", "narrow") for n in ("weight", "code")
-    ]
+    looks = (_lanes(w[f"inlet.{k}_{n}"]) for k in _KINDS for n in ("weight", "code"))
     return (
         *level,
         w["inlet.rate"],
@@ -240,6 +304,7 @@ def _layers(w: Weights) -> tuple[Float32Array, ...]:
     return tuple(np.ascontiguousarray(np.stack(kind)) for kind in zip(*each, strict=True))
 
 
+_KINDS = ("broad", "narrow")
 _LAYER = ("norm.weight", "norm.bias", "weight", "bias", "turning", "mix_re", "mix_im", "out")
 
 
@@ -260,21 +325,22 @@ def _folded(
 
 
 def _outlet(w: Weights) -> tuple[Float32Array, ...]:
-    """Guides, what the oscillators say, equaliser and readings."""
+    """Guides, what the oscillators say, equaliser, readings, and looks outward."""
     w = {name.removeprefix("outlet."): a for name, a in w.items()}
     norm = w["norm.weight"], w["norm.bias"]
-    guide, guide_bias = _folded(*norm, w["guide_weight"], w["guide_bias"])
     look = len(w["say_narrow_weight"])
-    group = guide.shape[1] // look - 1
     guides = []
-    for part, parts in ((np.s_[: group * look], group), (np.s_[group * look :], 1)):
-        guides += [_lanes(guide[:, part], parts), _lanes(guide_bias[part], parts)]
+    for kind in _KINDS:
+        guide, bias = _folded(*norm, w[f"guide_{kind}_weight"], w[f"guide_{kind}_bias"])
+        parts = len(bias) // look
+        guides += [_lanes(guide, parts), _lanes(bias, parts)]
     says = []
-    for kind in ("broad", "narrow"):
+    for kind in _KINDS:
         says += [_rows(_lanes(w[f"say_{kind}_weight"])), _lanes(w[f"say_{kind}_bias"])]
     none = np.zeros((0, 0), np.float32)
     phases = [w.get("equaliser.phase_map", none), w.get("equaliser.phase_share", none[0:0].ravel())]
     reading, reading_bias = _folded(*norm, w["reading_weight"], w["reading_bias"])
+    looks = [_lanes(w[f"{k}_{n}"]) for k in _KINDS for n in ("weight", "code")]
     return (
         *guides,
         w["up"],
@@ -284,14 +350,18 @@ def _outlet(w: Weights) -> tuple[Float32Array, ...]:
         np.ascontiguousarray(reading),
         reading_bias,
         w["reading_level"],
+        *looks,
+        _lanes(w["part"]),
     )
 
 
 def _check_shapes(w: Weights) -> None:
     """Raise KeyError or ValueError unless all weights fit: the compiled loop looks at no limits."""
-    (broad, looks), (narrow, _) = w["inlet.broad_code"].shape, w["inlet.narrow_code"].shape
-    tokens, channels = w["inlet.code"].shape
-    look, features = looks // 2, len(FEATURE_NAMES)
+    empty = [name for name, array in w.items() if not array.size]
+    if empty:
+        raise ValueError(f"{empty[0]} is empty")
+    (broad, look), (narrow, _) = w["inlet.broad_code"].shape, w["inlet.narrow_code"].shape
+    (tokens, channels), features = w["inlet.code"].shape, len(FEATURE_NAMES)
     oscillators, group = broad + narrow, broad // tokens
     kinds = len(w["outlet.equaliser.weight_map"]) // broad
     wanted: dict[str, tuple[int, ...]] = {
@@ -301,16 +371,23 @@ def _check_shapes(w: Weights) -> None:
         "level.per_feature": (features,),
         "level.offset": (features,),
         "inlet.rate": (oscillators, 2),
-        "inlet.broad_weight": (_SEEN, 2 * look),
-        "inlet.narrow_weight": (_SEEN, 2 * look),
-        "inlet.broad_code": (tokens * group, 2 * look),
-        "inlet.narrow_code": (narrow, 2 * look),
+        "inlet.broad_weight": (_SEEN, look),
+        "inlet.narrow_weight": (_SEEN, look),
+        "inlet.broad_code": (tokens * group, look),
+        "inlet.narrow_code": (narrow, look),
         "inlet.weight": ((group + 1) * look, channels),
         "inlet.down": (tokens, narrow),
+        "outlet.broad_weight": (_SEEN, look),
+        "outlet.narrow_weight": (_SEEN, look),
+        "outlet.part": (_AROUND, look),
+        "outlet.broad_code": (broad, look),
+        "outlet.narrow_code": (narrow, look),
         "outlet.norm.weight": (channels,),
         "outlet.norm.bias": (channels,),
-        "outlet.guide_weight": (channels, (group + 1) * look),
-        "outlet.guide_bias": ((group + 1) * look,),
+        "outlet.guide_broad_weight": (channels, group * look),
+        "outlet.guide_broad_bias": (group * look,),
+        "outlet.guide_narrow_weight": (channels, look),
+        "outlet.guide_narrow_bias": (look,),
         "outlet.up": (narrow, tokens),
         "outlet.say_broad_weight": (look, kinds + 2),
         "outlet.say_broad_bias": (kinds + 2,),
@@ -339,7 +416,9 @@ def _check_shapes(w: Weights) -> None:
     count = len({name.split(".")[1] for name in w if name.startswith("layers.")})
     wanted |= {f"layers.{i}.{name}": shape for i in range(count) for name, shape in layer.items()}
     wrong = [name for name, shape in wanted.items() if w[name].shape != shape]
-    if wrong or kinds not in (1, 2) or channels % LANES or not 0 < look <= LANES or not count:
+    # Rows that the equaliser writes in vectors: of bands, or of gains, real and imaginary.
+    vectors = channels % LANES == 0 and (broad if kinds == 2 else 2 * broad) % LANES == 0
+    if wrong or kinds not in (1, 2) or not vectors or not 0 < look <= LANES or not count:
         raise ValueError(f"{wrong[0] if wrong else 'inlet.code'} has another shape")
 
 
@@ -362,31 +441,36 @@ class Controller:
         _check_shapes(w)
         self._inlet, self._layers, self._outlet = _inlet(w), _layers(w), _outlet(w)
         self.oscillators, tokens = len(w["level.counted"]), len(w["inlet.code"])
-        self._level = np.zeros(2, np.float32)
+        self.broad = len(w["inlet.broad_code"])
+        self._level = np.zeros(3, np.float32)
         self._floor = np.zeros((self.oscillators, 2), np.float32)
-        count = len(self._layers[0])
+        count, broad = len(self._layers[0]), len(w["inlet.broad_code"])
         self._states = np.zeros((count, 2, tokens, STATES), np.float32)
-        self.reset()
+        narrow = np.zeros(self.oscillators - broad, np.complex64)
+        self._kept = np.zeros((broad, LANES), np.float32), narrow
+        #: Voice (0 … 1) and noise level, dBFS, around the last hop [2]; zeros before the first.
+        self.reading = np.zeros(2, np.float32)
 
     def reset(self) -> None:
         """Back to rest."""
-        for state in (self._level, self._floor, self._states):
+        for state in (self._level, self._floor, self._states, *self._kept, self.reading):
             state[:] = 0.0
 
     def respond(
-        self, features: Float32Array, gains: NDArray[np.complex64], readings: Float32Array
+        self, features: Float32Array, ended: NDArray[np.bool_], gains: NDArray[np.complex64]
     ) -> None:
-        """Take hops in.
+        """Take parts of hops in.
 
         Parameters
         ----------
         features
-            Of each hop [hops, oscillators, 4].
+            Of the time of a hop up to the end of each part, and of the part
+            [parts, 2, oscillators, 4].
+        ended
+            Which parts end a hop [parts].
         gains
-            Filled with the gains for the hop after each [hops, oscillators].
-        readings
-            Filled with voice (0 … 1) and noise level, dBFS [hops, 2].
+            Filled with the gains for the part after each [parts, oscillators].
         """
         weights = self._inlet, self._layers, self._outlet
-        states = self._level, self._floor, self._states
-        respond(features, *weights, *states, gains, readings)
+        states = self._level, self._floor, self._states, self._kept
+        respond(features, ended, *weights, *states, self.reading, gains)

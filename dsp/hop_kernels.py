@@ -1,7 +1,7 @@
-"""The loops that run once for every hop: :func:`describe` and :func:`weigh`.
+"""The loops that run once for every part of a hop: :func:`describe`, :func:`weigh` and their kin.
 
 Compiled like those of ``dsp/kernels.py``: as array expressions they would take as long as a
-whole hop of oscillators. Each takes one hop or many, with the same bits.
+whole hop of oscillators. Each takes one part or many, with the same bits.
 """
 
 from __future__ import annotations
@@ -12,37 +12,115 @@ from resonance.dsp.compiling import compiled
 from resonance.dsp.features import LOG_OFFSET, LOG_SCALE, SILENT_POWER
 from resonance.dsp.kernels import OPTIONS
 
+#: How much of the highest awake oscillators' power counts for one that rests, and how their
+#: contrast falls from there, dB per ERB and at most: as for sound of a narrow band.
+STAND_IN_POWER = np.float32(0.3)
+STAND_IN_FALL_DB, STAND_IN_MOST_DB = 3.0, 23.0
 _SILENT = np.float32(SILENT_POWER)
 _OFFSET = np.float32(LOG_OFFSET)
 _SCALE = np.float32(1.0 / LOG_SCALE)
 _HOPS = "float32[:, ::1]"
 
 
-@compiled(f"void({', '.join([_HOPS] * 6)}, complex64[:, ::1], float32[:, :, ::1])", **OPTIONS)
-def describe(power, contrast, re, im, before_re, before_im, turn, out):  # type: ignore[no-untyped-def]
-    """Write the features of hops: the compiled form of ``resonance.dsp.features.hop_features``.
+@compiled(
+    f"void({_HOPS}, {_HOPS}, int64[::1], {_HOPS}, {_HOPS}, float32[::1], int64[::1], int64[::1], "
+    "float32[::1], complex64[:, :, ::1], boolean[::1], int64, float32[:, :, :, ::1])",
+    nogil=True,
+    error_model="numpy",  # without fast sums: one order, however many parts come at once
+)
+def describe(  # type: ignore[no-untyped-def]
+    energy, contrast, lengths, end_re, end_im, drive, pairs, highest, fall, turn, ended, moving, out
+):
+    """Write the features of parts of hops: ``resonance.dsp.features.hop_features``, compiled.
+
+    A hop of p parts makes windows of p parts. Of each part two rows are written: of the window
+    that ends with it, and of the part alone; of the oscillators that do not move within a hop
+    only where one ends, of its window.
 
     Parameters
     ----------
-    power, contrast, re, im, before_re, before_im, turn
-        As there [hops, oscillators]; the turn is complex.
+    energy, contrast
+        Sums over each part; the first window is the first p of them [p - 1 + parts, oscillators].
+    lengths
+        Samples of these parts.
+    end_re, end_im
+        z before the first of them, and after each [p + parts, oscillators].
+    drive
+        Scale of z that gives a peak of 1 [oscillators]; 0 for those that rest.
+    pairs
+        Whose contrast each oscillator reads [oscillators].
+    highest
+        The highest that are awake: those that rest read what would come from there.
+    fall
+        Share of their contrast that counts for each that rests [oscillators].
+    turn
+        exp(iω_d t) of the window's time, and of the part's [parts, 2, oscillators].
+    ended
+        Which parts end a hop [parts].
+    moving
+        How many, from the first, move within a hop.
     out
-        Features [hops, oscillators, 4].
+        Features [parts, 2, oscillators, 4].
     """
-    for h in range(power.shape[0]):
-        for k in range(power.shape[1]):
-            a, b = before_re[h, k], before_im[h, k]
-            cos, sin = turn[h, k].real, turn[h, k].imag
-            expected_re = a * cos - b * sin
-            expected_im = a * sin + b * cos
-            x, y = re[h, k], im[h, k]
-            now = x * x + y * y
-            before = expected_re * expected_re + expected_im * expected_im
-            inverse = np.float32(1.0) / np.sqrt(now * before + _SILENT * _SILENT)
-            out[h, k, 0] = (np.log(power[h, k] + _SILENT) - _OFFSET) * _SCALE
-            out[h, k, 1] = (np.log(contrast[h, k] + _SILENT) - _OFFSET) * _SCALE
-            out[h, k, 2] = (x * expected_re + y * expected_im) * inverse
-            out[h, k, 3] = (y * expected_re - x * expected_im) * inverse
+    parts, oscillators = len(out), len(drive)
+    hop = len(energy) + 1 - parts
+    for s in range(parts):
+        for row in range(2):
+            last = s + hop - 1
+            first = last if row else s
+            count = oscillators if ended[s] and not row else moving
+            length = np.float32(lengths[first : last + 1].sum())
+            top_power, top_contrast = np.float32(0.0), np.float32(0.0)
+            for k in highest:
+                for part in range(first, last + 1):
+                    top_power += energy[part, k] * drive[k] * drive[k]
+                    top_contrast += contrast[part, pairs[k]]
+            for k in range(count):
+                power, between = np.float32(0.0), np.float32(0.0)
+                if drive[k] == 0.0:
+                    power = STAND_IN_POWER * top_power / np.float32(len(highest))
+                    between = fall[k] * top_contrast / np.float32(len(highest))
+                else:
+                    for part in range(first, last + 1):
+                        power += energy[part, k]
+                        between += contrast[part, pairs[k]]
+                    power *= drive[k] * drive[k]
+                a, b = end_re[first, k] * drive[k], end_im[first, k] * drive[k]
+                cos, sin = turn[s, row, k].real, turn[s, row, k].imag
+                expected_re = a * cos - b * sin
+                expected_im = a * sin + b * cos
+                x, y = end_re[last + 1, k] * drive[k], end_im[last + 1, k] * drive[k]
+                now = x * x + y * y
+                before = expected_re * expected_re + expected_im * expected_im
+                inverse = np.float32(1.0) / np.sqrt(now * before + _SILENT * _SILENT)
+                out[s, row, k, 0] = (np.log(power / length + _SILENT) - _OFFSET) * _SCALE
+                out[s, row, k, 1] = (np.log(between / length + _SILENT) - _OFFSET) * _SCALE
+                out[s, row, k, 2] = (x * expected_re + y * expected_im) * inverse
+                out[s, row, k, 3] = (y * expected_re - x * expected_im) * inverse
+
+
+@compiled(f"void({_HOPS}, {_HOPS}, {_HOPS}, {_HOPS}, float32[::1], float32[::1])", **OPTIONS)
+def pass_on(energy, contrast, end_re, end_im, z_re, z_im):  # type: ignore[no-untyped-def]
+    """Forget the oldest part of a hop, and begin another.
+
+    Parameters
+    ----------
+    energy, contrast
+        Sums over the last parts [parts, oscillators].
+    end_re, end_im
+        z before the first of them, and after each [parts + 1, oscillators].
+    z_re, z_im
+        z now [oscillators or more].
+    """
+    for k in range(end_re.shape[1]):
+        end_re[-1, k], end_im[-1, k] = z_re[k], z_im[k]
+    for ends in (end_re, end_im):
+        for part in range(len(ends) - 1):
+            ends[part] = ends[part + 1]
+    for sums in (energy, contrast):
+        for part in range(len(sums) - 1):
+            sums[part] = sums[part + 1]
+        sums[-1] = np.float32(0.0)
 
 
 @compiled(
@@ -59,7 +137,7 @@ def weigh(gains, identity, span, onset, probes, wire, w_re, w_im):  # type: igno
     Parameters
     ----------
     gains
-        Of the model's oscillators [hops, oscillators].
+        Of the model's oscillators [parts, oscillators].
     identity
         Weights at a gain of 1 [oscillators, wings and tap].
     span
@@ -71,7 +149,7 @@ def weigh(gains, identity, span, onset, probes, wire, w_re, w_im):  # type: igno
     wire
         RMS of these responses at a gain of 1.
     w_re, w_im
-        Weights [hops, oscillators, wings and tap].
+        Weights [parts, oscillators, wings and tap].
     """
     count, last = gains.shape[1], identity.shape[0] - 1
     for h in range(gains.shape[0]):

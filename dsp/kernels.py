@@ -2,8 +2,8 @@
 
 Compiled once, at import, for float32 arrays only (a stray float64 is an error, not a
 recompilation inside an audio callback). Those that meet blocks go sample by sample, so that a
-sound cut anywhere gives the same bits as the whole; :func:`rewind` works on whole hops. Their
-slow twins in float64, for the tests, are in ``tests/dsp/oracle.py``.
+sound cut anywhere gives the same bits as the whole; :func:`rewind` works on whole parts of hops.
+Their slow twins in float64, for the tests, are in ``tests/dsp/oracle.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LARGEST_SAMPLE = np.float32(1e6)
 # Reassociation lets the sum over oscillators use vector instructions; NaN keeps its meaning.
 _FASTMATH = {"reassoc", "nsz", "contract"}
 OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
-_F = "float32[::1]"
+_F, _FF = "float32[::1]", "float32[:, ::1]"
 
 
 @numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
@@ -46,6 +46,23 @@ def add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast):  # typ
         re -= next_re[k] * z_re[k + 1] - next_im[k] * z_im[k + 1]
         im -= next_re[k] * z_im[k + 1] + next_im[k] * z_re[k + 1]
         contrast[k] += re * re + im * im
+
+
+@numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
+def _run_back(sound, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-def]
+    """Drive oscillators that rest with ``sound [samples]``, from its end to its start."""
+    z_re[:] = np.float32(0.0)
+    z_im[:] = np.float32(0.0)
+    for m in range(sound.shape[0]):
+        x = sound[sound.shape[0] - 1 - m]
+        if not abs(x) < LARGEST_SAMPLE:
+            x = np.float32(0.0)
+        x += BIAS
+        for k in range(pole_re.shape[0]):
+            re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
+            im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
+            z_re[k] = re
+            z_im[k] = im
 
 
 @compiled(f"int64({', '.join([_F] * 11)})", **OPTIONS)
@@ -121,9 +138,9 @@ def advance(  # type: ignore[no-untyped-def]
     block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
         As in :func:`listen`.
     old_re, old_im, step_re, step_im
-        Weights at the beginning of the hop, and how far they go [oscillators].
+        Weights at the beginning of the part, and how far they go [oscillators].
     position
-        Samples of this hop that came before the block.
+        Samples of this part that came before the block.
     ramp
         Samples that the change of weights takes.
     out
@@ -157,33 +174,74 @@ def advance(  # type: ignore[no-untyped-def]
     return bad
 
 
-@compiled(f"void({', '.join([_F] * 9)}, int64, {_F})", **OPTIONS)
+@compiled(
+    f"void({', '.join([_F] * 5)}, int64[::1], int64, {', '.join([_FF] * 4)}, int64, "
+    f"{', '.join([_F] * 4)}, int64, {_F})",
+    **OPTIONS,
+)
 def rewind(  # type: ignore[no-untyped-def]
-    future, pole_re, pole_im, z_re, z_im, old_re, old_im, step_re, step_im, ramp, out
+    ahead,
+    pole_re,
+    pole_im,
+    z_re,
+    z_im,
+    edges,
+    known,
+    sum_re,
+    sum_im,
+    power_re,
+    power_im,
+    shortest,
+    old_re,
+    old_im,
+    step_re,
+    step_im,
+    ramp,
+    out,
 ):
-    """Oscillators that run backwards in time through ``future [samples]``, from rest at its end.
+    """Oscillators that run backwards in time through ``ahead [samples]``, from rest at its end.
 
-    The first ``len(out)`` samples of the future are played into ``out``, with the weights of
-    :func:`advance`, less the sample itself, which the forward run plays.
+    Its first ``len(out)`` samples are played into ``out``, with the weights of :func:`advance`,
+    less the sample itself, which the forward run plays. What lies behind them was summed before:
+    z at a part's start is the part's sum and ``λ^length`` times z at its end.
 
     Parameters
     ----------
-    future
+    ahead
         Input that is known already [samples].
     pole_re, pole_im
         λ [oscillators].
     z_re, z_im
         Room to work in [oscillators].
+    edges
+        Where in it the part that is played ends, and each one that follows.
+    known
+        How many of those that follow are summed up already.
+    sum_re, sum_im
+        Sums of those that follow [parts, oscillators]; new ones are written.
+    power_re, power_im, shortest
+        λ to the power of a part's length, the shortest one and one more [2, oscillators].
     old_re, old_im, step_re, step_im, ramp
         As in :func:`advance`.
     out
-        Output [samples], not longer than ``future``.
+        Output [samples], as long as the part.
     """
-    z_re[:] = np.float32(0.0)
-    z_im[:] = np.float32(0.0)
-    for m in range(future.shape[0]):
-        n = future.shape[0] - 1 - m
-        x = future[n]
+    following = len(edges) - 1
+    for part in range(known, following):
+        _run_back(ahead[edges[part] : edges[part + 1]], pole_re, pole_im, z_re, z_im)
+        sum_re[part], sum_im[part] = z_re, z_im
+    _run_back(ahead[edges[following] :], pole_re, pole_im, z_re, z_im)
+    for m in range(following):
+        part = following - 1 - m
+        length = edges[part + 1] - edges[part] - shortest
+        for k in range(pole_re.shape[0]):
+            re = power_re[length, k] * z_re[k] - power_im[length, k] * z_im[k] + sum_re[part, k]
+            im = power_re[length, k] * z_im[k] + power_im[length, k] * z_re[k] + sum_im[part, k]
+            z_re[k] = re
+            z_im[k] = im
+    for m in range(out.shape[0]):
+        n = out.shape[0] - 1 - m
+        x = ahead[n]
         if not abs(x) < LARGEST_SAMPLE:
             x = np.float32(0.0)
         drive = x + BIAS
@@ -194,12 +252,9 @@ def rewind(  # type: ignore[no-untyped-def]
             im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
             z_re[k] = re
             z_im[k] = im
-        if n >= out.shape[0]:
-            continue
-        for k in range(pole_re.shape[0]):
-            re = z_re[k] - x
-            held += old_re[k] * re - old_im[k] * z_im[k]
-            moved += step_re[k] * re - step_im[k] * z_im[k]
+            re -= x
+            held += old_re[k] * re - old_im[k] * im
+            moved += step_re[k] * re - step_im[k] * im
         progress = np.float32(min(n + 1, ramp)) / np.float32(ramp)
         out[n] = held + progress * moved
 

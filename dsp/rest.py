@@ -28,6 +28,9 @@ class Rest:
 
     def skip(self, block: Float32Array) -> int:
         """Samples at the beginning of ``block`` [samples] that may be skipped: silence at rest."""
+        if not self.resting and len(block) and block[-1] != 0.0:  # as nearly always
+            self._silent_samples = 0
+            return 0
         sounding = np.flatnonzero(block)
         if not len(sounding):
             self._silent_samples += len(block)

@@ -1,4 +1,4 @@
-"""A bank of oscillators at work on one channel: states, weights and hops."""
+"""A bank of oscillators at work on one channel: states, weights, hops and their parts."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from resonance.dsp.bank import OscillatorBank, hz_to_erb, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import FEATURE_NAMES
-from resonance.dsp.hop_kernels import describe, weigh
+from resonance.dsp.hop_kernels import STAND_IN_FALL_DB, STAND_IN_MOST_DB, describe, pass_on, weigh
 from resonance.dsp.identity import identity_and_span, onset_shares, unit_peak
-from resonance.dsp.kernels import advance, guard, listen, rewind
+from resonance.dsp.kernels import advance, guard, listen
 from resonance.dsp.rest import Rest
+from resonance.dsp.rewinding import Rewinding
 
 #: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
 WING_REFERENCE = (0.7, 0.92)
 #: How long a peak beyond full scale is remembered, and how fast a reduced level recovers, s.
 GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
-#: How many of the highest awake oscillators stand in for those that rest, how their power counts
-#: there, and how their contrast falls, dB per ERB and at most: as for sound of a narrow band.
+#: How many of the highest awake oscillators stand in for those that rest.
 STAND_INS = 4
-STAND_IN_POWER = 0.3
-STAND_IN_FALL_DB, STAND_IN_MOST_DB = 3.0, 23.0
 #: What a bank that plays late listens to with its playing states: nothing.
 NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
 
 
 class BankStream:
-    """Oscillators driven by one channel of sound, hop by hop, at any samplerate.
+    """Oscillators driven by one channel of sound, part by part of its hops, at any samplerate.
 
-    The owner feeds blocks that never cross a hop's end (:attr:`samples_left` says how much is
-    left), at the end of each hop reads :meth:`power` or :meth:`features`, and calls
-    :meth:`next_hop` with the new gains.
+    The owner feeds blocks that never cross a part's end (:attr:`samples_left` says how much is
+    left), at the end of each part reads :meth:`features`, at the end of each hop
+    (:attr:`ends_hop`) perhaps :meth:`power`, and calls :meth:`next_part` with the new gains.
 
     Parameters
     ----------
@@ -44,26 +42,25 @@ class BankStream:
     samplerate
         Of the sound, Hz.
     hop_s
-        Period of the gains, s.
+        Time that features tell about, s.
     carriers
         Which oscillators carry the unchanged sound [oscillators]: their weight is their
         identity weight times their gain. The others are silent at a gain of 1. None: the
         stream only listens.
     ramp_s
-        Time over which new weights replace the old ones, s, at most ``hop_s``.
+        Time over which new weights replace the old ones, s, at most a part.
     lookahead_s
         How much later than it listens the bank plays, s: a second set of states is driven by the
         sound of that long ago, and a third runs backwards in time through what is known of its
-        future, so that the two together turn no phases. At least ``hop_s / rewinds``. 0: the
-        states that listen also play, and nothing is late.
-    rewinds
-        How many times per hop the states that run backwards start anew, with what has become
-        known since.
+        future, so that the two together turn no phases. At least a part. 0: the states that listen
+        also play, and nothing is late.
+    parts
+        Of a hop: with each, gains may change, and the states that run backwards start anew.
 
     Raises
     ------
     ValueError
-        If the look-ahead is shorter than ``hop_s / rewinds``.
+        If the look-ahead is shorter than a part.
     """
 
     def __init__(
@@ -75,18 +72,22 @@ class BankStream:
         carriers: NDArray[np.bool_] | None = None,
         ramp_s: float = 0.0,
         lookahead_s: float = 0.0,
-        rewinds: int = 1,
+        parts: int = 1,
     ) -> None:
         self.samplerate = samplerate
-        self._rewinds = rewinds if lookahead_s else 1
+        self._parts = parts
         self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
+        part = self._hop / parts
+        #: Lengths of a hop's parts, and edges of those in the look-ahead, where all are alike.
+        self._even = np.full(parts, int(part)) if part.is_integer() else None
+        self._edges = np.arange(1, self.latency_samples // part + 1, dtype=np.int64) * int(part)
         self._ramp = max(1, round(ramp_s * samplerate))
-        if 0 < self.latency_samples < math.ceil(self._hop / self._rewinds):
+        if 0 < self.latency_samples < math.ceil(self._hop / parts):
             raise ValueError(
                 f"a look-ahead of {lookahead_s} s is shorter than a part of a hop, "
-                f"{hop_s / self._rewinds} s"
+                f"{hop_s / parts} s"
             )
         self._plays = carriers is not None
         full = bank
@@ -100,21 +101,28 @@ class BankStream:
         self._drive = drive[: self.oscillators].astype(np.float32)
         if carriers is not None:
             poles = np.append(poles, 0.0)  # the tap: an oscillator without memory
+        self._rewinding = Rewinding(poles, self.latency_samples, _near(self._hop / parts))
         self._pole_re = np.ascontiguousarray(poles.real, dtype=np.float32)
         self._pole_im = np.ascontiguousarray(poles.imag, dtype=np.float32)
         resting = ~awake[: self.oscillators]
-        self._resting = np.flatnonzero(resting)
-        self._highest = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])][-STAND_INS:]
+        by_height = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])]
+        self._highest = by_height[-STAND_INS:] if resting.any() else by_height[:0]
         erb = hz_to_erb(bank.f0_hz)
-        above = (erb[resting] - erb[~resting].max(initial=0.0)).clip(min=0.0)
+        above = (erb - erb[~resting].max(initial=0.0)).clip(min=0.0)
         fall_db = np.minimum(STAND_IN_FALL_DB * above, STAND_IN_MOST_DB)
         self._fall = (10 ** (-fall_db / 10)).astype(np.float32)
         hold, release = (-1 / (t * samplerate) for t in (GUARD_HOLD_S, GUARD_RELEASE_S))
         self._guard = np.float32(np.exp(hold)), np.float32(-np.expm1(release))
         groups = np.zeros(len(bank), dtype=bool) if carriers is None else carriers
+        self._moving = int(np.flatnonzero(groups).max(initial=-1)) + 1
         self._contrasts = _contrast_weights(bank, groups, samplerate)
-        self._pairs = pair_of(groups, awake[: self.oscillators])
-        self._turns = _turn_table(bank, samplerate, self._hop)
+        self._pairs = pair_of(groups, awake[: self.oscillators]).astype(np.int64)
+        turns = {length: self._turn(bank, length) for length in _near(self._hop / parts)}
+        self._turns = {
+            (whole, part): np.stack([self._turn(bank, whole), turns[part]])[None]
+            for whole in _near(self._hop)
+            for part in turns
+        }
         self.reset()
 
     def _prepare_weights(
@@ -141,42 +149,57 @@ class BankStream:
         wire = np.stack([self._identity.real, self._identity.imag])[:, :count]
         self._wire = np.float32(np.linalg.norm((self._probes * wire).sum((1, 2))))
 
+    def _turn(self, bank: OscillatorBank, length: int) -> NDArray[np.complex64]:
+        """exp(iω_d n / samplerate) for n = ``length`` samples [oscillators]."""
+        angle = 2 * np.pi * bank.damped_hz * length / self.samplerate
+        return np.asarray(np.exp(1j * angle), np.complex64)
+
     def reset(self) -> None:
         """Back to rest: no input, all gains 1."""
-        total = len(self._pole_re)
-        self._z_re, self._z_im, self._energy = (np.zeros(total, np.float32) for _ in range(3))
-        self._before_re, self._before_im = (np.zeros(self.oscillators, np.float32) for _ in "zi")
+        total, parts = len(self._pole_re), self._parts
+        self._z_re, self._z_im = (np.zeros(total, np.float32) for _ in "zi")
         self._synth_re, self._synth_im = self._z_re, self._z_im
         if self.latency_samples:
             self._synth_re, self._synth_im = (
                 np.zeros_like(self._z_re),
                 np.zeros_like(self._z_im),
             )
-        self._contrast = np.zeros(self.oscillators, np.float32)
+        #: Sums over the last parts of a hop, the present one last, and z before and after each.
+        self._energy = np.zeros((parts, total), np.float32)
+        self._contrast = np.zeros((parts, self.oscillators), np.float32)
+        self._ends = np.zeros((2, parts + 1, self.oscillators), np.float32)
         self._guarded = np.ones(2, np.float32)
         self._unused = np.zeros(total, np.float32)
         self._late = DelayLine(self.latency_samples)
-        self._rewound = np.zeros(math.ceil(self._hop), np.float32)
-        self._back_re, self._back_im = (np.zeros(total, np.float32) for _ in "zi")
+        self._rewinding.reset()
+        self._rewound = np.zeros(math.ceil(self._hop / parts), np.float32)
         self._rest = Rest(self.samplerate)
         self._held: NDArray[np.complex64] | None = None
-        self._hops = 0
         self._part = 0
         self._position = 0
-        self._length = round(self._hop)
+        self._length = self._edge(1)
         if self._plays:
             self._old_re = np.ascontiguousarray(self._identity.real)
             self._old_im = np.ascontiguousarray(self._identity.imag)
             self._step_re, self._step_im = np.zeros_like(self._old_re), np.zeros_like(self._old_im)
 
+    def _edge(self, part: int) -> int:
+        """Sample at which a part begins."""
+        return round(part / self._parts * self._hop)
+
     @property
     def samples_left(self) -> int:
-        """Samples until this hop ends; 0 means: read, then :meth:`next_hop`."""
+        """Samples until this part ends; 0 means: read, then :meth:`next_part`."""
         return self._length - self._position
 
     @property
+    def ends_hop(self) -> bool:
+        """Whether this part is the last of its hop."""
+        return (self._part + 1) % self._parts == 0
+
+    @property
     def resting(self) -> bool:
-        """Whether this hop has been digital silence so far, after a second of it, and skipped."""
+        """Whether this part has been digital silence so far, after a second of it, and skipped."""
         return self._rest.resting
 
     def listen(self, block: Float32Array) -> int:
@@ -187,9 +210,9 @@ class BankStream:
             self._pole_im,
             self._z_re,
             self._z_im,
-            self._energy,
+            self._energy[-1],
             *self._contrasts,
-            self._contrast,
+            self._contrast[-1],
         )
         self._position += len(block)
         return int(bad)
@@ -206,7 +229,7 @@ class BankStream:
         if not len(block):
             return 0
         if not self.latency_samples:
-            return self._play(block, out, self._energy, self._contrasts)
+            return self._play(block, out, self._energy[-1], self._contrasts)
         count = self.oscillators
         listen(
             block,
@@ -214,9 +237,9 @@ class BankStream:
             self._pole_im[:count],
             self._z_re[:count],
             self._z_im[:count],
-            self._energy[:count],
+            self._energy[-1, :count],
             *self._contrasts,
-            self._contrast,
+            self._contrast[-1],
         )
         return self._play_late(block, out)
 
@@ -224,47 +247,28 @@ class BankStream:
         """Silence at rest: nothing rings, and what runs backwards has nothing to run through."""
         out[:] = 0.0
         self._position += len(out)
-        while len(out) and self._edge(self._part + 1) <= self._position < self._length:
-            self._part += 1
 
     def _play_late(self, block: Float32Array, out: Float32Array) -> int:
-        """Play what came before ``block`` by the look-ahead; rewind anew where that is due."""
-        bad, start = 0, 0
-        while start < len(out):
-            due = self._edge(self._part + 1)
-            stop = min(len(out), start + due - self._position)
-            late = self._late.delay(block[start:stop])
-            bad += self._play(late, out[start:stop], self._unused, NO_CONTRASTS)
-            if self._position == due < self._length:
-                self._part += 1
-                self._rewind(self._old_re + self._step_re, self._old_im + self._step_im)
-            start = stop
-        return bad
+        """Play what came before ``block`` by the look-ahead."""
+        return self._play(self._late.delay(block), out, self._unused, NO_CONTRASTS)
 
-    def _edge(self, part: int) -> int:
-        """Sample of this hop at which a part begins; the backward oscillators start with each."""
-        return round((self._hops + part / self._rewinds) * self._hop) - round(
-            self._hops * self._hop
-        )
-
-    def _rewind(self, *weights: Float32Array) -> None:
-        """Run backwards through the look-ahead for this part of the hop.
-
-        ``weights`` are real and imaginary parts, followed by their steps if they move.
-        """
-        first, last = self._edge(self._part), self._edge(self._part + 1)
-        still = (np.zeros_like(self._old_re),) * 2 if len(weights) == 2 else ()
-        rewind(
+    def _rewind(self) -> None:
+        """Run backwards through the look-ahead for this part."""
+        self._rewinding.play(
             self._late.waiting,
-            self._pole_re,
-            self._pole_im,
-            self._back_re,
-            self._back_im,
-            *weights,
-            *still,
-            min(self._ramp, last - first),
-            self._rewound[first:last],
+            self._edges if self._even is not None else self._edges_ahead(),
+            (self._old_re, self._old_im, self._step_re, self._step_im),
+            min(self._ramp, self._length),
+            self._rewound[: self._length],
         )
+
+    def _edges_ahead(self) -> NDArray[np.int64]:
+        """Where this part ends, and those that follow and are known whole, from its start on."""
+        start, edges, part = self._edge(self._part), [self._length], self._part + 2
+        while (edge := self._edge(part) - start) <= self.latency_samples:
+            edges.append(edge)
+            part += 1
+        return np.array(edges)
 
     def _play(
         self,
@@ -282,7 +286,7 @@ class BankStream:
             self._synth_im,
             energy,
             *contrasts,
-            self._contrast,
+            self._contrast[-1],
             self._old_re,
             self._old_im,
             self._step_re,
@@ -298,12 +302,30 @@ class BankStream:
         return int(bad)
 
     def power(self) -> Float32Array:
-        """Mean power of each oscillator in this hop, at unit peak gain [oscillators]."""
-        return self._energy[: self.oscillators] * (self._drive**2 / np.float32(self._length))
+        """Mean power of each oscillator in the time of a hop, at unit peak gain [oscillators]."""
+        energy = self._energy[:, : self.oscillators].sum(0)
+        return np.asarray(energy * (self._drive**2 / np.float32(self._hop_samples())))
 
     def contrast(self) -> Float32Array:
-        """Mean power of the difference to the next oscillator in this hop [oscillators]."""
-        return self._contrast[self._pairs] / np.float32(self._length)
+        """Mean power of the difference to the next oscillator in that time [oscillators]."""
+        return np.asarray(self._contrast.sum(0)[self._pairs] / np.float32(self._hop_samples()))
+
+    def _hop_samples(self) -> int:
+        """Samples of the hop's time that ends with this part."""
+        return self._edge(self._part + 1) - self._edge(self._part + 1 - self._parts)
+
+    def _lengths(self, first: int, parts: int) -> NDArray[np.int64]:
+        """Samples of ``parts`` from number ``first`` on, and of those before, a hop with the first.
+
+        Returns
+        -------
+        int64 array
+            [parts of a hop - 1 + parts].
+        """
+        if parts == 1 and self._even is not None:
+            return self._even
+        edges = np.arange(first + 1 - self._parts, first + parts + 1)
+        return np.asarray(np.diff(np.rint(edges / self._parts * self._hop).astype(np.int64)))
 
     def states(self) -> tuple[Float32Array, Float32Array]:
         """Real and imaginary part of z now, at unit peak gain, each [oscillators]."""
@@ -311,63 +333,74 @@ class BankStream:
         return self._z_re[:count] * self._drive, self._z_im[:count] * self._drive
 
     def features(self) -> Float32Array:
-        """Features of the hop just ended [oscillators, 4] (see ``dsp/features.py``).
+        """Features (see ``dsp/features.py``) at the end of a part [2, oscillators, 4].
 
-        Oscillators that rest read what the top of a narrow band would give them from afar:
-        networks have met such sound, but no silence above it.
+        Of the time of a hop, and of the part alone; of oscillators that do not carry sound only
+        where a hop ends, of its time. Oscillators that rest read what the top of a narrow band
+        would give them from afar: networks have met such sound, but no silence above it.
         """
-        re, im = (part[None] for part in self.states())
-        features = self._describe(
-            self.power()[None],
-            self.contrast()[None],
-            re,
-            im,
-            self._before_re[None],
-            self._before_im[None],
-            self._turns[self._length][None],
-        )
+        for ends, z in zip(self._ends, (self._z_re, self._z_im), strict=True):
+            ends[-1] = z[: self.oscillators]
+        lengths = self._lengths(self._part, 1)
+        ended = np.array([self.ends_hop])
+        features = self._described(self._energy, self._contrast, lengths, self._ends, ended)
         return np.asarray(features[0])
 
-    def _describe(
+    def _described(
         self,
-        power: Float32Array,
+        energy: Float32Array,
         contrast: Float32Array,
-        re: Float32Array,
-        im: Float32Array,
-        before_re: Float32Array,
-        before_im: Float32Array,
-        turn: NDArray[np.complex64],
+        lengths: NDArray[np.int64],
+        ends: Float32Array,
+        ended: NDArray[np.bool_],
     ) -> Float32Array:
-        """Features of hops [hops, oscillators, 4]; changes power and contrast."""
-        if len(self._resting):
-            for level, share in ((power, np.float32(STAND_IN_POWER)), (contrast, self._fall)):
-                top = level[..., self._highest].mean(-1, keepdims=True)
-                level[..., self._resting] = share * top
-        features: Float32Array = np.empty((*power.shape, len(FEATURE_NAMES)), np.float32)
-        describe(power, contrast, re, im, before_re, before_im, turn, features)
+        """Features [parts, 2, oscillators, 4]; see :func:`resonance.dsp.hop_kernels.describe`."""
+        parts, hop = len(ended), self._parts
+        shape = parts, 2, self.oscillators, len(FEATURE_NAMES)
+        features: Float32Array = np.zeros(shape, np.float32)
+        if not parts:
+            return features
+        if parts == 1:
+            turns = self._turns[int(lengths.sum()), int(lengths[-1])]
+        else:
+            wholes = np.convolve(lengths, np.ones(hop, np.int64), "valid").tolist()
+            pairs = zip(wholes, lengths[hop - 1 :].tolist(), strict=True)
+            turns = np.concatenate([self._turns[pair] for pair in pairs])
+        describe(
+            energy,
+            contrast,
+            lengths,
+            ends[0],
+            ends[1],
+            self._drive,
+            self._pairs,
+            self._highest,
+            self._fall,
+            turns,
+            ended,
+            self._moving,
+            features,
+        )
         return features
 
-    def next_hop(self, gains: NDArray[np.complex64] | None = None) -> None:
-        """Begin the next hop; move to these complex gains [oscillators] in it, or stay."""
-        if self.resting:
-            self._begin_silent_hop()
+    def next_part(self, gains: NDArray[np.complex64] | None = None) -> None:
+        """Begin the next part; move to these complex gains [oscillators] in it, or stay."""
+        ended_hop, resting = self.ends_hop, self.resting
+        pass_on(self._energy, self._contrast, *self._ends, self._z_re, self._z_im)
+        self._begin_part()
+        if not self._plays:
+            return
+        if resting:
             if gains is not None:
                 self.hold(gains)
-            return
-        self._before_re, self._before_im = self.states()
-        self._energy[:] = 0.0
-        self._contrast[:] = 0.0
-        self._begin_hop()
-        if not self._plays:
             return
         if gains is None:
             self._move_to(None)
         else:
             w_re, w_im = self._weights(gains[None])
             self._move_to((w_re[0], w_im[0]))
-        if self._rest.end_hop():
-            for state in (self._z_re, self._z_im, self._before_re, self._before_im):
-                state[:] = 0.0
+        if ended_hop and self._rest.end_hop():
+            self._z_re[:], self._z_im[:] = 0.0, 0.0
             self._come_to_rest(gains)
 
     def hold(self, gains: NDArray[np.complex64]) -> None:
@@ -379,53 +412,45 @@ class BankStream:
 
     def _come_to_rest(self, gains: NDArray[np.complex64] | None) -> None:
         """What plays is silent from now on, its weights where these gains were leading."""
-        self._move_to(None)
+        self._arrive()
         self._held = None if gains is None else gains.copy()
         for state in (self._synth_re, self._synth_im, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0
         self._late.reset()
+        self._rewinding.reset()
 
-    def _begin_hop(self) -> None:
+    def _begin_part(self) -> None:
         self._unused[:] = 0.0
-        self._hops += 1
-        start = round(self._hops * self._hop)
-        self._length = round((self._hops + 1) * self._hop) - start
+        self._part += 1
+        self._length = self._edge(self._part + 1) - self._edge(self._part)
         self._position = 0
 
-    def _begin_silent_hop(self) -> None:
-        self._begin_hop()
-        self._part = 0
-
     def _move_to(self, weights: tuple[Float32Array, Float32Array] | None) -> None:
-        """Be on the way to these weights (real, imaginary) in the hop that begins, or stay."""
-        self._old_re += self._step_re
-        self._old_im += self._step_im
-        if weights is None:
-            self._step_re[:] = 0.0
-            self._step_im[:] = 0.0
-        else:
+        """Be on the way to these weights (real, imaginary) in the part that begins, or stay."""
+        self._arrive()
+        if weights is not None:
             np.subtract(weights[0], self._old_re, out=self._step_re)
             np.subtract(weights[1], self._old_im, out=self._step_im)
         if self.latency_samples:
-            self._part = 0
-            self._rewind(self._old_re, self._old_im, self._step_re, self._step_im)
+            self._rewind()
+
+    def _arrive(self) -> None:
+        """Stay where the weights were going."""
+        for old, step in ((self._old_re, self._step_re), (self._old_im, self._step_im)):
+            old += step
+            step[:] = 0.0
 
     def _weights(self, gains: NDArray[np.complex64]) -> tuple[Float32Array, Float32Array]:
-        """Weights of all oscillators, wings and tap included, for gains [hops, oscillators]."""
+        """Weights of all oscillators, wings and tap included, for gains [parts, oscillators]."""
         w_re, w_im = np.empty((2, len(gains), len(self._identity)), np.float32)
         weigh(gains, self._identity, self._span, self._onset, self._probes, self._wire, w_re, w_im)
         return w_re, w_im
 
 
-def _turn_table(
-    bank: OscillatorBank, samplerate: float, hop: float
-) -> dict[int, NDArray[np.complex64]]:
-    """exp(iω_d n / samplerate) for the two lengths n [samples] that a hop can have."""
-    return {
-        length: np.exp(2j * np.pi * bank.damped_hz * length / samplerate).astype(np.complex64)
-        for length in {int(hop), int(hop) + 1}
-    }
+def _near(samples: float) -> tuple[int, int]:
+    """Both lengths that a stretch of so many samples can have."""
+    return int(samples), int(samples) + 1
 
 
 def _contrast_weights(

@@ -1,8 +1,8 @@
-"""A bank at work on a long stretch: it listens to all of it, then plays with every hop's gains.
+"""A bank at work on a long stretch: it listens to all of it, then plays with every part's gains.
 
-Gains of a hop act on the next one, never on sound before. So a bank can listen to a whole stretch
-first, all its hops' gains be found together, and then be played: the samples are those of
-:class:`resonance.dsp.stream.BankStream`, which goes hop by hop.
+Gains of a part of a hop act on the next one, never on sound before. So a bank can listen to a whole
+stretch first, all its gains be found together, and then be played: the samples are those of
+:class:`resonance.dsp.stream.BankStream`, which goes part by part.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from resonance.dsp.rest import Rest
 from resonance.dsp.stream import BankStream
 
 
-class Part(NamedTuple):
-    """A piece of a stretch that lies within one hop, in samples."""
+class Piece(NamedTuple):
+    """A piece of a stretch that lies within one part of a hop, in samples."""
 
     start: int
     stop: int
-    ends_hop: bool
+    ends_part: bool
 
 
 class Analysis(NamedTuple):
     """What listening to a stretch gave."""
 
-    features: Float32Array  #: of hops that ended, but for those at rest [hops, oscillators, 4]
+    features: Float32Array  #: of parts that ended, but for those at rest [parts, 2, oscillators, 4]
+    ended: NDArray[np.bool_]  #: which of these end a hop [parts]
     contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
     bad: int  #: samples that were not finite
 
@@ -49,40 +50,38 @@ class BankStretch(BankStream):
 
     def analyse(self, sound: Float32Array) -> Analysis:
         """Listen to ``sound [samples]``, any length."""
-        count, parts, hops, position = self.oscillators, self._parts(len(sound)), 0, self._position
-        ended = sum(part.ends_hop for part in parts)
-        energy = np.zeros((ended + 1, count), np.float32)
-        contrast = np.zeros((ended + 1, count), np.float32)
-        energy[0], contrast[0] = self._energy[:count], self._contrast
-        before, end = np.zeros((2, 2, ended + 1, count), np.float32)
-        before[:, 0] = self._before_re, self._before_im
-        lengths, awake = np.empty(ended, np.int64), np.empty(ended, np.bool_)
+        count, pieces = self.oscillators, self._pieces(len(sound))
+        parts = sum(piece.ends_part for piece in pieces)
+        energy, contrast = np.zeros((2, self._parts + parts, count), np.float32)
+        ends = np.zeros((2, self._parts + 1 + parts, count), np.float32)
+        energy[: self._parts] = self._energy[:, :count]
+        contrast[: self._parts] = self._contrast
+        ends[:, : self._parts + 1] = self._ends
+        awake = np.empty(parts, np.bool_)
+        ended = (self._part + 1 + np.arange(parts)) % self._parts == 0
         poles = self._pole_re[:count], self._pole_im[:count]
         z_re, z_im = self._z_re[:count], self._z_im[:count]
-        rest, bad = self._listening_rest, 0
-        for start, stop, ends_hop in parts:
-            block = sound[start:stop]
+        rest, bad, part = self._listening_rest, 0, 0
+        for start, stop, ends_part in pieces:
+            block, now = sound[start:stop], self._parts - 1 + part
             block = block[rest.skip(block) :]
-            bad += listen(block, *poles, z_re, z_im, energy[hops], *self._contrasts, contrast[hops])
-            if ends_hop:
-                lengths[hops], awake[hops] = position + stop - start, not rest.resting
-                position, end[:, hops] = 0, self.states()
-                if rest.end_hop():
+            bad += listen(block, *poles, z_re, z_im, energy[now], *self._contrasts, contrast[now])
+            if ends_part:
+                awake[part] = not rest.resting
+                ends[:, now + 1] = z_re, z_im
+                if ended[part] and rest.end_hop():
                     z_re[:], z_im[:] = 0.0, 0.0
-                hops += 1
-                before[:, hops] = self.states()
-        self._energy[:count], self._contrast[:] = energy[ended], contrast[ended]
-        self._before_re, self._before_im = before[:, ended].copy()
-        size = lengths[:, None].astype(np.float32)
-        power = energy[:ended] * (self._drive**2 / size)
-        contrasts = contrast[:ended][:, self._pairs] / size
-        turns = np.array([self._turns[n] for n in lengths.tolist()], np.complex64)
-        re, im, before_re, before_im = (state[:ended][awake] for state in (*end, *before))
-        turns = turns.reshape(ended, count)[awake]
-        features = self._describe(
-            power[awake], contrasts[awake], re, im, before_re, before_im, turns
+                part += 1
+        self._energy[:, :count], self._contrast[:] = energy[parts:], contrast[parts:]
+        self._ends[:] = ends[:, parts:]
+        lengths = self._lengths(self._part, parts)
+        features = self._described(energy[:-1], contrast[:-1], lengths, ends[:, :-1], ended)
+        sums, samples = (
+            np.stack([x[p : p + parts][ended] for p in range(self._parts)]).sum(0)
+            for x in (contrast, lengths)
         )
-        return Analysis(features, contrasts, int(bad))
+        contrasts = sums[:, self._pairs] / samples[:, None].astype(np.float32)
+        return Analysis(features[awake], ended[awake], contrasts, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.
@@ -92,34 +91,35 @@ class BankStretch(BankStream):
         sound
             The stretch [samples].
         gains
-            Complex [hops, oscillators], found from the features of each hop.
+            Complex [parts, oscillators], found from the features of each part.
         out
             Where the output goes [samples].
         """
         w_re, w_im = self._weights(gains)
         chosen = zip(gains, w_re, w_im, strict=True)
-        for start, stop, ends_hop in self._parts(len(sound)):
+        for start, stop, ends_part in self._pieces(len(sound)):
             block, target = sound[start:stop], out[start:stop]
             skipped = self._rest.skip(block)
             self._pass_over(target[:skipped])
             self._play_late(block[skipped:], target[skipped:])
-            if ends_hop and self.resting:
-                self._begin_silent_hop()
-            elif ends_hop:
-                self._begin_hop()
+            if ends_part and self.resting:
+                self._begin_part()
+            elif ends_part:
+                ended_hop = self.ends_hop
+                self._begin_part()
                 last, re, im = next(chosen)
                 self._move_to((re, im))
-                if self._rest.end_hop():
+                if ended_hop and self._rest.end_hop():
                     self._come_to_rest(last)
 
-    def _parts(self, samples: int) -> list[Part]:
-        """The stretch cut where hops end."""
-        parts, hops, start = [], self._hops, 0
+    def _pieces(self, samples: int) -> list[Piece]:
+        """The stretch cut where parts of hops end."""
+        pieces, part, start = [], self._part, 0
         stop = self.samples_left
         while stop <= samples:
-            parts.append(Part(start, stop, True))
-            hops, start = hops + 1, stop
-            stop = start + round((hops + 1) * self._hop) - round(hops * self._hop)
+            pieces.append(Piece(start, stop, True))
+            part, start = part + 1, stop
+            stop = start + self._edge(part + 1) - self._edge(part)
         if start < samples:
-            parts.append(Part(start, samples, False))
-        return parts
+            pieces.append(Piece(start, samples, False))
+        return pieces

@@ -41,6 +41,8 @@ from resonance.models import denoiser
 from resonance.models.denoiser import Denoiser
 
 Sound = NDArray[np.float32]
+#: From features of a part [2, oscillators, 4], and whether it ends a hop, to gains [oscillators].
+NextGains = Callable[[Sound, bool], NDArray[np.complex64]]
 
 PROOF_S = 60
 #: How much of the sound quantising may change, dB of its level, for each number of bits.
@@ -63,7 +65,11 @@ def export_step(model: Denoiser, path: Path, *, weights: bool = True) -> None:
     step = DenoiserStep(model)
     states = step.first_states()
     outputs = ["gain", "reading", *(f"new_{name}" for name in states)]
-    inputs = {"features": torch.zeros(1, model.oscillators, len(FEATURE_NAMES)), **states}
+    inputs = {
+        "features": torch.zeros(1, 2, model.oscillators, len(FEATURE_NAMES)),
+        "ended": torch.zeros(1, 1, 1),
+        **states,
+    }
     export_onnx(step, inputs, outputs, path)
     if weights:
         show_weights(path, weights_of(step))
@@ -80,10 +86,8 @@ def proof_sound() -> Sound:
     )
 
 
-def play(
-    model: Denoiser, sound: Sound, next_gains: Callable[[Sound], NDArray[np.complex64]]
-) -> Sound:
-    """Stream ``sound`` through the bank; ``next_gains`` gets each hop's features.
+def play(model: Denoiser, sound: Sound, next_gains: NextGains) -> Sound:
+    """Stream ``sound`` through the bank; ``next_gains`` gets the features of each part of a hop.
 
     Parameters
     ----------
@@ -92,7 +96,7 @@ def play(
     sound
         At the model's samplerate [samples].
     next_gains
-        Gets each hop's features, gives its gains [oscillators].
+        Gets the features of each part, gives gains for the next [oscillators].
 
     Returns
     -------
@@ -107,42 +111,42 @@ def play(
         carriers=config.carriers(),
         ramp_s=config.ramp_s,
         lookahead_s=config.lookahead_s,
-        rewinds=config.rewinds,
+        parts=config.parts,
     )
     out, position = np.zeros_like(sound), 0
     while position + bank.samples_left <= len(sound):
         end = position + bank.samples_left
         bank.advance(sound[position:end], out[position:end])
-        bank.next_hop(next_gains(bank.features()))
+        bank.next_part(next_gains(bank.features(), bank.ends_hop))
         position = end
     return out[bank.latency_samples : position]
 
 
 class Runner:
-    """An exported file called hop after hop, its states fed back."""
+    """An exported file called part after part, its states fed back."""
 
     def __init__(self, path: Path) -> None:
         self.session = open_session(path)
-        states = self.session.get_inputs()[1:]
+        states = self.session.get_inputs()[2:]
         self.states = {state.name: np.zeros(state.shape, np.float32) for state in states}
         self.outputs = ["gain", *(f"new_{name}" for name in self.states)]
 
-    def __call__(self, features: Sound) -> NDArray[np.complex64]:
-        """Features of a hop [oscillators, 4] → complex gains [oscillators]."""
-        feed = {"features": features[None], **self.states}
+    def __call__(self, features: Sound, ended: bool) -> NDArray[np.complex64]:
+        """Features of a part [2, oscillators, 4] → complex gains [oscillators]."""
+        whole = np.full((1, 1, 1), ended, np.float32)
+        feed = {"features": features[None], "ended": whole, **self.states}
         gain, *new = self.session.run(self.outputs, feed)
         self.states = dict(zip(self.states, new, strict=True))
         return np.asarray(gain.view(np.complex64)[0, :, 0])
 
 
-def compiled(model: Denoiser) -> Callable[[Sound], NDArray[np.complex64]]:
+def compiled(model: Denoiser) -> NextGains:
     """The same by the application's own loop (``dsp/controller.py``)."""
     controller = Controller(weights_of(DenoiserStep(model)))
     gains = np.empty((1, controller.oscillators), np.complex64)
-    reading = np.empty((1, 2), np.float32)
 
-    def next_gains(features: Sound) -> NDArray[np.complex64]:
-        controller.respond(features[None], gains, reading)
+    def next_gains(features: Sound, ended: bool) -> NDArray[np.complex64]:
+        controller.respond(features[None], np.array([ended]), gains)
         return gains[0]
 
     return next_gains
@@ -246,7 +250,7 @@ def metadata(
         "hop_s": config.hop_s,
         "ramp_s": config.ramp_s,
         "lookahead_s": config.lookahead_s,
-        "rewinds": config.rewinds,
+        "parts": config.parts,
         "both_ways": both_ways,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),

@@ -1,4 +1,4 @@
-"""The step form of a denoiser: one hop in as few operators as it takes.
+"""The step form of a denoiser: one part of a hop in as few operators as it takes.
 
 Each operator costs as much as its arithmetic when caches are cold, as they are in a live process
 that waits for its devices. So everything known beforehand is multiplied out here: a bias joins
@@ -21,7 +21,7 @@ from resonance.models.denoiser import Denoiser
 
 
 class DenoiserStep(nn.Module):
-    """One hop: features and states in, gain, reading and new states out.
+    """One part of a hop: features and states in, gain, reading and new states out.
 
     Parameters
     ----------
@@ -37,29 +37,56 @@ class DenoiserStep(nn.Module):
         self.layers = nn.ModuleList(
             CoupledStep(layer) for layer in controller.layers if isinstance(layer, CoupledLayer)
         )
-        self.outlet = OutletStep(controller)
+        self.outlet = OutletStep(controller, model.oscillators)
 
-    def forward(self, features: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Features [batch, oscillators, 4] and states → gain, reading, new states.
+    def forward(self, features: Tensor, ended: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Features [batch, 2, oscillators, 4], whether a hop ended, and states → what follows.
 
-        The gain is complex [batch, oscillators, 2], the reading voice (0 … 1) and noise (dBFS).
+        Parameters
+        ----------
+        features
+            Of the time of a hop, and of its last part alone.
+        ended
+            1 where the part ends a hop, else 0: then only the looks outward are new [batch, 1, 1].
+        states
+            As :meth:`first_states` has them.
+
+        Returns
+        -------
+        tuple of Tensor
+            Complex gain [batch, oscillators, 2]; reading: voice (0 … 1) and noise (dBFS)
+            [batch, 2]; new states.
         """
-        relative, level_db, new_level = self.level(features, states[0])
-        x, *looks, new_floor = self.inlet(relative, states[1])
-        new = [new_level, new_floor]
-        for layer, state in zip(self.layers, states[2:], strict=True):
+        level, floor, guide, narrow, reading, *layers = states
+        whole = ended > 0.5
+        relative, part, new_level = self.level(features, whole, level)
+        x, seen, new_floor = self.inlet(relative, whole, floor)
+        new = []
+        for layer, state in zip(self.layers, layers, strict=True):
             x, after = layer(x, state)
-            new.append(after)
-        return (*self.outlet(x, level_db, *looks), *new)
+            new.append(torch.where(whole, after, state))
+        kept = guide, narrow, reading
+        told = zip(self.outlet.tell(x, new_level, seen), kept, strict=True)
+        guide, narrow, reading = (torch.where(whole, now, before) for now, before in told)
+        gain = torch.cat([self.outlet(seen, part, guide), narrow], -2) + self.outlet.wire
+        # Until a hop has ended nothing is known.
+        gain = torch.where(new_level[..., 1:2] > 0, gain, self.outlet.wire)
+        return gain, reading.flatten(1), new_level, new_floor, guide, narrow, reading, *new
 
     def first_states(self) -> dict[str, Tensor]:
-        """States at rest by name: running level, slow levels, then each layer's."""
+        """States at rest by name: running level, slow levels, what was said, then each layer's."""
         tokens = self.inlet.code.shape[0]
         layers = {
             f"state_layer_{i}": torch.zeros(1, tokens, 2 * STATES) for i in range(len(self.layers))
         }
         oscillators = self.inlet.rate.shape[0]
-        first = {"state_level": torch.zeros(1, 1, 2), "state_floor": torch.zeros(1, oscillators, 2)}
+        first = {
+            "state_level": torch.zeros(1, 1, 2),
+            "state_floor": torch.zeros(1, oscillators, 2),
+            "state_guide": torch.zeros(1, tokens, self.outlet.guide_broad_bias.shape[0]),
+            "state_narrow": torch.zeros(1, self.outlet.narrow, 2),
+            "state_reading": torch.zeros(1, 1, 2),
+        }
         return first | layers
 
 
@@ -87,23 +114,37 @@ class LevelStep(nn.Module):
         self.register_buffer("per_feature", powers / LOG_SCALE)
         self.register_buffer("offset", powers * (LOG_OFFSET / LOG_SCALE))
 
-    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [batch, oscillators, 4], state [batch, 1, 2] → relative, level, new state."""
+    def forward(self, features: Tensor, whole: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        """Relative features of hop and part [batch, oscillators, 4], and the new state.
+
+        Parameters
+        ----------
+        features
+            Of both [batch, 2, oscillators, 4].
+        whole
+            Whether a hop ended [batch, 1, 1].
+        state
+            Power and share of the start [batch, 1, 2].
+
+        Returns
+        -------
+        tuple of Tensor
+            Three.
+        """
         # A sum, no product of matrices: those round otherwise for many hops than for one.
-        level = (features * self.counted).sum((1, 2), keepdim=True)
+        level = (features[:, 0] * self.counted).sum((1, 2), keepdim=True)
         driven = torch.exp(level * self.own + self.log_rate)
-        new = self.keep * state + driven
-        power, share = new.split(1, -1)
-        loud = torch.log(power / share + SILENT_POWER)
-        return features - (loud * self.per_feature - self.offset), loud, new
+        new = torch.where(whole, self.keep * state + driven, state)
+        moved = loudness(new) * self.per_feature - self.offset
+        hop, part = (features - moved[:, None]).unbind(1)
+        return hop, part, new
 
 
 class InletStep(nn.Module):
-    """Slow levels, looks of every oscillator, and the tokens (``SlowLevels``, ``Looks``)."""
+    """Slow levels, looks inward, and the tokens (``SlowLevels``, ``Looks``)."""
 
     rate: Tensor
     keep: Tensor
-    around: Tensor
     broad_code: Tensor
     narrow_code: Tensor
     broad_weight: Tensor
@@ -115,34 +156,65 @@ class InletStep(nn.Module):
     def __init__(self, controller: Controller, oscillators: int) -> None:
         super().__init__()
         self.broad, self.narrow = controller.broad, controller.narrow
-        self.look = controller.say_narrow.in_features
         rate = torch.sigmoid(controller.floor.rate.detach()).T
         self.register_buffer("rate", rate.contiguous())
         self.register_buffer("keep", 1.0 - rate)
-        self.register_buffer("around", _around(self.broad, oscillators))
+        self.neighbours = Neighbours(self.broad, oscillators)
         for name in ("broad", "narrow"):
-            looks = getattr(controller, f"{name}_looks")
-            weight, code = _joined(looks)
-            self.register_buffer(f"{name}_weight", weight)
-            self.register_buffer(f"{name}_code", code)
+            looks: Looks = getattr(controller, f"{name}_looks")
+            self.register_buffer(f"{name}_weight", _rows(looks.inward.weight))
+            code = looks.code_inward + looks.inward.bias
+            self.register_buffer(f"{name}_code", code.detach())
         self.register_buffer("weight", controller.inlet.weight.detach().T.contiguous())
         self.register_buffer("code", (controller.code + controller.inlet.bias).detach())
         self.register_buffer("down", controller.down)
 
-    def forward(self, relative: Tensor, state: Tensor) -> tuple[Tensor, ...]:
-        """Relative features, averages [batch, oscillators, 2] → tokens, outward looks, averages."""
+    def forward(self, relative: Tensor, whole: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        """Tokens, what every oscillator sees [batch, oscillators, 14], and the new averages.
+
+        Parameters
+        ----------
+        relative
+            Features [batch, oscillators, 4].
+        whole
+            Whether a hop ended [batch, 1, 1].
+        state
+            Averages [batch, oscillators, 2].
+
+        Returns
+        -------
+        tuple of Tensor
+            Three.
+        """
         contrast = relative[..., CONTRAST : CONTRAST + 1]
-        new = self.keep * state + self.rate * contrast
-        neighbours = F.pad(relative, (0, 0, 1, 0)).index_select(1, self.around)
-        seen = torch.cat([neighbours.reshape(*relative.shape[:-1], -1), new], -1)
+        new = torch.where(whole, self.keep * state + self.rate * contrast, state)
+        seen = torch.cat([self.neighbours(relative), new], -1)
         broad, narrow = seen.split([self.broad, self.narrow], 1)
-        broad_in, broad_out = (broad @ self.broad_weight + self.broad_code).split(self.look, -1)
-        narrow_in, narrow_out = (narrow @ self.narrow_weight + self.narrow_code).split(
-            self.look, -1
-        )
+        broad_in = broad @ self.broad_weight + self.broad_code
+        narrow_in = narrow @ self.narrow_weight + self.narrow_code
         own = F.silu(broad_in).reshape(len(relative), len(self.code), -1)
         x = torch.cat([own, self.down @ F.silu(narrow_in)], -1) @ self.weight + self.code
-        return x, broad_out, narrow_out, new
+        return x, seen, new
+
+
+class Neighbours(nn.Module):
+    """Features of every oscillator and of both its neighbours of the same kind."""
+
+    around: Tensor
+
+    def __init__(self, broad: int, oscillators: int) -> None:
+        super().__init__()
+        own = torch.arange(1, oscillators + 1)  # row 0 is empty
+        left, right = own - 1, own + 1
+        left[broad:][:1] = 0
+        right[broad - 1] = 0
+        right[-1] = 0
+        self.register_buffer("around", torch.stack([own, left, right], 1).flatten())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [batch, oscillators, 4] → [batch, oscillators, 12]."""
+        rows = F.pad(features, (0, 0, 1, 0)).index_select(1, self.around)
+        return rows.reshape(*features.shape[:-1], -1)
 
 
 class CoupledStep(nn.Module):
@@ -186,10 +258,17 @@ class CoupledStep(nn.Module):
 
 
 class OutletStep(nn.Module):
-    """Gains and readings from the tokens."""
+    """What the tokens tell, looks outward, and gains."""
 
-    guide_weight: Tensor
-    guide_bias: Tensor
+    broad_code: Tensor
+    narrow_code: Tensor
+    broad_weight: Tensor
+    narrow_weight: Tensor
+    part: Tensor
+    guide_broad_weight: Tensor
+    guide_broad_bias: Tensor
+    guide_narrow_weight: Tensor
+    guide_narrow_bias: Tensor
     say_broad_weight: Tensor
     say_broad_bias: Tensor
     say_narrow_weight: Tensor
@@ -200,85 +279,97 @@ class OutletStep(nn.Module):
     reading_level: Tensor
     wire: Tensor
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, oscillators: int) -> None:
         super().__init__()
         self.norm, self.equaliser = controller.norm, controller.equaliser
-        for name in ("say_broad", "say_narrow"):
-            say = getattr(controller, name)
-            self.register_buffer(f"{name}_weight", say.weight.detach().T.contiguous())
-            self.register_buffer(f"{name}_bias", say.bias.detach())
-        self.look = controller.say_narrow.in_features
-        guides = controller.guide_broad, controller.guide_narrow
-        weight, bias = (torch.cat([getattr(g, x).detach() for g in guides]) for x in _LINEAR)
-        self.register_buffer("guide_weight", weight.T.contiguous())
-        self.register_buffer("guide_bias", bias)
+        self.broad, self.narrow = controller.broad, controller.narrow
+        self.neighbours = Neighbours(self.broad, self.broad)
+        for kind in ("broad", "narrow"):
+            looks: Looks = getattr(controller, f"{kind}_looks")
+            self.register_buffer(f"{kind}_weight", _rows(looks.outward.weight))
+            code = looks.code_outward + looks.outward.bias
+            self.register_buffer(f"{kind}_code", code.detach())
+            for name in (f"say_{kind}", f"guide_{kind}"):
+                layer = getattr(controller, name)
+                self.register_buffer(f"{name}_weight", layer.weight.detach().T.contiguous())
+                self.register_buffer(f"{name}_bias", layer.bias.detach())
+        self.register_buffer("part", _rows(controller.part_look.weight))
         self.register_buffer("up", controller.up)
         unit, level = torch.tensor([1.0, 20.0]), torch.tensor([0.0, DB_PER_UNIT / LOG_SCALE])
-        weight, bias = (getattr(controller.reading, x).detach() for x in _LINEAR)
+        weight, bias = (getattr(controller.reading, x).detach() for x in ("weight", "bias"))
         self.register_buffer("reading_weight", (weight.T * unit).contiguous())
         self.register_buffer("reading_bias", bias * unit - level * LOG_OFFSET)
         self.register_buffer("reading_level", level)
         self.register_buffer("wire", torch.tensor([1.0, 0.0]))
 
-    def forward(
-        self, x: Tensor, loud: Tensor, broad_out: Tensor, narrow_out: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Tokens, running level [batch, 1, 1] and outward looks → gain, reading [batch, 2].
+    def tell(self, x: Tensor, level: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is said at the end of a hop.
 
         Parameters
         ----------
         x
             Tokens [batch, tokens, channels].
-        loud
-            Logarithm of the running level [batch, 1, 1].
-        broad_out, narrow_out
-            Outward looks [batch, oscillators, look].
+        level
+            Running level [batch, 1, 2].
+        seen
+            By each oscillator [batch, oscillators, 14].
 
         Returns
         -------
         tuple of Tensor
-            Gain [batch, oscillators, 2], and reading: voice (0 … 1) and noise (dBFS) [batch, 2].
+            Guide of the broad oscillators [batch, tokens, guides], gains minus 1 of the narrow
+            ones [batch, narrow, 2], and voice (0 … 1) and noise (dBFS) [batch, 1, 2].
         """
         x = self.norm(x)
-        guide = x @ self.guide_weight + self.guide_bias
-        broad_guide, narrow_guide = guide.split([guide.shape[-1] - self.look, self.look], -1)
-        hidden = F.silu(broad_out + broad_guide.reshape(broad_out.shape))
+        reading = x.mean(-2, keepdim=True) @ self.reading_weight + self.reading_bias
+        voice, noise = (reading + loudness(level) * self.reading_level).split(1, -1)
+        guide = self.up @ (x @ self.guide_narrow_weight + self.guide_narrow_bias)
+        seen = seen.split([self.broad, self.narrow], 1)[1]
+        hidden = F.silu(seen @ self.narrow_weight + self.narrow_code + guide)
+        narrow = hidden @ self.say_narrow_weight + self.say_narrow_bias
+        guide = x @ self.guide_broad_weight + self.guide_broad_bias
+        return guide, narrow, torch.cat([torch.sigmoid(voice), noise], -1)
+
+    def forward(self, seen: Tensor, part: Tensor, guide: Tensor) -> Tensor:
+        """Gain minus 1 of the broad oscillators [batch, broad, 2].
+
+        Parameters
+        ----------
+        seen
+            By each oscillator in the time of a hop [batch, oscillators, 14].
+        part
+            Relative features of its last part [batch, oscillators, 4].
+        guide
+            From :meth:`tell`.
+
+        Returns
+        -------
+        Tensor
+            Real and imaginary part.
+        """
+        seen, part = (x.split([self.broad, self.narrow], 1)[0] for x in (seen, part))
+        looked = seen @ self.broad_weight + self.neighbours(part) @ self.part + self.broad_code
+        hidden = F.silu(looked + guide.reshape(looked.shape))
         said = hidden @ self.say_broad_weight + self.say_broad_bias
         kinds = self.equaliser.kinds
         wanted, free = said.split([kinds, 2], -1)
         if kinds > 1:
             wanted = wanted.transpose(-1, -2)
-        broad = self.equaliser(wanted.flatten(1)) + free
-        hidden = F.silu(narrow_out + self.up @ narrow_guide)
-        narrow = hidden @ self.say_narrow_weight + self.say_narrow_bias
-        reading = x.mean(-2, keepdim=True) @ self.reading_weight + self.reading_bias
-        voice, noise = (reading + loud * self.reading_level).flatten(1).split(1, -1)
-        gain = torch.cat([broad, narrow], -2) + self.wire
-        return gain, torch.cat([torch.sigmoid(voice), noise], -1)
+        gain: Tensor = self.equaliser(wanted.flatten(1)) + free
+        return gain
 
 
-_LINEAR = ("weight", "bias")
+def loudness(level: Tensor) -> Tensor:
+    """Logarithm of the running level [batch, 1, 2] → [batch, 1, 1]."""
+    power, share = level.split(1, -1)
+    return torch.log(power / share.clamp(min=1e-30) + SILENT_POWER)
 
 
-def _around(broad: int, oscillators: int) -> Tensor:
-    """Rows of an oscillator, its left and its right neighbour of the same kind; row 0 is empty."""
-    own = torch.arange(1, oscillators + 1)
-    left, right = own - 1, own + 1
-    left[broad:][:1] = 0
-    right[broad - 1] = 0
-    right[-1] = 0
-    return torch.stack([own, left, right], 1).flatten()
+def _rows(weight: Tensor) -> Tensor:
+    """A look's weight [look, 8 or 10] for all features of both neighbours [12 or 14, look].
 
-
-def _joined(looks: Looks) -> tuple[Tensor, Tensor]:
-    """Both looks as one product: weight [3 · 4 + 2, 2 · look] and code [oscillators, 2 · look].
-
-    Neighbours show two of their four features.
+    Neighbours show two of their four.
     """
-    weight = torch.cat([looks.inward.weight, looks.outward.weight]).detach().T
-    own, left, right, levels = weight.split([4, 2, 2, 2])
+    own, left, right, levels = weight.detach().T.tensor_split([4, 6, 8])
     unseen = torch.zeros_like(left)
-    rows = torch.cat([own, left, unseen, right, unseen, levels])
-    bias = torch.cat([looks.inward.bias, looks.outward.bias])
-    code = torch.cat([looks.code_inward, looks.code_outward], -1) + bias
-    return rows.contiguous(), code.detach()
+    return torch.cat([own, left, unseen, right, unseen, levels]).contiguous()

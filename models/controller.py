@@ -4,6 +4,10 @@ It is shaped like the bank. A token covers two neighbouring broad oscillators an
 ones around them; every weight is shared along the bank, except a learned code for each place and
 the matrices that couple the tokens. Levels count relative to how loud the last seconds were, so
 that the same sound 50 dB quieter gets the same gains.
+
+The tokens speak once a hop. What they say steers a look outward of each oscillator; that of the
+broad ones, which answer within a few milliseconds, is renewed with every part of a hop, and so are
+their gains.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from resonance.models.equaliser import Equaliser
 
 #: Where the differences of neighbours are among the features.
 CONTRAST = FEATURE_NAMES.index("log_contrast")
+#: Numbers that a look sees of features: an oscillator's own, and both neighbours' levels.
+_AROUND = len(FEATURE_NAMES) + 2 * 2
 #: One unit of a feature's level in dB.
 DB_PER_UNIT = LOG_SCALE * 10.0 / math.log(10.0)
 
@@ -134,31 +140,31 @@ class Looks(nn.Module):
 
     def __init__(self, oscillators: int, look: int) -> None:
         super().__init__()
-        numbers = len(FEATURE_NAMES) + 2 * 2 + 2
-        self.inward, self.outward = (nn.Linear(numbers, look) for _ in range(2))
+        self.inward, self.outward = (nn.Linear(_AROUND + 2, look) for _ in range(2))
         self.code_inward, self.code_outward = (
             nn.Parameter(torch.zeros(oscillators, look)) for _ in range(2)
         )
 
-    def forward(self, features: Tensor, fast: Tensor, slow: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [..., oscillators, 4] and averages [..., oscillators] → two looks.
+    def look_in(self, features: Tensor, averages: Tensor) -> Tensor:
+        """Look inward [..., oscillators, look].
 
         Parameters
         ----------
         features
             Of each oscillator [..., oscillators, 4].
-        fast, slow
-            Averages of the level [..., oscillators].
+        averages
+            Fast and slow average of the level [..., oscillators, 2].
 
         Returns
         -------
-        tuple of Tensor
-            Looks inward and outward [..., oscillators, look].
+        Tensor
+            [..., oscillators, look].
         """
-        around = F.pad(features[..., :2], (0, 0, 1, 1))
-        levels = fast[..., None], slow[..., None]
-        seen = torch.cat([features, around[..., :-2, :], around[..., 2:, :], *levels], -1)
-        return self.inward(seen) + self.code_inward, self.outward(seen) + self.code_outward
+        return self.inward(torch.cat([_around(features), averages], -1)) + self.code_inward
+
+    def look_out(self, features: Tensor, averages: Tensor) -> Tensor:
+        """Look outward, from the same, of the same shape."""
+        return self.outward(torch.cat([_around(features), averages], -1)) + self.code_outward
 
 
 class Controller(nn.Module):
@@ -176,6 +182,8 @@ class Controller(nn.Module):
         Identity weights of the broad ones [broad].
     hop_s
         Time between hops, s.
+    parts
+        Of a hop, after each of which gains are renewed.
     two_sided
         Whether the oscillators also run backwards in time.
     """
@@ -190,11 +198,12 @@ class Controller(nn.Module):
         broad: int,
         identity: NDArray[np.complex128],
         hop_s: float,
+        parts: int,
         *,
         two_sided: bool,
     ) -> None:
         super().__init__()
-        self.broad, self.narrow = broad, len(bank) - broad
+        self.broad, self.narrow, self.parts = broad, len(bank) - broad, parts
         self.tokens = broad // config.group
         look, channels = config.look, config.channels
         up, down = _between(bank, broad, self.tokens)
@@ -203,6 +212,8 @@ class Controller(nn.Module):
         self.level = RunningLevel(hop_s)
         self.floor = SlowLevels(len(bank), hop_s)
         self.broad_looks, self.narrow_looks = Looks(broad, look), Looks(self.narrow, look)
+        self.part_look = nn.Linear(_AROUND, look, bias=False)
+        nn.init.zeros_(self.part_look.weight)
         self.inlet = nn.Linear(look * config.group + look, channels)
         self.code = nn.Parameter(torch.randn(self.tokens, channels) * 0.3)
         self.layers = nn.ModuleList(
@@ -220,19 +231,32 @@ class Controller(nn.Module):
             nn.init.zeros_(layer.bias)
         self.reading = nn.Linear(channels, 2)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of all hops [batch, hops, oscillators, 4].
+    def forward(self, hops: Tensor, windows: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+        """Gains minus 1 for the part of a hop that follows, and readings of each hop.
 
-        Returns the gains minus 1 (real, imaginary) [batch, hops, oscillators, 2] for the hop
-        after each, and the readings [batch, hops, 2]: voice (logit) and noise level (dBFS).
+        Parameters
+        ----------
+        hops
+            Features of every hop [batch, hops, oscillators, 4].
+        windows
+            Features of the broad oscillators in the time of a hop up to the end of each part, from
+            the first hop's end on [batch, steps, broad, 4].
+        parts
+            Of that part alone, likewise.
+
+        Returns
+        -------
+        tuple of Tensor
+            Real and imaginary part [batch, steps, oscillators, 2], and readings [batch, hops, 2]:
+            voice (logit) and noise level (dBFS).
         """
-        level = self.level(features[..., : self.broad, CONTRAST])
-        features = _relative(features, level)
-        averages = self.floor(features[..., CONTRAST])
-        x, *looks = self._tokens(features, averages)
+        level = self.level(hops[..., : self.broad, CONTRAST])
+        hops = _relative(hops, level)
+        averages = self.floor(hops[..., CONTRAST]).unflatten(-1, (2, -1)).transpose(-1, -2)
+        x = self._tokens(hops, averages)
         for layer in self.layers:
             x = layer(x)
-        return self._out(x, level, *looks)
+        return self._out(x, level, hops, averages, windows, parts)
 
     def fuse(self) -> None:
         """Compile what goes number by number: a training step takes a tenth less time.
@@ -244,33 +268,51 @@ class Controller(nn.Module):
         self._tokens = torch.compile(self._tokens, dynamic=False)  # type: ignore[method-assign]
         self._out = torch.compile(self._out, dynamic=False)  # type: ignore[method-assign]
 
-    def _tokens(self, features: Tensor, averages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens [..., tokens, channels], and the outward looks of broad and narrow oscillators."""
+    def _tokens(self, features: Tensor, averages: Tensor) -> Tensor:
+        """Tokens [batch, hops, tokens, channels]."""
         n = self.broad
-        fast, slow = averages.chunk(2, -1)
-        broad_in, broad_out = self.broad_looks(features[..., :n, :], fast[..., :n], slow[..., :n])
-        narrow_in, narrow_out = self.narrow_looks(
-            features[..., n:, :], fast[..., n:], slow[..., n:]
-        )
-        seen_broad = F.silu(broad_in).reshape(*features.shape[:-2], self.tokens, -1)
-        seen_narrow = _spread(self.down, F.silu(narrow_in))
-        x = self.inlet(torch.cat([seen_broad, seen_narrow], -1)) + self.code
-        return x, broad_out, narrow_out
+        broad = self.broad_looks.look_in(features[..., :n, :], averages[..., :n, :])
+        narrow = self.narrow_looks.look_in(features[..., n:, :], averages[..., n:, :])
+        seen_broad = F.silu(broad).reshape(*features.shape[:-2], self.tokens, -1)
+        seen_narrow = _spread(self.down, F.silu(narrow))
+        tokens: Tensor = self.inlet(torch.cat([seen_broad, seen_narrow], -1)) + self.code
+        return tokens
 
     def _out(
-        self, x: Tensor, level: Tensor, broad_out: Tensor, narrow_out: Tensor
+        self,
+        x: Tensor,
+        level: Tensor,
+        hops: Tensor,
+        averages: Tensor,
+        windows: Tensor,
+        parts: Tensor,
     ) -> tuple[Tensor, Tensor]:
         x = self.norm(x)
-        kinds = self.equaliser.kinds
-        guide = self.guide_broad(x).reshape(broad_out.shape)
-        said = self.say_broad(F.silu(broad_out + guide))
+        n, kinds = self.broad, self.equaliser.kinds
+        levels = self._kept(level, windows)
+        windows, parts = _relative(windows, levels), _relative(parts, levels)
+        seen = self.broad_looks.look_out(windows, self._kept(averages[..., :n, :], windows))
+        seen = seen + self.part_look(_around(parts))
+        guide = self.guide_broad(x).unflatten(-1, (-1, seen.shape[-1])).flatten(2, 3)
+        said = self.say_broad(F.silu(seen + self._kept(guide, windows)))
         wanted = said[..., :kinds].transpose(-1, -2).flatten(-2)
         broad = self.equaliser(wanted) + said[..., kinds:]
-        guide = _spread(self.up, self.guide_narrow(x))
-        narrow = self.say_narrow(F.silu(narrow_out + guide))
+        seen = self.narrow_looks.look_out(hops[..., n:, :], averages[..., n:, :])
+        narrow = self.say_narrow(F.silu(seen + _spread(self.up, self.guide_narrow(x))))
         voice, noise = self.reading(x.mean(-2)).split(1, -1)
         noise_dbfs = 20.0 * noise + DB_PER_UNIT * level
-        return torch.cat([broad, narrow], -2), torch.cat([voice, noise_dbfs], -1)
+        gains = torch.cat([broad, self._kept(narrow, windows)], -2)
+        return gains, torch.cat([voice, noise_dbfs], -1)
+
+    def _kept(self, x: Tensor, like: Tensor) -> Tensor:
+        """What each hop said [batch, hops, ...], for all steps until the next one has spoken."""
+        return x.repeat_interleave(self.parts, 1)[:, : like.shape[1]]
+
+
+def _around(features: Tensor) -> Tensor:
+    """Features [..., oscillators, 4], then both neighbours' levels [..., oscillators, 8]."""
+    around = F.pad(features[..., :2], (0, 0, 1, 1))
+    return torch.cat([features, around[..., :-2, :], around[..., 2:, :]], -1)
 
 
 def _relative(features: Tensor, level: Tensor) -> Tensor:

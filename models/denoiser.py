@@ -1,9 +1,9 @@
 """The denoiser: features of the bank in, one complex gain per oscillator out.
 
-Gains found at the end of a hop act on the next one, so the sound itself is never delayed; with
-``lookahead_s`` the oscillators that play hear it that much later than those that listen, and run
-backwards in time, too (``resonance.models.bank.rewind``). A new denoiser gives gains of 1:
-it is a wire.
+Gains found at the end of a part of a hop act on the next one, so the sound itself is never
+delayed; with ``lookahead_s`` the oscillators that play hear it that much later than those that
+listen, and run backwards in time, too (``resonance.models.bank.rewind``). A new denoiser gives
+gains of 1: it is a wire.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,9 +38,10 @@ class DenoiserConfig:
     narrow_top_hz: float = 4000.0
     narrow_width_hz: float = 35.0
     hop_s: float = 0.008
-    ramp_s: float = 0.002
+    ramp_s: float = 0.001
     lookahead_s: float = 0.0
-    rewinds: int = 2  #: times per hop that backward oscillators start anew, with what is new
+    #: Of a hop: with each, gains are renewed and backward oscillators start anew, with what is new.
+    parts: int = 4
     controller: ControllerConfig = field(default_factory=ControllerConfig)
 
     def carriers(self) -> NDArray[np.bool_]:
@@ -121,6 +123,7 @@ class Denoiser(nn.Module):
             config.broad,
             identity[: config.broad].astype(np.complex128),
             config.hop_s,
+            config.parts,
             two_sided=config.lookahead_s > 0,
         )
 
@@ -132,81 +135,96 @@ class Denoiser(nn.Module):
         config, samples = self.config, sound.shape[-1]
         hop = config.hop_s * TRAINING_SAMPLERATE
         late = round(config.lookahead_s * TRAINING_SAMPLERATE)
+        hops = math.ceil((samples + late) / hop)
         edges = torch.from_numpy(
-            hop_edges(math.ceil((samples + late) / hop), config.hop_s, TRAINING_SAMPLERATE)
+            hop_edges(hops * config.parts, config.hop_s / config.parts, TRAINING_SAMPLERATE)
         )
         sound = nn.functional.pad(sound, (0, int(edges[-1]) - samples))
         f0_hz, damping_ratio = self.bank()
         pole_re, pole_im = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
         poles = pole_re.to(sound.dtype), pole_im.to(sound.dtype)
-        gains, readings = self.gains(self.features(sound, edges, *poles))
-        w_re, w_im = self.weights(gains, *poles)
+        gains, readings = self.gains(*self.features(sound, edges, *poles))
+        weights = self.weights(gains, *poles)
         ramp = max(1, round(config.ramp_s * TRAINING_SAMPLERATE))
         delayed = nn.functional.pad(sound, (late, 0))
-        played = play(delayed, edges, ramp, *poles, w_re, w_im)
+        played = play(delayed, edges, ramp, *poles, *weights)
         if late:
-            played = played + self._rewound(delayed, ramp, late, len(edges) - 1, *poles, w_re, w_im)
+            played = played + rewind(delayed, edges, ramp, late, *poles, *weights)
         return played[:, late : late + samples], readings[:, : math.ceil(samples / hop)]
 
-    def features(self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor) -> Tensor:
-        """Features of every hop [batch, hops, oscillators, 4] (see ``dsp/features.py``).
+    def features(
+        self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of hops, and of the broad oscillators at the end of each part of a hop.
 
         Parameters
         ----------
         sound
             At the model's samplerate [batch, samples].
         edges
-            First sample of each hop, and the end [hops + 1].
+            First sample of each part, and the end [parts + 1].
         pole_re, pole_im
             λ [oscillators].
 
         Returns
         -------
-        Tensor
-            Features [batch, hops, oscillators, 4].
+        tuple of Tensor
+            Of every hop [batch, hops, oscillators, 4]; of the time of a hop that ends with each
+            part from the first hop's last on, and of the part alone [batch, steps, broad, 4].
         """
-        energy, between, end_re, end_im = listen(sound, edges, pole_re, pole_im, self.neighbours())
-        peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
-        lengths = layout(edges, sound.device).lengths.to(sound)
-        power = energy * peak**2 / lengths[:, None]
-        contrast = between[..., self.pairs] / lengths[:, None]
-        re, im = end_re * peak, end_im * peak
-        before_re, before_im = (nn.functional.pad(s, (0, 0, 1, 0))[:, :-1] for s in (re, im))
-        angle = torch.atan2(pole_im, pole_re).double() * lengths.double()[:, None]
-        turn_re, turn_im = torch.cos(angle).to(sound), torch.sin(angle).to(sound)
-        xp: Any = torch
-        features: Tensor = hop_features(
-            power, contrast, re, im, before_re, before_im, turn_re, turn_im, xp=xp
-        )
-        return features
+        parts, broad = self.config.parts, self.config.broad
+        energy, between, re, im = listen(sound, edges, pole_re, pole_im, self.neighbours())
+        between = between[..., self.pairs]
+        lengths = layout(edges, sound.device).lengths.to(sound)[None, :, None]
+        angle, peak = torch.atan2(pole_im, pole_re).double(), 1.0 - torch.hypot(pole_re, pole_im)
 
-    def _rewound(
-        self,
-        delayed: Tensor,
-        ramp: int,
-        late: int,
-        hops: int,
-        pole_re: Tensor,
-        pole_im: Tensor,
-        w_re: Tensor,
-        w_im: Tensor,
-    ) -> Tensor:
-        """The backward oscillators, started anew some times in each hop."""
-        times = self.config.rewinds
-        edges = torch.from_numpy(
-            hop_edges(hops * times, self.config.hop_s / times, TRAINING_SAMPLERATE)
-        )
-        weights = (
-            torch.cat([w[:, :1], w[:, 1:].repeat_interleave(times, 1)], 1) for w in (w_re, w_im)
-        )
-        return rewind(delayed, edges, ramp, late, pole_re, pole_im, *weights)
+        def described(count: int, every: int, among: slice) -> Tensor:
+            """Of so many parts at a time, that end with the first hop or ``every`` parts later."""
+            first, last = parts - count, energy.shape[1] - count + 1
+            power, contrast, samples = (
+                torch.stack([x[:, first + p : last + p : every, among] for p in range(count)]).sum(
+                    0
+                )
+                for x in (energy, between, lengths)
+            )
+            re_now, im_now = (s[:, parts - 1 :: every, among] * peak[among] for s in (re, im))
+            begin = (nn.functional.pad(s, (0, 0, 1, 0)) for s in (re, im))
+            re_before, im_before = (s[:, first:last:every, among] * peak[among] for s in begin)
+            turned = angle[among] * samples.double()
+            features: Tensor = hop_features(
+                power * peak[among] ** 2 / samples,
+                contrast / samples,
+                re_now,
+                im_now,
+                re_before,
+                im_before,
+                torch.cos(turned).to(sound),
+                torch.sin(turned).to(sound),
+                xp=cast(Any, torch),
+            )
+            return features
 
-    def gains(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Gain (real, imaginary) [batch, hops, oscillators, 2] for the hop after each one.
+        moving = slice(None, broad)
+        return (
+            described(parts, parts, slice(None)),
+            described(parts, 1, moving),
+            described(1, 1, moving),
+        )
 
-        Also the readings [batch, hops, 2] of each one: voice (logit) and noise level (dBFS).
+    def gains(self, hops: Tensor, windows: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+        """Gains for the part after each, and readings, as :class:`Controller` gives them.
+
+        Parameters
+        ----------
+        hops, windows, parts
+            From :meth:`features`.
+
+        Returns
+        -------
+        tuple of Tensor
+            Real and imaginary part [batch, steps, oscillators, 2], and readings [batch, hops, 2].
         """
-        delta, readings = self.controller(features)
+        delta, readings = self.controller(hops, windows, parts)
         return delta + self.unchanged, readings
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
@@ -224,34 +242,32 @@ class Denoiser(nn.Module):
         return self._neighbours[1]
 
     def weights(self, gains: Tensor, pole_re: Tensor, pole_im: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights at every edge [batch, hops + 1, oscillators] from the gains of every hop.
+        """Weights at every edge of a part [batch, parts + 1, oscillators].
 
         As in ``resonance.dsp.identity.identity_and_span``; the narrow oscillators' span
-        follows their poles.
+        follows their poles. The first hop passes unchanged.
 
         Parameters
         ----------
         gains
-            Complex, of every hop [batch, hops, oscillators].
+            Complex, found at the end of each part from the first hop's on
+            [batch, steps, oscillators, 2].
         pole_re, pole_im
             λ [oscillators].
 
         Returns
         -------
         tuple of Tensor
-            Real and imaginary part [batch, hops + 1, oscillators].
+            Real and imaginary part [batch, parts + 1, oscillators].
         """
         identity = self.identity
         peak = 1.0 - torch.sqrt(pole_re**2 + pole_im**2)
         span_re = torch.where(self.carriers, identity.real, peak)
-        delta_re, delta_im = gains[..., 0] - 1.0, gains[..., 1]
+        delta_re, delta_im = gains[:, :-1, :, 0] - 1.0, gains[:, :-1, :, 1]
         w_re = identity.real + span_re * delta_re - identity.imag * delta_im
         w_im = identity.imag + span_re * delta_im + identity.imag * delta_re
-        start = identity.expand(len(gains), 2, -1)
-        return (
-            torch.cat([start.real, w_re[:, :-1]], 1),
-            torch.cat([start.imag, w_im[:, :-1]], 1),
-        )
+        start = identity.expand(len(gains), self.config.parts + 1, -1)
+        return torch.cat([start.real, w_re], 1), torch.cat([start.imag, w_im], 1)
 
 
 def config_from(saved: dict[str, Any]) -> DenoiserConfig:
@@ -262,6 +278,11 @@ def config_from(saved: dict[str, Any]) -> DenoiserConfig:
 def load(path: Path) -> tuple[Denoiser, dict[str, Any]]:
     """A saved denoiser, ready to use, and what was saved along with it."""
     saved = load_checkpoint(path)
-    model = Denoiser(config_from(saved.pop("config")))
-    model.load_state_dict(saved.pop("weights"))
+    try:
+        model = Denoiser(config_from(saved.pop("config")))
+        model.load_state_dict(saved.pop("weights"))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise click.ClickException(
+            f"{path} is no denoiser of this version ({error}); train it again, with --start-from"
+        ) from error
     return model.eval(), saved

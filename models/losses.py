@@ -188,26 +188,36 @@ def _edges(target: Tensor) -> Tensor:
     return torch.maximum(within(begins, -4, 0), within(ends, 1, 5))
 
 
-def denoising_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
-    """Waveform error, spectral distance, quality, intelligibility and edges in one number [scalar].
+#: What the denoiser's loss adds up, by name.
+TERMS: dict[str, Loss] = {
+    "waveform": lambda ours, clean, noisy: error_db(ours, clean, noisy).mean() / 10,
+    "spectra": spectral_distance,
+    "quality": lambda ours, clean, _: 0.5 * perceptual_distance(ours, clean).mean(),
+    "intelligibility": lambda ours, clean, _: 2.0 * (1.0 - estoi(ours, clean)).mean(),
+    "edges": lambda ours, clean, _: edges_lost(ours, clean).mean(),
+}
+
+
+def denoising_loss(*without: str) -> Loss:
+    """Waveform error, spectral distance, quality, intelligibility and edges in one number.
 
     Parameters
     ----------
-    estimate, target, noisy
-        Cleaned, clean and noisy sound [batch, samples].
+    without
+        Names of terms to leave out.
 
     Returns
     -------
-    Tensor
-        Weighted sum [scalar].
+    Callable
+        Their weighted sum.
     """
-    return (
-        error_db(estimate, target, noisy).mean() / 10
-        + spectral_distance(estimate, target, noisy)
-        + 0.5 * perceptual_distance(estimate, target).mean()
-        + 2.0 * (1.0 - estoi(estimate, target)).mean()
-        + edges_lost(estimate, target).mean()
-    )
+    terms = {name: term for name, term in TERMS.items() if name not in without}
+
+    def loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
+        return torch.stack([term(estimate, target, noisy) for term in terms.values()]).sum()
+
+    loss.__name__ = "_".join(terms)
+    return loss
 
 
 def waveform_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:

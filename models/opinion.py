@@ -22,7 +22,7 @@ _LISTENING_RMS = 0.05  # of the target, -26 dBFS: the network's opinion depends 
 _QUIET = 0.01  # power of a bin below which it steers less
 _HOP = 160  # samples at 16 kHz; frames are two long
 _POOLED = (3, 4, 5)  # convolutions followed by the maximum of 2 x 2
-_WEIGHT, _EVERY = 0.5, 4  # of a point of opinion; one mixture in so many is judged
+_EVERY = 4  # one mixture in so many is judged
 _OVERALL = 2  # of speech, background and overall
 _FIT = (-0.06766283, 1.11546468, 0.04602535)  # from its output to the published scale
 
@@ -94,7 +94,7 @@ class Opinion(nn.Module):
         return _FIT[0] * raw.square() + _FIT[1] * raw + _FIT[2]
 
 
-def taught(loss: Loss, opinion: Opinion) -> Loss:
+def taught(loss: Loss, opinion: Opinion, weight: float) -> Loss:
     """A loss that also falls as the opinion rises.
 
     Parameters
@@ -103,6 +103,8 @@ def taught(loss: Loss, opinion: Opinion) -> Loss:
         Of cleaned, clean and noisy sound [batch, samples].
     opinion
         The teacher; it judges one mixture in four, as it costs as much time as a denoiser.
+    weight
+        Of a point of its opinion.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def taught(loss: Loss, opinion: Opinion) -> Loss:
         judged, clean = estimate[::_EVERY], target[::_EVERY]
         spoken = clean.square().mean(-1) > SILENT
         points = (opinion(judged, clean) * spoken).sum() / spoken.sum().clamp(min=1)
-        return loss(estimate, target, noisy) - _WEIGHT * points
+        return loss(estimate, target, noisy) - weight * points
 
-    both.__name__ = f"taught_{loss.__name__}"
+    both.__name__ = f"{loss.__name__}_opinion_{weight:g}"
     return both

@@ -18,6 +18,7 @@ from resonance.models.controller import ControllerConfig
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
 from resonance.models.denoiser import Denoiser, DenoiserConfig
 from resonance.models.losses import (
+    TERMS,
     Loss,
     denoising_loss,
     error_db,
@@ -146,7 +147,7 @@ def dev_vowels(recordings: list[Recording], cache: Path, count: int) -> list[Any
     return [(VOWELS_ONLY.snr_db[0], *mixer.batch(0, count))]
 
 
-def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -> dict[str, float]:
+def evaluate(model: Denoiser, batches: list[Any], loss: Loss) -> dict[str, float]:
     """Mean loss, ESTOI, PESQ, SI-SDR improvement (also per SNR), SI-SDR of clean speech passed.
 
     Parameters
@@ -219,7 +220,17 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss = denoising_loss) -
     type=click.Path(exists=True, path_type=Path),
     help="DNSMOS network (sig_bak_ovr.onnx) whose opinion counts, too.",
 )
+@click.option("--opinion-weight", default=0.5, help="Of a point of that opinion.")
+@click.option(
+    "--without", multiple=True, type=click.Choice([*TERMS]), help="A term of the loss to leave out."
+)
 @click.option("--layers", default=ControllerConfig().layers, help="Coupled layers.")
+@click.option(
+    "--parts",
+    type=click.IntRange(1, 8),
+    default=DenoiserConfig.parts,
+    help="Of a hop, each with new gains.",
+)
 @click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
@@ -245,7 +256,10 @@ def main(
     learning_rate: float,
     decay_steps: int | None,
     opinion: Path | None,
+    opinion_weight: float,
+    without: tuple[str, ...],
     layers: int,
+    parts: int,
     bank_steps: int,
     seed: int,
     device: str,
@@ -256,19 +270,23 @@ def main(
     save_every_s: float,
 ) -> None:
     """Train a denoiser; call again to resume where it stopped, with the same result."""
+    if set(without) == set(TERMS):
+        raise click.UsageError("--without leaves no term of the loss")
     torch.set_num_threads(threads)
     seed_everything(seed)
     recordings = [r for folder in folders for r in find_recordings(folder)]
     recipe = VOWELS_ONLY if task == "vowels" else MixingRecipe()
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
-    loss_of: Loss = waveform_loss if task == "vowels" else denoising_loss
+    loss_of: Loss = waveform_loss if task == "vowels" else denoising_loss(*without)
     if opinion:
-        loss_of = taught(loss_of, Opinion(opinion).to(device))
+        loss_of = taught(loss_of, Opinion(opinion).to(device), opinion_weight)
     last = 10**9 if minutes else steps
     run = Run(
         work / (name or f"denoiser-{task}"),
-        DenoiserConfig(lookahead_s=lookahead_s, controller=ControllerConfig(layers=layers)),
+        DenoiserConfig(
+            lookahead_s=lookahead_s, parts=parts, controller=ControllerConfig(layers=layers)
+        ),
         last,
         learning_rate,
         decay_steps,
@@ -336,7 +354,7 @@ class Run:
         device: str,
         bank_steps: int,
         start_from: Path | None,
-        loss: Loss = denoising_loss,
+        loss: Loss,
     ) -> None:
         self.folder, self.steps, self.loss = folder, steps, loss
         self.learning_rate, self.bank_steps, self.device = learning_rate, bank_steps, device

@@ -112,7 +112,7 @@ class ResonogramThumbnail:
         self._bank.reset()
         sound = np.ascontiguousarray(sound)
         self._bank.listen(sound[: self._hop])
-        self._bank.next_hop()
+        self._bank.next_part()
         self._bank.listen(sound[self._hop : self._hop + self._bank.samples_left])
         return np.asarray(10 * np.log10(self._bank.power() + 1e-12), np.float32)
 

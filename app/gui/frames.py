@@ -158,7 +158,7 @@ def _analysed(
             if with_phase:
                 re, im = stream.states()
                 phases.append(np.arctan2(im, re).astype(np.float32))
-            stream.next_hop()
+            stream.next_part()
     shape = (-1, stream.oscillators)
     empty = np.zeros(0, np.float32)
     return (

@@ -45,7 +45,8 @@ class Ceiling:
 
     def clean(self, noisy: Tensor, speech: Tensor) -> Tensor:
         """The mixture [batch, samples] cleaned with perfect knowledge."""
-        config = DenoiserConfig(lookahead_s=self.late_s if self.two_sided else 0.0)
+        late_s = self.late_s if self.two_sided else 0.0
+        config = DenoiserConfig(lookahead_s=late_s, parts=1, ramp_s=0.002)
         model = Denoiser(config).eval()
         late, samples = round(self.late_s * TRAINING_SAMPLERATE), noisy.shape[-1]
         hops = int(np.ceil((samples + late) / (config.hop_s * TRAINING_SAMPLERATE)))

@@ -110,6 +110,9 @@ def test_forgetting_touches_only_what_enroll_made(words, good, tmp_path):
         ("damping_ratio", [2.0]),
         ("carriers", [False] * 160),
         ("lookahead_s", -1),
+        ("parts", 0),
+        ("parts", 17),
+        ("parts", 2.5),
         ("ramp_s", float("inf")),
     ],
 )

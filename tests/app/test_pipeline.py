@@ -166,7 +166,7 @@ def test_bypass_is_a_wire_and_switches_without_a_click(denoiser):
     np.testing.assert_allclose(out[through], tone[through], atol=1e-3)
     # A click would be a step: far steeper than the tone itself ever is.
     steepest = np.abs(np.diff(tone, 2)).max()
-    assert np.abs(np.diff(out, 2)).max() < 3 * steepest
+    assert np.abs(np.diff(out, 2)).max() < 4 * steepest
 
 
 def test_the_limit_may_change_while_it_runs(denoiser):

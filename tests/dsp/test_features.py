@@ -14,8 +14,8 @@ def features_of(bank, sound, samplerate, hops):
     for _ in range(hops):
         end = position + stream.samples_left
         stream.listen(sound[position:end].astype(np.float32))
-        features.append(stream.features())
-        stream.next_hop()
+        features.append(stream.features()[0])
+        stream.next_part()
         position = end
     return np.stack(features)
 

@@ -1,23 +1,52 @@
 """The compiled loops of a hop say what their definitions say."""
 
 import numpy as np
+import pytest
 
 from resonance.dsp.features import hop_features
-from resonance.dsp.hop_kernels import describe, weigh
+from resonance.dsp.hop_kernels import STAND_IN_POWER, describe, weigh
 
 HOPS, OSCILLATORS, WINGS, RESPONSES = 3, 7, 2, 4
+PARTS, MOVING = 4, 5
 
 
-def test_features_are_those_of_the_definition(rng):
-    re, im, before_re, before_im = rng.standard_normal((4, HOPS, OSCILLATORS)).astype(np.float32)
-    power, contrast = rng.random((2, HOPS, OSCILLATORS)).astype(np.float32) ** 8
-    power[0, 0] = re[1, 1] = im[1, 1] = 0.0
-    turn = np.exp(1j * rng.random((HOPS, OSCILLATORS))).astype(np.complex64)
-    out = np.empty((HOPS, OSCILLATORS, 4), np.float32)
-    describe(power, contrast, re, im, before_re, before_im, turn, out)
-    args = (a.astype(np.float64) for a in (power, contrast, re, im, before_re, before_im))
-    wanted = hop_features(*args, turn.real, turn.imag)
-    np.testing.assert_allclose(out, wanted, atol=1e-5)
+@pytest.mark.parametrize("resting", [0, 2])
+def test_features_are_those_of_the_definition(rng, resting):
+    """Of windows of a hop that end with each part, and of the part alone."""
+    steps, rows = 9, 9 + PARTS - 1
+    energy, contrast = rng.random((2, rows, OSCILLATORS)).astype(np.float32) ** 8
+    energy[:, 0] = 0.0
+    lengths = rng.integers(80, 90, rows)
+    ends = rng.standard_normal((2, rows + 1, OSCILLATORS)).astype(np.float32)
+    ends[:, 3, 1] = 0.0
+    drive = rng.random(OSCILLATORS).astype(np.float32)
+    drive[OSCILLATORS - resting :] = 0.0
+    pairs = rng.integers(0, OSCILLATORS, OSCILLATORS)
+    highest = np.array([2, 3]) if resting else np.zeros(0, np.int64)
+    fall = rng.random(OSCILLATORS).astype(np.float32)
+    turn = np.exp(1j * rng.random((steps, 2, OSCILLATORS))).astype(np.complex64)
+    ended = np.arange(steps) % PARTS == 1
+    out = np.full((steps, 2, OSCILLATORS, 4), np.nan, np.float32)
+    describe(
+        energy, contrast, lengths, *ends, drive, pairs, highest, fall, turn, ended, MOVING, out
+    )
+    z = ends[0] + 1j * ends[1]
+    for step in range(steps):
+        for row, first in enumerate((step, step + PARTS - 1)):
+            stretch = slice(first, step + PARTS)
+            samples = lengths[stretch].sum()
+            power = energy[stretch].sum(0) * drive**2 / samples
+            between = contrast[stretch][:, pairs].sum(0) / samples
+            if resting:
+                between = np.where(drive > 0, between, fall * between[highest].mean())
+                power = np.where(drive > 0, power, STAND_IN_POWER * power[highest].mean())
+            now, before = z[step + PARTS] * drive, z[first] * drive
+            states = now.real, now.imag, before.real, before.imag
+            turned = turn[step, row].real, turn[step, row].imag
+            wanted = hop_features(power, between, *states, *turned)
+            count = OSCILLATORS if ended[step] and row == 0 else MOVING
+            np.testing.assert_allclose(out[step, row, :count], wanted[:count], atol=2e-5)
+            assert np.isnan(out[step, row, count:]).all()
 
 
 def test_weights_follow_the_gains_and_wings_the_top(rng):

@@ -74,17 +74,36 @@ def test_a_stray_float64_is_an_error_not_a_recompilation():
     assert len(listen.signatures) == len(advance.signatures) == 1
 
 
-def test_rewind_is_advance_through_a_mirror(rng):
+@pytest.mark.parametrize("edges", [[128], [128, 256], [128, 255, 383], [128, 256, 383, 400]])
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_rewind_is_advance_through_a_mirror(rng, edges, known):
     sound = rng.standard_normal(400).astype(np.float32)
     old, new = (rng.normal(size=48) + 1j * rng.normal(size=48) for _ in range(2))
-    out = np.empty(128, np.float32)
-    room = [np.zeros(48, np.float32) for _ in "zi"]
-    rewind(sound, *planes(POLES), *room, *planes(old), *planes(new - old), 32, out)
     every = oracle.states(sound[::-1].astype(float), POLES)[::-1] - sound[:, None]
     progress = np.minimum(np.arange(1, 129), 32) / 32
     weights = old + progress[:, None] * (new - old)
     expected = (weights * every[:128]).real.sum(axis=1)
-    np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
+    room = [np.zeros(48, np.float32) for _ in "zi"]
+    sums = [np.zeros((3, 48), np.float32) for _ in "zi"]
+    lengths = np.arange(17, 129)[:, None]
+    powers = planes(POLES**lengths)
+    for summed in (0, min(known, len(edges) - 1)):  # what was summed once need not be again
+        out = np.empty(128, np.float32)
+        rewind(
+            sound,
+            *planes(POLES),
+            *room,
+            np.array(edges),
+            summed,
+            *sums,
+            *powers,
+            17,
+            *planes(old),
+            *planes(new - old),
+            32,
+            out,
+        )
+        np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def guarded(sound, played):

@@ -29,38 +29,68 @@ def model(request):
     return stirred(request.param)
 
 
+def random_features(model):
+    """Features of hops, and of the broad ones up to the end of each part and in it."""
+    steps = (HOPS - 1) * model.config.parts + 1
+    hops = torch.randn(1, HOPS, model.oscillators, 4)
+    windows, parts = torch.randn(2, 1, steps, model.config.broad, 4)
+    windows[:, :: model.config.parts] = hops[..., : model.config.broad, :]
+    return hops, windows, parts
+
+
+def in_steps(model, hops, windows, parts):
+    """The same as the step form takes them: features of each part, and whether it ends a hop."""
+    for step in range(windows.shape[1]):
+        hop, place = divmod(step, model.config.parts)
+        features = torch.full((1, 2, model.oscillators, 4), float("nan"))
+        features[:, 0, : model.config.broad] = windows[:, step]
+        features[:, 1, : model.config.broad] = parts[:, step]
+        if place == 0:
+            features[:, 0] = hops[:, hop]
+        yield features, torch.full((1, 1, 1), float(place == 0)), hop
+
+
 def test_step_by_step_is_the_whole(model):
-    features = torch.randn(1, HOPS, model.oscillators, 4)
+    given = random_features(model)
     step = DenoiserStep(model).eval()
     states = tuple(step.first_states().values())
     with torch.no_grad():
-        whole, readings = model.gains(features)
+        whole, readings = model.gains(*given)
         readings = torch.cat([readings[..., :1].sigmoid(), readings[..., 1:]], -1)
-        for hop in range(HOPS):
-            gain, reading, *states = step(features[:, hop], *states)
-            torch.testing.assert_close(gain, whole[:, hop], atol=1e-5, rtol=1e-4)
+        for number, (features, ended, hop) in enumerate(in_steps(model, *given)):
+            gain, reading, *states = step(features, ended, *states)
+            torch.testing.assert_close(gain, whole[:, number], atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(reading, readings[:, hop], atol=1e-4, rtol=1e-4)
 
 
+def test_until_a_hop_has_ended_all_passes(model):
+    step = DenoiserStep(model).eval()
+    features = torch.randn(1, 2, model.oscillators, 4)
+    with torch.no_grad():
+        gain, *_ = step(features, torch.zeros(1, 1, 1), *step.first_states().values())
+    torch.testing.assert_close(gain, torch.tensor([1.0, 0.0]).expand_as(gain))
+
+
 def test_the_running_level_follows_step_by_step(model):
-    features = torch.randn(1, HOPS, model.oscillators, 4)
+    hops, windows, parts = random_features(model)
     controller, step = model.controller, DenoiserStep(model).level
     state = torch.zeros(1, 1, 2)
     with torch.no_grad():
-        level = controller.level(features[..., : controller.broad, CONTRAST])
-        for hop in range(HOPS):
-            relative, _, state = step(features[:, hop], state)
-            moved = features[:, hop] - relative
-            torch.testing.assert_close(moved[..., :2], level[:, hop, None].expand(1, 48, 2))
-            assert (moved[..., 2:] == 0).all()
+        level = controller.level(hops[..., : controller.broad, CONTRAST])
+        for features, ended, hop in in_steps(model, hops, windows, parts):
+            relative, part, state = step(features, ended > 0, state)
+            for given, moved in zip(features[0], (relative[0], part[0]), strict=True):
+                moved = (given - moved)[: controller.broad]
+                torch.testing.assert_close(moved[:, :2], level[:, hop].expand(32, 2))
+                assert (moved[:, 2:] == 0).all()
 
 
 def test_slow_levels_follow_step_by_step(model):
-    features = torch.randn(1, HOPS, model.oscillators, 4)
+    hops, windows, parts = random_features(model)
     slow: SlowLevels = model.controller.floor
     step, state = DenoiserStep(model).inlet, torch.zeros(1, model.oscillators, 2)
     with torch.no_grad():
-        whole = slow(features[..., CONTRAST])
-        for hop in range(HOPS):
-            *_, state = step(features[:, hop], state)
+        whole = slow(hops[..., CONTRAST])
+        for features, ended, hop in in_steps(model, hops, windows, parts):
+            *_, state = step(features[:, 0], ended > 0, state)
             torch.testing.assert_close(state.transpose(1, 2).flatten(1), whole[:, hop])

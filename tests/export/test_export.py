@@ -129,22 +129,34 @@ def test_a_changed_file_is_refused(exported, tmp_path):
 @pytest.mark.parametrize("preset", ["live", "call", "studio"])
 def test_the_compiled_loop_gives_the_gains_of_the_file(preset):
     model = DenoiserModel.preset(preset)
-    features = np.random.default_rng(0).standard_normal((200, len(model.bank), 4))
+    features = np.random.default_rng(0).standard_normal((200, 2, len(model.bank), 4))
+    ended = np.arange(200) % model.parts == 1
     runs = [kind(model) for kind in (CompiledRun, GraphRun)]
-    ours, theirs = (run.gains(features.astype(np.float32)) for run in runs)
+    ours, theirs = (run.gains(features.astype(np.float32), ended) for run in runs)
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(theirs).max()
     assert runs[0].voice == pytest.approx(runs[1].voice, abs=1e-5)
     assert runs[0].noise_dbfs == pytest.approx(runs[1].noise_dbfs, abs=1e-3)
 
 
-def test_many_hops_in_one_call_give_the_same_bits_as_one_by_one(exported_ahead):
+def test_many_parts_in_one_call_give_the_same_bits_as_one_by_one(exported_ahead):
     model = DenoiserModel(exported_ahead[0] / "denoiser-call.onnx")
-    features = np.random.default_rng(0).standard_normal((50, 160, 4)).astype(np.float32)
+    features = np.random.default_rng(0).standard_normal((50, 2, 160, 4)).astype(np.float32)
+    ended = np.arange(50) % 4 == 2
     together, one_by_one = model.start(), model.start()
-    expected = together.gains(features)
-    np.testing.assert_array_equal([one_by_one.gains(f[None])[0] for f in features], expected)
+    expected = together.gains(features, ended)
+    single = [
+        one_by_one.gains(f[None], last[None])[0] for f, last in zip(features, ended, strict=True)
+    ]
+    np.testing.assert_array_equal(single, expected)
     together.reset()
-    np.testing.assert_array_equal(together.gains(features), expected)
+    np.testing.assert_array_equal(together.gains(features, ended), expected)
+
+
+def test_a_bank_that_does_not_fill_vectors_is_refused():
+    """The compiled loop writes 16 numbers at a time, and looks at no limits."""
+    odd = Denoiser(DenoiserConfig(broad=40, controller=ControllerConfig(layers=1)))
+    with pytest.raises(ValueError, match="has another shape"):
+        export_denoiser.compiled(odd)
 
 
 @pytest.mark.parametrize("change", ["missing", "wrong shape"])

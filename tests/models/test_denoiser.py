@@ -22,7 +22,7 @@ from resonance.models.training import save_model
 
 SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels=16, layers=2))
 AHEAD = replace(SMALL, lookahead_s=0.02)
-NEAR = replace(SMALL, lookahead_s=0.008, rewinds=2)
+NEAR = replace(SMALL, lookahead_s=0.008)
 
 
 def stirred(config=SMALL):
@@ -69,14 +69,14 @@ def test_an_untrained_denoiser_that_looks_ahead_is_a_wire_too(lookahead_s):
 
 def test_the_equaliser_quietens_a_band_and_leaves_the_rest():
     hops = 1500  # long enough that no bin is quiet by chance
-    model = Denoiser(DenoiserConfig()).eval()
+    model = Denoiser(DenoiserConfig(parts=1)).eval()
     with torch.no_grad():
         equaliser = model.controller.equaliser
         equaliser.phase_share.fill_(1.0)
         wanted = torch.zeros(1, hops, 2 * 64)
         wanted[..., 20:36] = 4.0
         gains = torch.nn.functional.pad(equaliser(wanted), (0, 0, 0, 96))
-        model.controller.forward = lambda features: (gains, torch.zeros(1, hops, 2))
+        model.controller.forward = lambda *features: (gains, torch.zeros(1, hops, 2))
         chance = torch.Generator().manual_seed(0)
         sound = 0.1 * torch.randn(1, hops * 128, generator=chance)
         played, _ = model(sound)
@@ -101,6 +101,8 @@ def test_the_same_sound_far_quieter_is_cleaned_alike(config, quieter_db):
     factor = 10 ** (-quieter_db / 20)
     with torch.no_grad():
         (loud, read), (quiet, read_quiet) = model(sound), model(factor * sound)
+    # Where digital silence comes into sight there is no level to compare with.
+    loud, quiet = (out[:, :15_500] for out in (loud, quiet))
     assert error_db(quiet / factor, loud, loud, best_db=100).item() < -40
     torch.testing.assert_close(read[..., 0], read_quiet[..., 0], atol=1e-3, rtol=0)
     noise, quiet_noise = read[:, 5:, 1], read_quiet[:, 5:, 1] + quieter_db
@@ -138,7 +140,7 @@ def test_training_reaches_every_parameter(config):
     model = stirred(config).train()
     noisy = torch.cat([0.1 * torch.randn(1, 12000), torch.zeros(1, 2000)], 1)
     estimate, readings = model(noisy)
-    loss = denoising_loss(estimate, 0.5 * noisy, noisy)
+    loss = denoising_loss()(estimate, 0.5 * noisy, noisy)
     (loss + readings_loss(readings, noisy, 0.5 * noisy)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

@@ -46,14 +46,14 @@ def test_a_teacher_judges_at_one_level_and_steers(network):
 
     estimate = noisy.clone().requires_grad_()
     (plain,) = torch.autograd.grad(loss(estimate, clean, noisy), estimate)
-    (steered,) = torch.autograd.grad(taught(loss, opinion)(estimate, clean, noisy), estimate)
+    (steered,) = torch.autograd.grad(taught(loss, opinion, 1.0)(estimate, clean, noisy), estimate)
     assert not torch.equal(steered[0], plain[0])  # one in four is judged
     torch.testing.assert_close(steered[1:], plain[1:])
 
 
 def test_nothing_is_judged_without_speech(network):
     silence, noise = torch.zeros(2, 16000), 0.1 * torch.randn(2, 16000)
-    both = taught(lambda estimate, target, mixture: estimate.sum(), Opinion(network))
+    both = taught(lambda estimate, target, mixture: estimate.sum(), Opinion(network), 1.0)
     assert both(noise, silence, noise) == noise.sum()
 
 

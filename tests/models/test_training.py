@@ -111,19 +111,33 @@ def test_a_training_ends_when_its_time_is_over(tiny_data, tmp_path):
 def test_another_configuration_is_not_resumed(tmp_path):
     config = train_denoiser.DenoiserConfig(controller=ControllerConfig(layers=1))
     folder = tmp_path / "run"
-    train_denoiser.Run(folder, config, 4, 1e-3, None, "cpu", 0, None).save()
+    train_denoiser.Run(
+        folder, config, 4, 1e-3, None, "cpu", 0, None, train_denoiser.waveform_loss
+    ).save()
     other = replace(config, lookahead_s=0.02)
     with pytest.raises(click.ClickException, match="was trained with"):
-        train_denoiser.Run(folder, other, 4, 1e-3, None, "cpu", 0, None)
+        train_denoiser.Run(
+            folder, other, 4, 1e-3, None, "cpu", 0, None, train_denoiser.waveform_loss
+        )
 
 
 def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
     config = train_denoiser.DenoiserConfig(controller=ControllerConfig(layers=1))
-    first = train_denoiser.Run(tmp_path / "a", config, 4, 1e-3, None, "cpu", 0, None)
+    first = train_denoiser.Run(
+        tmp_path / "a", config, 4, 1e-3, None, "cpu", 0, None, train_denoiser.waveform_loss
+    )
     save_model(first.model, tmp_path / "best.pt")
     ahead = replace(config, lookahead_s=0.02)
     second = train_denoiser.Run(
-        tmp_path / "b", ahead, 4, 1e-3, None, "cpu", 0, tmp_path / "best.pt"
+        tmp_path / "b",
+        ahead,
+        4,
+        1e-3,
+        None,
+        "cpu",
+        0,
+        tmp_path / "best.pt",
+        train_denoiser.waveform_loss,
     )
     assert torch.equal(first.model.controller.inlet.weight, second.model.controller.inlet.weight)
     assert (
@@ -132,7 +146,17 @@ def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
     )
     save_atomically({"weights": {"foreign": torch.zeros(2)}}, tmp_path / "other.pt")
     with pytest.raises(click.ClickException, match="no weights that fit"):
-        train_denoiser.Run(tmp_path / "c", ahead, 4, 1e-3, None, "cpu", 0, tmp_path / "other.pt")
+        train_denoiser.Run(
+            tmp_path / "c",
+            ahead,
+            4,
+            1e-3,
+            None,
+            "cpu",
+            0,
+            tmp_path / "other.pt",
+            train_denoiser.waveform_loss,
+        )
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""Oscillators that run backwards in time through a look-ahead, anew for each part of a hop."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resonance.dsp.arrays import Float32Array
+from resonance.dsp.bank import ComplexArray
+from resonance.dsp.kernels import rewind
+
+#: Real and imaginary parts of weights, and of how far they go [oscillators] each.
+Weights = tuple[Float32Array, Float32Array, Float32Array, Float32Array]
+
+
+class Rewinding:
+    """One channel's oscillators that run backwards.
+
+    Most of the look-ahead of a part was ahead of the one before, too. So each part is summed once
+    when all of it is known, and its sum used until it is played.
+
+    Parameters
+    ----------
+    poles
+        λ [oscillators].
+    samples
+        Of the look-ahead.
+    lengths
+        That parts can have: the shortest, and one more.
+    """
+
+    def __init__(self, poles: ComplexArray, samples: int, lengths: tuple[int, int]) -> None:
+        self._poles = tuple(np.ascontiguousarray(p, np.float32) for p in (poles.real, poles.imag))
+        self._shortest = lengths[0]
+        powers = poles[None, :] ** np.array(lengths)[:, None]
+        self._powers = tuple(p.astype(np.float32) for p in (powers.real, powers.imag))
+        count = samples // lengths[0] + 1
+        self._sums = np.zeros((2, count, len(poles)), np.float32)
+        self._room = np.zeros((2, len(poles)), np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Know nothing of what is ahead."""
+        self._known = 0
+
+    def play(
+        self,
+        ahead: Float32Array,
+        edges: NDArray[np.int64],
+        weights: Weights,
+        ramp: int,
+        out: Float32Array,
+    ) -> None:
+        """Run backwards to the start of a part.
+
+        Parameters
+        ----------
+        ahead
+            The sound from there on, as far as it is known [samples].
+        edges
+            Where in it the part ends, and each of those that follow and are known whole.
+        weights
+            As they go in a straight line within ``ramp`` samples.
+        ramp
+            Samples that their change takes.
+        out
+            What is to be added to the part [samples].
+        """
+        known = max(0, self._known - 1)  # the first has become the part itself
+        self._sums[:, :known] = self._sums[:, 1 : known + 1]
+        rewind(
+            ahead,
+            *self._poles,
+            *self._room,
+            edges,
+            known,
+            *self._sums,
+            *self._powers,
+            self._shortest,
+            *weights,
+            ramp,
+            out,
+        )
+        self._known = len(edges) - 1
