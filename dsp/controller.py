@@ -78,6 +78,12 @@ def _see(relative, broad, seen):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _look(seen, weight, code, looked):  # type: ignore[no-untyped-def]
+    copy(code, looked)
+    add_product(seen, weight, looked)
+
+
+@kernel
 def _silu(source, out):  # type: ignore[no-untyped-def]
     """Fill out [rows, 16] with x · sigmoid(x) of source."""
     for i in range(out.shape[0]):
@@ -129,10 +135,8 @@ def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
     broad, (tokens, channels), kind = code_b.shape[0], code.shape, seen.dtype
     looked_b, looked_n = np.empty(code_b.shape, kind), np.empty(code_n.shape, kind)
     x, pooled = np.empty((tokens, channels), kind), np.zeros((tokens, LANES), kind)
-    copy(code_b, looked_b)
-    add_product(seen[:broad], look_b, looked_b)
-    copy(code_n, looked_n)
-    add_product(seen[broad:], look_n, looked_n)
+    _look(seen[:broad], look_b, code_b, looked_b)
+    _look(seen[broad:], look_n, code_n, looked_n)
     _silu(looked_b, looked_b)
     _silu(looked_n, looked_n)
     add_product(down, looked_n, pooled)
@@ -184,8 +188,7 @@ def _move(seen, part, outlet, guide, gains):  # type: ignore[no-untyped-def]
     looked, said = np.empty((broad, LANES), kind), np.empty((broad, LANES), kind)
     response, angle = np.empty((1, kinds * broad), kind), np.empty((1, broad), kind)
     equalised = np.empty((1, 2 * broad), kind)
-    copy(code, looked)
-    add_product(seen, look, looked)
+    _look(seen, look, code, looked)
     add_product(part, part_look, looked)
     _guide(looked, guide, looked)
     _say(looked, say, say_bias, said)
@@ -200,8 +203,7 @@ def _keep(seen, outlet, guide, kept):  # type: ignore[no-untyped-def]
     """Fill the gains of the narrow oscillators."""
     say, say_bias, look, code = outlet[7], outlet[8], outlet[17], outlet[18]
     looked, said = np.empty(code.shape, seen.dtype), np.empty(code.shape, seen.dtype)
-    copy(code, looked)
-    add_product(seen, look, looked)
+    _look(seen, look, code, looked)
     _guide(looked, guide, looked)
     _say(looked, say, say_bias, said)
     for k in range(len(kept)):

@@ -49,20 +49,30 @@ def add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast):  # typ
 
 
 @numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
+def _finite(x):  # type: ignore[no-untyped-def]
+    """The sample, or silence in place of what is not finite or absurdly large."""
+    return x if abs(x) < LARGEST_SAMPLE else np.float32(0.0)
+
+
+@numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
+def _driven(k, pole_re, pole_im, z_re, z_im, x):  # type: ignore[no-untyped-def]
+    """Drive oscillator k by a sample, ``z = λ z + x``; returns its new state (real, imaginary)."""
+    re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
+    im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
+    z_re[k] = re
+    z_im[k] = im
+    return re, im
+
+
+@numba.njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
 def _run_back(sound, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-def]
     """Drive oscillators that rest with ``sound [samples]``, from its end to its start."""
     z_re[:] = np.float32(0.0)
     z_im[:] = np.float32(0.0)
     for m in range(sound.shape[0]):
-        x = sound[sound.shape[0] - 1 - m]
-        if not abs(x) < LARGEST_SAMPLE:
-            x = np.float32(0.0)
-        x += BIAS
+        x = _finite(sound[sound.shape[0] - 1 - m]) + BIAS
         for k in range(pole_re.shape[0]):
-            re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
-            im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
-            z_re[k] = re
-            z_im[k] = im
+            _driven(k, pole_re, pole_im, z_re, z_im, x)
 
 
 @compiled(f"int64({', '.join([_F] * 11)})", **OPTIONS)
@@ -98,10 +108,7 @@ def listen(  # type: ignore[no-untyped-def]
             bad += 1
         x += BIAS
         for k in range(pole_re.shape[0]):
-            re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
-            im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
-            z_re[k] = re
-            z_im[k] = im
+            re, im = _driven(k, pole_re, pole_im, z_re, z_im, x)
             energy[k] += re * re + im * im
         add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast)
     return bad
@@ -161,10 +168,7 @@ def advance(  # type: ignore[no-untyped-def]
         held = np.float32(0.0)
         moved = np.float32(0.0)
         for k in range(pole_re.shape[0]):
-            re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + x
-            im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
-            z_re[k] = re
-            z_im[k] = im
+            re, im = _driven(k, pole_re, pole_im, z_re, z_im, x)
             energy[k] += re * re + im * im
             held += old_re[k] * re - old_im[k] * im
             moved += step_re[k] * re - step_im[k] * im
@@ -241,17 +245,11 @@ def rewind(  # type: ignore[no-untyped-def]
             z_im[k] = im
     for m in range(out.shape[0]):
         n = out.shape[0] - 1 - m
-        x = ahead[n]
-        if not abs(x) < LARGEST_SAMPLE:
-            x = np.float32(0.0)
-        drive = x + BIAS
+        x = _finite(ahead[n])
         held = np.float32(0.0)
         moved = np.float32(0.0)
         for k in range(pole_re.shape[0]):
-            re = pole_re[k] * z_re[k] - pole_im[k] * z_im[k] + drive
-            im = pole_re[k] * z_im[k] + pole_im[k] * z_re[k]
-            z_re[k] = re
-            z_im[k] = im
+            re, im = _driven(k, pole_re, pole_im, z_re, z_im, x + BIAS)
             re -= x
             held += old_re[k] * re - old_im[k] * im
             moved += step_re[k] * re - step_im[k] * im

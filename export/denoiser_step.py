@@ -37,7 +37,7 @@ class DenoiserStep(nn.Module):
         self.layers = nn.ModuleList(
             CoupledStep(layer) for layer in controller.layers if isinstance(layer, CoupledLayer)
         )
-        self.outlet = OutletStep(controller, model.oscillators)
+        self.outlet = OutletStep(controller)
 
     def forward(self, features: Tensor, ended: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Features [batch, 2, oscillators, 4], whether a hop ended, and states → what follows.
@@ -279,7 +279,7 @@ class OutletStep(nn.Module):
     reading_level: Tensor
     wire: Tensor
 
-    def __init__(self, controller: Controller, oscillators: int) -> None:
+    def __init__(self, controller: Controller) -> None:
         super().__init__()
         self.norm, self.equaliser = controller.norm, controller.equaliser
         self.broad, self.narrow = controller.broad, controller.narrow
