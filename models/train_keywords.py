@@ -40,6 +40,7 @@ from resonance.models.keywords import (
     SpotterConfig,
     course,
     label_scores,
+    load,
 )
 from resonance.models.options import FOLDERS, RUN
 from resonance.models.training import (
@@ -52,6 +53,7 @@ from resonance.models.training import (
     seed_everything,
     warm_hold_decay,
 )
+from resonance.models.widening import widened
 
 #: Of the loss on word types; cosines are multiplied and the true one lowered by (Wang et al.
 #: 2018, CosFace).
@@ -59,8 +61,9 @@ TYPES_WEIGHT, SCALE, MARGIN = 0.25, 16.0, 0.1
 #: Features of the map that distinguishes word types.
 PLACES = 96
 SMOOTHING = 0.05
-#: Channels from which a stem learns faster with 16 bits.
+#: Channels from which a stem learns faster with 16 bits, where the processor computes with them.
 LEAST_CHANNELS = 16
+HALF_BITS = any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16"))
 #: Periods before mistakes are looked for: the first ones are too many.
 MINED_AFTER = 3
 #: Least probability of a core word that was not said for a mistake to be trained on, and
@@ -161,7 +164,7 @@ def mistakes(
     for number in rng.choice(recordings, round(share * recordings), replace=False):
         first, last = stream.starts[int(number) : int(number) + 2].tolist()
         frames = stream.frames[first : last - (last - first) % STEP_FRAMES].float()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=HALF_BITS):
             tokens = model.seconds(frames[None])[::MINED_EVERY]
             probabilities = label_scores(model.attend(tokens)[0].float()).softmax(-1).numpy()
         for word in range(len(CORE_WORDS)):
@@ -286,8 +289,8 @@ class Run:
             return label_loss(self.model(batch.frames), batch.labels), torch.zeros(())
         first_past = self.model.inlet.first_past(len(batch.frames))
         # Half the time for the stem, if it is wide; attention needs more digits.
-        channels = self.model.config.channels or (0,)
-        with torch.autocast("cpu", torch.bfloat16, enabled=min(channels) >= LEAST_CHANNELS):
+        wide = min(self.model.config.channels or (0,)) >= LEAST_CHANNELS
+        with torch.autocast("cpu", torch.bfloat16, enabled=HALF_BITS and wide):
             tokens, _ = self.model.inlet(batch.frames, first_past)
         tokens = tokens[:, -self.model.config.tokens :].float()
         known = batch.types >= 0
@@ -376,7 +379,7 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 @click.option(
     "--start-from",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Begin with the weights of another run's best.pt.",
+    help="Begin with the weights of another run's best.pt, of as many channels or fewer.",
 )
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
 @click.option("--prepare", is_flag=True, help="Only make the versions, ahead of a training.")
@@ -410,7 +413,7 @@ def main(
     seed_everything(seed)
     spotter = KeywordSpotter(config)
     if start_from:
-        spotter.load_state_dict(load_checkpoint(start_from)["weights"])
+        spotter = widened(load(start_from)[0], config).train()
     dev = {"": corpus.dev(), "noisy_": corpus.dev(NOISY_DB)}
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -425,6 +428,7 @@ def main(
         learning_rate=learning_rate,
         decay_steps=decay_steps,
         average_steps=average_steps,
+        mined_after=0 if start_from else MINED_AFTER,
     ).train()
 
 
