@@ -10,11 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resonance.models import stem_passes
 from resonance.models.resonant import ResonantLayer
 
 #: Sub-bands that are normalised on their own (Chang et al. 2021).
 SUB_BANDS = 5
 KERNEL = 3
+
+
+def compiled_training(part: nn.Module, x: Tensor) -> bool:
+    """Whether ``part`` is in training on the CPU: then compiled passes are several times faster."""
+    return part.training and not x.is_cuda
 
 
 class SubBandNorm(nn.Module):
@@ -50,7 +56,12 @@ class Inlet(nn.Module):
         x = torch.cat([past, x], -1)
         kernel = self.kernel - self.kernel.mean((2, 3), keepdim=True)
         padded = F.pad(x, (0, 0, 2, 2), mode="replicate")
-        y = F.relu(self.norm(F.conv2d(padded, kernel, stride=(2, 1))))
+        if compiled_training(self, x):
+            windows = padded[:, 0].unfold(1, 5, 2).unfold(2, 5, 1).permute(0, 3, 4, 1, 2)
+            y = stem_passes.mix(windows.flatten(1, 2), kernel.flatten(1))
+            y, _ = stem_passes.normalise(y, self.norm, rectify=True)
+        else:
+            y = F.relu(self.norm(F.conv2d(padded, kernel, stride=(2, 1))))
         return y, x[..., -self.past_frames :]
 
 
@@ -97,9 +108,21 @@ class BroadcastBlock(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """[batch, before, bands, frames], past [batch, after, past_frames] → y; new past."""
-        spread = self.norm(self.over_bands(self.change(x)))
-        average = torch.cat([past, spread.mean(2)], -1)
+        spread, mean = self._spread(x)
+        average = torch.cat([past, mean], -1)
         return self.joined(x, spread, average), average[..., -self.past_frames :]
+
+    def _spread(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the bands say [batch, after, bands / stride, frames], and its mean over them."""
+        if not compiled_training(self, x):
+            spread = self.norm(self.over_bands(self.change(x)))
+            return spread, spread.mean(2)
+        if not self.residual:
+            conv, norm, _ = self.change  # type: ignore[misc]
+            x = stem_passes.mix(x, conv.weight.flatten(1))
+            x, _ = stem_passes.normalise(x, norm, rectify=True)
+        x = stem_passes.convolve(x, self.over_bands.weight, self.over_bands.stride[0])
+        return stem_passes.normalise(x, self.norm.norm, SUB_BANDS)
 
     def joined(self, x: Tensor, spread: Tensor, average: Tensor) -> Tensor:
         """The input, what the bands say, and what the band average says over time, added up.
@@ -121,6 +144,8 @@ class BroadcastBlock(nn.Module):
             Their sum.
         """
         timed = self.dropout(self.mix(F.silu(self.time_norm(self.over_time(average)))))
+        if compiled_training(self, x):
+            return stem_passes.join(spread, timed, x if self.residual else None)
         y = spread + timed[:, :, None]
         return F.relu(y + x if self.residual else y)
 

@@ -61,8 +61,7 @@ TYPES_WEIGHT, SCALE, MARGIN = 0.25, 16.0, 0.1
 #: Features of the map that distinguishes word types.
 PLACES = 96
 SMOOTHING = 0.05
-#: Channels from which a stem learns faster with 16 bits, where the processor computes with them.
-LEAST_CHANNELS = 16
+#: Whether the processor computes with 16 bits, in which mistakes are found sooner.
 HALF_BITS = any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16"))
 #: Periods before mistakes are looked for: the first ones are too many.
 MINED_AFTER = 3
@@ -288,11 +287,8 @@ class Run:
         if not isinstance(self.model, KeywordSpotter):
             return label_loss(self.model(batch.frames), batch.labels), torch.zeros(())
         first_past = self.model.inlet.first_past(len(batch.frames))
-        # Half the time for the stem, if it is wide; attention needs more digits.
-        wide = min(self.model.config.channels or (0,)) >= LEAST_CHANNELS
-        with torch.autocast("cpu", torch.bfloat16, enabled=HALF_BITS and wide):
-            tokens, _ = self.model.inlet(batch.frames, first_past)
-        tokens = tokens[:, -self.model.config.tokens :].float()
+        tokens, _ = self.model.inlet(batch.frames, first_past)
+        tokens = tokens[:, -self.model.config.tokens :]
         known = batch.types >= 0
         types = self.types(course(tokens)[known], batch.types[known])
         return label_loss(self.model.attend(tokens)[0], batch.labels), types

@@ -24,7 +24,7 @@ def widened(model: KeywordSpotter, config: SpotterConfig) -> KeywordSpotter:
     model
         With a convolutional stem.
     config
-        As the model's, but with more channels.
+        As the model's, but with more channels, and any dropout.
 
     Returns
     -------
@@ -37,7 +37,9 @@ def widened(model: KeywordSpotter, config: SpotterConfig) -> KeywordSpotter:
         If the two differ in anything else, or a stage has fewer channels.
     """
     before, after = model.config.channels, config.channels
-    alike = before and after and replace(model.config, channels=after) == config
+    alike = (
+        before and after and replace(model.config, channels=after, dropout=config.dropout) == config
+    )
     if not (alike and all(a >= b for a, b in zip(after or (), before or (), strict=True))):
         raise ValueError(f"{config} is not {model.config} with as many channels or more")
     wide = KeywordSpotter(config)
@@ -46,7 +48,8 @@ def widened(model: KeywordSpotter, config: SpotterConfig) -> KeywordSpotter:
             part.load_state_dict(getattr(model, name).state_dict())
     wide.position.copy_(model.position)
     narrow_stem, wide_stem = model.inlet, wide.inlet
-    assert isinstance(narrow_stem, CausalStem) and isinstance(wide_stem, CausalStem)
+    assert isinstance(narrow_stem, CausalStem)
+    assert isinstance(wide_stem, CausalStem)
     _widen_stem(narrow_stem, wide_stem)
     return wide
 
@@ -56,7 +59,8 @@ def _widen_stem(narrow: CausalStem, wide: CausalStem) -> None:
     wide.inlet.kernel.copy_(narrow.inlet.kernel[copies])
     _copy_norm(narrow.inlet.norm, wide.inlet.norm, copies)
     for old, new in zip(narrow.blocks, wide.blocks, strict=True):
-        assert isinstance(old, BroadcastBlock) and isinstance(new, BroadcastBlock)
+        assert isinstance(old, BroadcastBlock)
+        assert isinstance(new, BroadcastBlock)
         copies = _widen_block(old, new, copies)
     channels = narrow.blocks[-1].mix.out_channels  # type: ignore[union-attr]
     outlet = narrow.outlet.weight.unflatten(1, (2, channels, -1))  # type: ignore[arg-type]
@@ -77,9 +81,7 @@ def _widen_block(old: BroadcastBlock, new: BroadcastBlock, before: Tensor) -> Te
         getattr(new, name).weight.copy_(getattr(old, name).weight[after])
     _copy_norm(old.norm, new.norm, after)
     _copy_norm(old.time_norm, new.time_norm, after)
-    new.mix.weight.copy_(
-        old.mix.weight[after][:, after] * _shares(len(after), after)[..., None]
-    )
+    new.mix.weight.copy_(old.mix.weight[after][:, after] * _shares(len(after), after)[..., None])
     return after
 
 

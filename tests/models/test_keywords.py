@@ -16,7 +16,9 @@ from resonance.models.keywords import (
     label_scores,
     load,
 )
+from resonance.models.stem import CausalStem
 from resonance.models.training import save_model
+from resonance.models.widening import widened
 
 
 @pytest.fixture
@@ -53,6 +55,32 @@ def test_two_frames_at_a_time_are_the_same_as_all_at_once(stem):
     for name in ("scores", "pooled", "embedding"):
         torch.testing.assert_close(getattr(output, name), getattr(whole, name))
     torch.testing.assert_close(output.view.settled, whole.view.settled, atol=1e-4, rtol=0)
+
+
+def test_compiled_passes_train_the_stem_as_torch_does(monkeypatch):
+    torch.manual_seed(0)
+    stems = [CausalStem(40, (6, 9, 12), 16, dropout=0.0).train() for _ in range(2)]
+    stems[1].load_state_dict(stems[0].state_dict())
+    frames, weights = torch.randn(3, 20, 40).cumsum(1), torch.randn(16)
+    for stem, compiled in zip(stems, (True, False), strict=True):
+        monkeypatch.setattr("resonance.models.stem.compiled_training", lambda *_, c=compiled: c)
+        tokens, _ = stem(frames, stem.first_past(3))
+        (tokens.tanh() @ weights).sum().backward()
+    ours, torchs = (dict(stem.named_parameters()) for stem in stems)
+    for name, parameter in torchs.items():
+        torch.testing.assert_close(ours[name].grad, parameter.grad, atol=2e-4, rtol=2e-3, msg=name)
+    for (name, ours), (_, torchs) in zip(*(s.named_buffers() for s in stems), strict=True):
+        torch.testing.assert_close(ours, torchs, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_widened_spotter_computes_the_same_and_can_learn_more(spotter):
+    wide = widened(spotter, replace(spotter.config, channels=(30, 72, 96))).eval()
+    frames = torch.randn(2, 94, 40)
+    torch.testing.assert_close(wide(frames), spotter(frames), atol=1e-4, rtol=1e-4)
+    mix = wide.inlet.blocks[5].mix.weight  # copies that stayed alike would learn alike
+    assert not torch.allclose(mix[:, :48], mix[:, 48:])
+    with pytest.raises(ValueError, match="as many channels or more"):
+        widened(spotter, replace(spotter.config, channels=(24, 36, 40)))
 
 
 def test_what_is_longer_ago_than_it_remembers_does_not_matter(spotter):
