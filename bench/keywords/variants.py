@@ -34,7 +34,7 @@ from resonance.models.train_keywords import Material, Run, scores
 from resonance.models.training import seed_everything
 
 #: Steps, versions of the sounds they are spread over.
-STEPS, VERSIONS, LEARNING_RATE = 600, 4, 2e-3
+STEPS, VERSIONS, LEARNING_RATE = 400, 4, 2e-3
 SCORES = ("all", "ten", "noisy_all", "noisy_ten")
 Result = dict[str, Any]
 
