@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from resonance.dsp.compiling import compiled
-from resonance.dsp.simd import LANES, exp, load, store, total
+from resonance.dsp.simd import LANES, WIDE, exp, load, store, total
 
 #: Slow oscillators of a token: one vector.
 STATES = LANES
@@ -38,18 +38,16 @@ def sigmoid(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add_product(a, b, c):  # type: ignore[no-untyped-def]
-    """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
+def _one_by_one(a, b, c, first, j):  # type: ignore[no-untyped-def]
+    for i in range(first, a.shape[0]):
+        c0 = load(c, (i, j))
+        for k in range(a.shape[1]):
+            c0 += a[i, k] * load(b, (k, j))
+        store(c, (i, j), c0)
 
-    Eight rows at a time: as many sums as the processor needs to be busy.
 
-    Parameters
-    ----------
-    a, b
-        Factors [i, k] and [k, j].
-    c
-        What is added to [i, j].
-    """
+@kernel
+def _by_eight(a, b, c):  # type: ignore[no-untyped-def]
     rows, inner = a.shape
     even = rows - rows % 8
     for j in range(0, b.shape[1], LANES):
@@ -84,11 +82,52 @@ def add_product(a, b, c):  # type: ignore[no-untyped-def]
             store(c, (i + 5, j), c5)
             store(c, (i + 6, j), c6)
             store(c, (i + 7, j), c7)
-        for i in range(even, rows):
-            c0 = load(c, (i, j))
+        _one_by_one(a, b, c, even, j)
+
+
+@kernel
+def _by_four(a, b, c):  # type: ignore[no-untyped-def]
+    rows, inner = a.shape
+    even = rows - rows % 4
+    for j in range(0, b.shape[1], LANES):
+        for i in range(0, even, 4):
+            c0, c1, c2, c3 = (
+                load(c, (i, j)),
+                load(c, (i + 1, j)),
+                load(c, (i + 2, j)),
+                load(c, (i + 3, j)),
+            )
             for k in range(inner):
-                c0 += a[i, k] * load(b, (k, j))
+                row = load(b, (k, j))
+                c0 += a[i, k] * row
+                c1 += a[i + 1, k] * row
+                c2 += a[i + 2, k] * row
+                c3 += a[i + 3, k] * row
             store(c, (i, j), c0)
+            store(c, (i + 1, j), c1)
+            store(c, (i + 2, j), c2)
+            store(c, (i + 3, j), c3)
+        _one_by_one(a, b, c, even, j)
+
+
+#: As many sums as the processor needs to be busy and has registers for: eight rows of one AVX-512
+#: register each, or four of two AVX registers; eight of two would be stored and loaded at every
+#: step.
+_rows_together = _by_eight if WIDE else _by_four
+
+
+@kernel
+def add_product(a, b, c):  # type: ignore[no-untyped-def]
+    """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
+
+    Parameters
+    ----------
+    a, b
+        Factors [i, k] and [k, j].
+    c
+        What is added to [i, j].
+    """
+    _rows_together(a, b, c)
 
 
 @kernel

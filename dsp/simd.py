@@ -11,12 +11,14 @@ import operator
 from typing import Any
 
 import numba.extending
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
 LANES = 16
+#: Whether a vector of single precision is one register, of which there are 32.
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 _FAST = ("fast",)
 #: Without numba's own type, by which the kernels' calls would seem wrong to mypy.
 intrinsic: Any = numba.extending.intrinsic

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from resonance.dsp.coupled import STATES
+from resonance.dsp.coupled import STATES, _by_eight, _by_four, cached
 from resonance.models.coupled import coupled, coupled_plain
 
 
@@ -19,6 +20,20 @@ def layer(tokens, channels, hops=5, batch=2):
         (channels, 2 * STATES),
     ]
     return [0.5 * torch.randn(shape, dtype=torch.float64) for shape in shapes]
+
+
+@pytest.mark.parametrize("product", [_by_eight, _by_four])
+@pytest.mark.parametrize("rows", [1, 7, 8, 21])
+def test_products_are_right_on_processors_of_either_width(product, rows):
+    @cached
+    def call(a, b, c):
+        product(a, b, c)
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(rows, 5)), rng.normal(size=(5, 32))
+    c = np.ones((rows, 32))
+    call(a, b, c)
+    np.testing.assert_allclose(c, 1 + a @ b)
 
 
 @pytest.mark.parametrize(("tokens", "channels"), [(32, 32), (5, 16), (3, 24)])
