@@ -2,8 +2,10 @@
 
 The embedding is compared with the mean of those at the ends of a word's recordings: the cosine of
 the two after the directions have been shrunk in which readings of one word differ most, and those
-in which ordinary speech varies (partial whitening). The threshold is where three hours of ordinary
-speech, shipped as such embeddings, would be taken for the word at the wished rate.
+in which ordinary speech varies (partial whitening), less a share of the highest cosine with a crowd
+of ordinary moments of speech, so that what is like everything is not like the word. The threshold
+is where three hours of ordinary speech, shipped as such embeddings, would be taken for the word at
+the wished rate.
 
 A phrase lasts longer than the second an embedding covers. It is learnt in parts: the seconds that
 begin with it, end with it and lie evenly between. A stream is compared with all of them at their
@@ -29,6 +31,8 @@ from resonance.dsp.arrays import Float32Array
 from resonance.dsp.peaks import peaks, rate_line
 from resonance.dsp.ring import FrameRing
 
+#: Part of the highest cosine with the crowd that is taken off the cosine with a word.
+CROWD_SHARE = 0.3
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
 #: Examples that are made floats at once.
@@ -48,12 +52,13 @@ class CustomWord:
     #: What its embeddings have in common, of unit length [places]; of a phrase, those of its
     #: PARTS, the last one first [PARTS · places].
     direction: list[float]
-    threshold: float  #: cosine at which it fires
+    threshold: float  #: likeness at which it fires
     per_hour: float  #: false accepts per hour of speech that the threshold was set for
-    model: str  #: sha256 of the spotter it was learnt with
+    model: str  #: sha256 of the background it was learnt with, which belongs to a spotter
     agreement: list[float] = field(default_factory=list)  #: of each recording with the others
     text: str = ""  #: that synthetic voices read, to be learnt from as well
     span_s: float = 0.0  #: from a phrase's first part to its last; 0 for a word
+    ordinary: float = 0.0  #: highest cosine of its end with the crowd
 
 
 class Background:
@@ -68,12 +73,15 @@ class Background:
     def __init__(self, spotter: SpotterModel, path: Path = MODELS / "keywords-background.npz"):
         try:
             content = path.read_bytes()
-            if read_card(path.with_suffix(".json")).get("sha256") != sha256(content).hexdigest():
+            self.sha256 = sha256(content).hexdigest()
+            if read_card(path.with_suffix(".json")).get("sha256") != self.sha256:
                 raise ValueError("it is not the file its card describes")
             with np.load(io.BytesIO(content)) as arrays:
                 made_with = str(arrays["model"])
                 self.mean, self.map = arrays["mean"], arrays["map"]
                 self.examples, self.scale = arrays["examples"], float(arrays["scale"])
+                self.crowd = arrays["crowd"].astype(np.float32) * np.float32(self.scale)
+                self.ordinary_examples = arrays["ordinary"].astype(np.float32)
                 self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
             self._check()
             self._every_s = self.hours * 3600 / len(self.examples)
@@ -85,13 +93,16 @@ class Background:
 
     def _check(self) -> None:
         features, places = self.map.shape
+        arrays = self.mean, self.map, self.examples, self.crowd, self.ordinary_examples
         fits = (
             self.mean.shape == (features,)
-            and self.examples.shape[1:] == (places,)
+            and self.examples.shape[1:] == self.crowd.shape[1:] == (places,)
+            and self.ordinary_examples.shape == self.examples.shape[:1]
+            and len(self.crowd) > 0
             and len(self.examples) > PEAKS
             and 0 < self.hours < 1e5
             and 0 < self.scale < 1
-            and all(np.isfinite(array).all() for array in (self.mean, self.map, self.examples))
+            and all(np.isfinite(array).all() for array in arrays)
         )
         if not fits:
             raise ValueError("what is in it makes no sense")
@@ -102,20 +113,25 @@ class Background:
         size = np.linalg.norm(mapped, axis=-1, keepdims=True)
         return np.asarray(mapped / np.maximum(size, 1e-9), dtype=np.float32)
 
-    def cosines(self, direction: Float32Array, span_s: float = 0.0) -> Float32Array:
+    def ordinary(self, places: Float32Array) -> Float32Array:
+        """Highest cosine of places [..., places] with the crowd [...]."""
+        return np.asarray((places @ self.crowd.T).max(axis=-1))
+
+    def likeness(self, direction: Float32Array, span_s: float = 0.0) -> Float32Array:
         """Of the examples with a word or a phrase, as :class:`CustomWord` has it [examples]."""
         directions = direction.reshape(-1, self.map.shape[1])
         scaled = directions.T * np.float32(self.scale)
         parts = np.array_split(self.examples, len(self.examples) // AT_ONCE + 1)
         found = np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+        found = less_ordinary(found, self.ordinary_examples[:, None])
         for part, back in enumerate(steps_back(len(directions), span_s, self._every_s)):
             found[:, part] = np.roll(found[:, part], back)
         return np.asarray(found.min(axis=1))
 
     def threshold(self, direction: Float32Array, per_hour: float, span_s: float = 0.0) -> float:
-        """Cosine that ordinary speech reaches ``per_hour`` times an hour.
+        """Likeness that ordinary speech reaches ``per_hour`` times an hour.
 
-        Fitted to the highest peaks: log rate falls linearly with the cosine.
+        Fitted to the highest peaks: log rate falls linearly with the likeness.
 
         Parameters
         ----------
@@ -131,11 +147,16 @@ class Background:
         float
             0.05 … 0.99.
         """
-        cosines = self.cosines(direction, span_s)
-        highest = peaks(cosines, self._second, most=PEAKS)
-        slope, start = rate_line(cosines[highest], self.hours)
+        likeness = self.likeness(direction, span_s)
+        highest = peaks(likeness, self._second, most=PEAKS)
+        slope, start = rate_line(likeness[highest], self.hours)
         rate = per_hour / PHRASES_STRICTER if span_s else per_hour
         return float(np.clip((np.log(rate) - start) / slope, 0.05, 0.99))
+
+
+def less_ordinary(cosines: Float32Array, ordinary: Float32Array | float) -> Float32Array:
+    """Likeness from cosines with a word, and the highest with the crowd (broadcast)."""
+    return np.asarray(cosines - CROWD_SHARE * ordinary, np.float32)
 
 
 def steps_back(parts: int, span_s: float, step_s: float) -> list[int]:
@@ -172,15 +193,21 @@ class Matcher:
         ]
         self._parts, self._backs = np.concatenate(each), np.concatenate(backs)
         self._first = np.cumsum([0, *map(len, backs)])[:-1]  # part of each word
-        self._places = FrameRing(int(self._backs.max()) + 1, places)
+        longest = int(self._backs.max()) + 1
+        self._places, self._ordinary = FrameRing(longest, places), FrameRing(longest, 1)
 
     def reset(self) -> None:
         """Forget what came before."""
         self._places.reset()
+        self._ordinary.reset()
 
-    def cosines(self, embedding: Float32Array) -> Float32Array:
-        """Of the newest embedding [features], and earlier ones, with each word [words]."""
-        self._places.push(self.background.place(embedding))
-        then = self._places.view()[-1 - self._backs]
-        parts = (self._parts * then).sum(axis=1)
+    def likeness(self, embedding: Float32Array) -> Float32Array:
+        """Of the newest embedding [features], and earlier ones, to each word [words]."""
+        place = self.background.place(embedding)
+        self._places.push(place)
+        self._ordinary.push(self.background.ordinary(place)[None])
+        places, ordinary = (
+            ring.view()[-1 - self._backs] for ring in (self._places, self._ordinary)
+        )
+        parts = less_ordinary((self._parts * places).sum(axis=1), ordinary[:, 0])
         return np.asarray(np.minimum.reduceat(parts, self._first))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from resonance.app import safe_write
 from resonance.app.checks import RATES_PER_HOUR, are_numbers, is_number
-from resonance.app.custom_words import PARTS, Background, CustomWord, steps_back
+from resonance.app.custom_words import PARTS, Background, CustomWord, less_ordinary, steps_back
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
@@ -40,7 +40,7 @@ SHORTEST_S, LONGEST_S = 0.2, 3.0
 #: Silence put before and after a recording, s.
 AROUND_S = 0.5
 #: Likeness of a recording to the others below which it is doubted.
-LEAST_LIKE = 0.2
+LEAST_LIKE = 0.1
 #: By how much a word's loudest moment must exceed the rest of its recording, dB of the ear's bands.
 LEAST_CONTRAST_DB = 4.0
 #: Voice in a recording, s at least.
@@ -204,10 +204,11 @@ def learn(
     span_s = model.step_s * float(np.median([said.span for said in takes])) * (parts > 1)
     places = np.array([said.places(background, parts) for said in takes])
     learnt_from = [*places, *_read_aloud(text, model, background, parts)]
-    direction = _unit(np.mean(learnt_from, axis=0)).ravel()
+    directions = _unit(np.mean(learnt_from, axis=0))
+    direction = directions.ravel()
     others = [_unit(np.delete(places, i, axis=0).mean(axis=0)) for i in range(len(places))]
     agreement = [
-        round(float((own * other).sum(axis=1).min()), 3)
+        round(float(less_ordinary((own * other).sum(axis=1), background.ordinary(own)).min()), 3)
         for own, other in zip(places, others, strict=True)
     ]
     return CustomWord(
@@ -215,10 +216,11 @@ def learn(
         [round(float(x), 5) for x in direction],
         round(background.threshold(direction, per_hour, span_s), 4),
         per_hour,
-        model.sha256,
+        background.sha256,
         agreement,
         text,
         round(span_s, 3),
+        round(float(background.ordinary(directions[0])), 3),
     )
 
 
@@ -259,10 +261,10 @@ def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:
 
 
 def _likeness(one: CustomWord, other: CustomWord) -> float:
-    """Of two words; of a word and a phrase: how like the word the phrase ends."""
+    """Of two words, the lesser way; of a word and a phrase: how like the word the phrase ends."""
     shared = min(len(one.direction), len(other.direction))
     a, b = (_unit(np.array(word.direction[:shared])) for word in (one, other))
-    return float(a @ b)
+    return float(less_ordinary(a @ b, max(one.ordinary, other.ordinary)))
 
 
 def other_words(learnt: CustomWord) -> list[CustomWord]:
@@ -372,7 +374,7 @@ def read_word(path: Path) -> CustomWord:
         facts = json.loads(read_small(path))
         if not isinstance(facts, dict):
             raise ValueError("it is no table")
-        facts = {"text": "", "span_s": 0.0, **facts}  # earlier versions had none
+        facts = {"text": "", "span_s": 0.0, "ordinary": 0.0, **facts}  # earlier versions had none
         wrong = next((n for n, fits in _FITS.items() if not fits(facts.get(n))), None)
         if wrong:
             raise ValueError(f"{wrong} = {repr(facts.get(wrong))[:80]} makes no sense")
@@ -392,30 +394,34 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "model": lambda value: isinstance(value, str),
     "text": lambda value: isinstance(value, str),
     "span_s": lambda value: is_number(value, 0.0, LONGEST_S),
-    "agreement": lambda value: are_numbers(value, range(MOST + 1), -1.01, 1.01),
+    "agreement": lambda value: are_numbers(value, range(MOST + 1), -1.4, 1.4),
+    "ordinary": lambda value: is_number(value, -1.01, 1.01),
 }
 
 
 def load_all(model: SpotterModel) -> list[CustomWord]:
-    """Every custom word there is; those learnt with another spotter are learnt again.
+    """Every custom word there is; those learnt with another background are learnt again.
 
     Raises
     ------
     UserError
         If a word's folder cannot be read, or what is in it makes no sense.
     """
-    found = []
-    for learnt, folder in kept():
+    found: list[CustomWord] = []
+    words = kept()
+    if not words:
+        return found
+    background = Background(model)
+    for learnt, folder in words:
         check_name(learnt.word, model)
-        if learnt.model != model.sha256:
+        if learnt.model != background.sha256:
             recordings = _recordings(folder)
             learnt = learn(
                 learnt.word, recordings, model, learnt.per_hour, text=learnt.text, check=False
             )
             save(learnt, recordings)
         found.append(learnt)
-    if found:
-        _check_directions(found, Background(model).map.shape[1])
+    _check_directions(found, background.map.shape[1])
     return found
 
 

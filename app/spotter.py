@@ -218,8 +218,8 @@ class Spotter:
         known = self.probabilities[: len(self.model.words)]
         fired = self._triggers[0].update(now_s, known)
         if self._matcher:
-            cosines = self._matcher.cosines(self.state.embedding)
-            learnt = self._triggers[1].update(now_s, cosines)
+            likeness = self._matcher.likeness(self.state.embedding)
+            learnt = self._triggers[1].update(now_s, likeness)
             if fired is None and learnt is not None:
                 fired = len(self.model.words) + learnt
         if fired is None:

@@ -1,8 +1,8 @@
 """Write the ordinary speech that custom words are compared with.
 
 ``python -m resonance.export.background`` does it. Three hours of recordings that the spotter never
-trained on go through it; kept are its embeddings only, rounded, and the map that makes them
-comparable.
+trained on go through it; kept are its embeddings only, rounded, the map that makes them
+comparable, and a crowd: moments that stand for all of speech, from recordings that it trained on.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ AVERAGED, EVERY = 3, 6
 #: Of a coordinate of an example: the error of a likeness is 0.006.
 ROUNDED_TO = 1 / 48
 
+#: Moments in the crowd, speech that they stand for [h], and rounds of k-means.
+CROWD, CROWD_HOURS, ROUNDS = 512, 1.5, 6
+
 FloatArray = NDArray[np.float32]
 
 
@@ -69,13 +72,25 @@ class Embedder:
 
 def held_out_speech(corpus: Corpus, hours: float) -> list[int]:
     """Recordings of speech that no spotter trains on: lot 1, and those without transcripts."""
-    store, chosen, samples = corpus.speech, [], 0
-    lots = [i for i, r in enumerate(store.recordings) if held_out(r) == 1]
-    untranscribed = [i for i, r in enumerate(store.recordings) if not r.text and not held_out(r)]
-    for i in lots + untranscribed:
+    recordings = corpus.speech.recordings
+    lots = [i for i, r in enumerate(recordings) if held_out(r) == 1]
+    untranscribed = [i for i, r in enumerate(recordings) if not r.text and not held_out(r)]
+    return first_hours(corpus, lots + untranscribed, hours)
+
+
+def trained_on(corpus: Corpus, hours: float) -> list[int]:
+    """Recordings of speech that spotters train on, by chance."""
+    order = np.random.default_rng(5).permutation(corpus.running)
+    return first_hours(corpus, order.tolist(), hours)
+
+
+def first_hours(corpus: Corpus, recordings: Sequence[int], hours: float) -> list[int]:
+    """As many of the recordings of speech as last so long."""
+    chosen, samples = [], 0
+    for i in recordings:
         if samples < hours * 3600 * SAMPLERATE:
             chosen.append(i)
-            samples += store.length(i)
+            samples += corpus.speech.length(i)
     return chosen
 
 
@@ -139,31 +154,39 @@ def partly_white(covariance: NDArray[np.float64], part: float) -> NDArray[np.flo
     return np.asarray(axes / np.maximum(variances, 1e-9 * variances.max()) ** (part / 2))
 
 
-def averages(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArray:
-    """Every so many of a recording's embeddings [steps, features], mapped, as likenesses are.
-
-    Parameters
-    ----------
-    found
-        Embeddings [steps, features].
-    mean
-        Of ordinary speech [features].
-    mapped
-        Shrinks the directions in which it varies [features, features].
-
-    Returns
-    -------
-    array
-        Mapped averages [examples, features].
-    """
+def placed(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArray:
+    """A recording's embeddings [steps, features] mapped, of unit length [steps, places]."""
     places = (found - mean) @ mapped
-    places /= np.linalg.norm(places, axis=1, keepdims=True)
-    sums = np.cumsum(np.concatenate([np.zeros((1, len(mean))), places]), axis=0)
+    return np.asarray(places / np.linalg.norm(places, axis=1, keepdims=True), np.float32)
+
+
+def averages(values: FloatArray) -> FloatArray:
+    """Every so many of a recording's values [steps, …], averaged as likenesses are."""
+    sums = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0, dtype=np.float64)
     return np.asarray((sums[AVERAGED:] - sums[:-AVERAGED])[::EVERY] / AVERAGED, np.float32)
 
 
+def crowd_of(places: FloatArray) -> NDArray[np.int8]:
+    """Moments that stand for places [moments, places]: means of clusters, rounded."""
+    from scipy.cluster.vq import kmeans2
+
+    start = places[np.random.default_rng(0).choice(len(places), CROWD, replace=False)]
+    centres, _ = kmeans2(places, start, iter=ROUNDS, minit="matrix")
+    return rounded(centres / np.linalg.norm(centres, axis=1, keepdims=True))
+
+
+def rounded(values: FloatArray) -> NDArray[np.int8]:
+    """In multiples of ROUNDED_TO."""
+    return np.rint(values / ROUNDED_TO).astype(np.int8)
+
+
 def write(
-    path: Path, found: Sequence[FloatArray], mean: FloatArray, mapped: FloatArray, hours: float
+    path: Path,
+    found: Sequence[FloatArray],
+    trained: Sequence[FloatArray],
+    mean: FloatArray,
+    mapped: FloatArray,
+    hours: float,
 ) -> str:
     """Write the background beside the spotter at ``path``; returns what was written.
 
@@ -171,19 +194,25 @@ def write(
     ----------
     path
         Of the spotter.
-    found
-        Embeddings of each recording [steps, features].
+    found, trained
+        Embeddings of each recording that it never trained on, and that it did [steps, features].
     mean, mapped
-        As in :func:`averages`.
+        As in :func:`placed`.
     hours
-        Length of the speech.
+        Length of the first.
 
     Returns
     -------
     str
         What was written, for people.
     """
-    examples = np.concatenate([averages(each, mean, mapped) for each in found])
+    crowd = crowd_of(np.concatenate([averages(placed(each, mean, mapped)) for each in trained]))
+    cosines = crowd.T.astype(np.float32) * np.float32(ROUNDED_TO)
+    examples, ordinary = [], []
+    for each in found:
+        places = placed(each, mean, mapped)
+        examples.append(averages(places))
+        ordinary.append(averages((places @ cosines).max(axis=1)))
     target = path.with_name("keywords-background.npz")
     aside = target.with_suffix(".part.npz")
     np.savez_compressed(
@@ -191,7 +220,9 @@ def write(
         model=hashlib.sha256(path.read_bytes()).hexdigest(),
         mean=mean,
         map=mapped,
-        examples=np.rint(examples / ROUNDED_TO).astype(np.int8),
+        examples=rounded(np.concatenate(examples)),
+        crowd=crowd,
+        ordinary=np.concatenate(ordinary).astype(np.float16),
         scale=np.float32(ROUNDED_TO),
         averaged=AVERAGED,
         hours=hours,
@@ -200,7 +231,8 @@ def write(
     os.replace(aside, target)
     card = {"file": target.name, "sha256": digest}
     target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    return f"{target}: {len(examples)} examples, {target.stat().st_size / 1e6:.1f} MB"
+    count = sum(map(len, examples))
+    return f"{target}: {count} examples, {target.stat().st_size / 1e6:.1f} MB"
 
 
 @click.command(context_settings={"show_default": True})
@@ -218,11 +250,16 @@ def main(data: Path, work: Path, path: Path, hours: float) -> None:
     """Write keywords-background.npz beside the spotter it belongs to."""
     torch.set_num_threads(1)
     embed, corpus = Embedder(path), Corpus(find_recordings(data), work)
-    sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in held_out_speech(corpus, hours))
-    found = [embed(corpus.levels(sound)[0].numpy()) for sound in sounds]
+
+    def listen(recordings: Sequence[int]) -> list[FloatArray]:
+        sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in recordings)
+        return [embed(corpus.levels(sound)[0].numpy()) for sound in sounds]
+
+    found = listen(held_out_speech(corpus, hours))
     mean, mapped = comparable(found, readings(embed, corpus, work))
     hours = sum(map(len, found)) * STEP_FRAMES * corpus.levels.frame_s / 3600
-    click.echo(write(path, found, mean, mapped, hours))
+    trained = listen(trained_on(corpus, CROWD_HOURS))
+    click.echo(write(path, found, trained, mean, mapped, hours))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.keywords.detection import heights
 from bench.report import table, write_section
-from resonance.app.custom_words import PEAKS, Background
+from resonance.app.custom_words import CROWD_SHARE, PEAKS, Background
 from resonance.app.enrolment import AFTER_STEPS, AROUND_S
 from resonance.app.onnx_models import SpotterModel
 from resonance.app.spotter import last_loud
@@ -50,6 +50,11 @@ class EmbeddedSound(NamedTuple):
     embeddings: FloatArray  #: [steps, features]
     end: int  #: step at which its word ends, if it is one
     text: str
+    taken_off: FloatArray | float = 0.0  #: from every likeness [steps]
+
+    def likeness(self, direction: FloatArray) -> FloatArray:
+        """To a word [dimensions], over the last AVERAGED steps, as the program does [steps]."""
+        return averaged(self.embeddings @ direction - self.taken_off)
 
 
 def embed_sound(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> EmbeddedSound:
@@ -93,11 +98,23 @@ def at_the_end(sound: EmbeddedSound, values: FloatArray) -> FloatArray:
     return np.asarray(values[sound.end + AFTER_STEPS[0] : sound.end + AFTER_STEPS[1]].mean(axis=0))
 
 
-def placed(
-    place: Callable[[FloatArray], FloatArray], sounds: Sequence[EmbeddedSound]
-) -> list[EmbeddedSound]:
+class Way(NamedTuple):
+    """How sounds are compared."""
+
+    name: str
+    place: Callable[[FloatArray], FloatArray]
+    ordinary: Callable[[FloatArray], FloatArray] | None = None
+    readings: bool = False  #: whether synthetic voices read the word as well
+
+
+def placed(way: Way, sounds: Sequence[EmbeddedSound]) -> list[EmbeddedSound]:
     """The same with unit vectors instead of embeddings."""
-    return [each._replace(embeddings=place(each.embeddings)) for each in sounds]
+    found = []
+    for each in sounds:
+        places = way.place(each.embeddings)
+        off = CROWD_SHARE * way.ordinary(places) if way.ordinary else 0.0
+        found.append(each._replace(embeddings=places, taken_off=off))
+    return found
 
 
 def learn(enrolled: Sequence[EmbeddedSound], readings: Sequence[EmbeddedSound]) -> FloatArray:
@@ -141,9 +158,9 @@ def all_peaks(
     return [
         peak
         for sound in sounds
-        for peak in heights(averaged(sound.embeddings @ direction), step_s)[
-            words_of(sound.text).count(word) :
-        ][:PEAKS]
+        for peak in heights(sound.likeness(direction), step_s)[words_of(sound.text).count(word) :][
+            :PEAKS
+        ]
     ]
 
 
@@ -187,7 +204,7 @@ def measure(
             order = rng.permutation(len(sounds))
             direction = learn([sounds[i] for i in order[:takes]], readings.get(word, []))
             least = threshold(all_peaks(direction, tuning, word, step_s), hours[0])
-            best = [averaged(sounds[i].embeddings @ direction).max() for i in order[takes:]]
+            best = [sounds[i].likeness(direction).max() for i in order[takes:]]
             shares.append(np.mean(np.array(best) >= least))
             found = np.array(all_peaks(direction, judging, word, step_s))
             false.append(float((found >= least).sum()) / hours[1])
@@ -229,7 +246,7 @@ def report(
     judging: Sequence[EmbeddedSound],
     step_s: float,
 ) -> None:
-    """Measure two ways of matching and write the table into docs/benchmarks.md.
+    """Measure ways of matching and write the table into docs/benchmarks.md.
 
     Parameters
     ----------
@@ -247,22 +264,21 @@ def report(
         Time between embeddings, s.
     """
     rows = []
-    ways: tuple[
-        tuple[str, Callable[[FloatArray], FloatArray], dict[str, list[EmbeddedSound]]], ...
-    ] = (
-        ("cosine", lambda embedding: unit(embedding - background.mean), {}),
-        ("shipped likeness", background.place, {}),
-        ("the same, with `--text`", background.place, readings),
+    ways = (
+        Way("cosine", lambda embedding: unit(embedding - background.mean)),
+        Way("without the crowd", background.place),
+        Way("shipped likeness", background.place, background.ordinary),
+        Way("the same, with `--text`", background.place, background.ordinary, readings=True),
     )
-    for name, place, more in ways:
-        mapped = {word: placed(place, sounds) for word, sounds in clips.items()}
-        read = {word: placed(place, sounds) for word, sounds in more.items()}
-        lots = placed(place, tuning), placed(place, judging)
-        for takes in (*ENROLLED, 0) if more else ENROLLED:
+    for way in ways:
+        mapped = {word: placed(way, sounds) for word, sounds in clips.items()}
+        read = {word: placed(way, sounds) for word, sounds in readings.items() if way.readings}
+        lots = placed(way, tuning), placed(way, judging)
+        for takes in (*ENROLLED, 0) if read else ENROLLED:
             hits, false = measure(mapped, read, *lots, step_s, takes)
             each = (f"{share:.0f}" for share in hits.values())
             mean = f"{np.mean(list(hits.values())):.1f}"
-            rows.append((str(takes), name, mean, f"{false:.2f}", *each))
+            rows.append((str(takes), way.name, mean, f"{false:.2f}", *each))
     counts = ", ".join(f"{word} {len(sounds)}" for word, sounds in clips.items())
     header = ("takes", "matching", "hits / %", "false accepts / h", *clips)
     write_section(
@@ -287,7 +303,7 @@ def report(
 )
 @WORK
 def main(data: Path, path: Path, work: Path) -> None:
-    """Measure custom words by two ways of matching."""
+    """Measure custom words by several ways of matching."""
     torch.set_num_threads(1)
     embed, corpus = Embedder(path), Corpus(find_recordings(data), work)
     background = Background(SpotterModel(path), path.with_name("keywords-background.npz"))

@@ -32,13 +32,14 @@ def words(tmp_path, monkeypatch):
 
 @pytest.fixture
 def good(spotter):
-    places = Background(spotter).map.shape[1]
+    background = Background(spotter)
+    places = background.map.shape[1]
     return {
         "word": "otter",
         "direction": [places**-0.5] * places,
         "threshold": 0.9,
         "per_hour": 1.0,
-        "model": spotter.sha256,
+        "model": background.sha256,
         "agreement": [0.8],
     }
 
