@@ -6,6 +6,8 @@ past is a few frames of its band average, so it can run two frames at a time for
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -118,7 +120,7 @@ class BroadcastBlock(nn.Module):
             spread = self.norm(self.over_bands(self.change(x)))
             return spread, spread.mean(2)
         if not self.residual:
-            conv, norm, _ = self.change  # type: ignore[misc]
+            conv, norm, _ = cast(Any, self.change)
             x = stem_passes.mix(x, conv.weight.flatten(1))
             x, _ = stem_passes.normalise(x, norm, rectify=True)
         x = stem_passes.convolve(x, self.over_bands.weight, self.over_bands.stride[0])

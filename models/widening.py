@@ -7,6 +7,7 @@ the copies learn different things from then on (Chen et al. 2016, Net2Net).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def _widen_block(old: BroadcastBlock, new: BroadcastBlock, before: Tensor) -> Te
     """Widen a block whose input channels are ``before``; returns those of its output."""
     after = _copies(old.mix.weight, new.mix.weight)
     if not old.residual:
-        (old_conv, old_norm, _), (new_conv, new_norm, _) = old.change, new.change  # type: ignore[misc]
+        (old_conv, old_norm, _), (new_conv, new_norm, _) = cast(Any, (old.change, new.change))
         weight = old_conv.weight[after][:, before]
         new_conv.weight.copy_(weight * _shares(len(after), before)[..., None, None])
         _copy_norm(old_norm, new_norm, after)
