@@ -39,6 +39,7 @@ def sigmoid(x):  # type: ignore[no-untyped-def]
 
 @kernel
 def _one_by_one(a, b, c, first, j):  # type: ignore[no-untyped-def]
+    """16 columns from j on of the rows from the first on."""
     for i in range(first, a.shape[0]):
         c0 = load(c, (i, j))
         for k in range(a.shape[1]):
@@ -48,6 +49,7 @@ def _one_by_one(a, b, c, first, j):  # type: ignore[no-untyped-def]
 
 @kernel
 def _by_eight(a, b, c):  # type: ignore[no-untyped-def]
+    """:func:`add_product`, eight rows at a time."""
     rows, inner = a.shape
     even = rows - rows % 8
     for j in range(0, b.shape[1], LANES):
@@ -87,6 +89,7 @@ def _by_eight(a, b, c):  # type: ignore[no-untyped-def]
 
 @kernel
 def _by_four(a, b, c):  # type: ignore[no-untyped-def]
+    """:func:`add_product`, four rows at a time."""
     rows, inner = a.shape
     even = rows - rows % 4
     for j in range(0, b.shape[1], LANES):

@@ -1,7 +1,8 @@
 """Compiled forward and reverse passes of the spotter's stem, for training on the CPU.
 
 What torch does one operation at a time (convolve over bands, normalise, average, add, rectify),
-each time through all of memory, is done here while a channel of one example lies in the cache.
+each time through all of memory, is done here while a channel of one example lies in the cache, by
+one thread.
 
 Arrays are [batch, channels, bands, frames]; normalisation is by the batch's own mean and variance
 of each channel, in each of equal parts of its bands (Ioffe & Szegedy 2015, Chang et al. 2021).
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from resonance.dsp.compiling import compiled
 
@@ -105,9 +107,9 @@ def _normalise(x, scale, shift, rectify, out, average):  # type: ignore[no-untyp
 
 @_compiled
 def _normalise_back(x, out, mean, rstd, rectify, grad, grad_average, sums):  # type: ignore[no-untyped-def]
-    """``grad`` becomes that of what was normalised; ``sums [2, channels, parts]`` those of it.
+    """``grad`` becomes the gradient of the normalised values, their mean's taken in.
 
-    Both of its own and times the normalised ``x``: gradients of shift and scale.
+    ``sums [2, channels, parts]`` get those of shift and of scale.
     """
     batch, channels, bands, frames = x.shape
     each, share = bands // mean.shape[1], x.dtype.type(1) / x.dtype.type(bands)
@@ -202,6 +204,7 @@ class _Convolve(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         z, weight = (_array(x) for x in ctx.saved_tensors)
         grad_z, grad_weight = np.zeros_like(z), np.zeros(weight.shape)
@@ -227,6 +230,7 @@ class _Normalise(torch.autograd.Function):
         return torch.from_numpy(out), torch.from_numpy(average), *moments
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         array, out, mean, rstd, scale, rectify = ctx.kept
         grad, sums = _array(grads[0]).copy(), np.zeros((2, *mean.shape))
@@ -246,6 +250,7 @@ class _Join(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         out, residual = ctx.kept
         total, timed = np.empty_like(out), np.empty_like(out[:, :, 0])
@@ -254,7 +259,7 @@ class _Join(torch.autograd.Function):
         return whole, torch.from_numpy(timed), whole if residual else None
 
 
-def mix(x: Tensor, weight: Tensor) -> Tensor:
+def mix_channels(x: Tensor, weight: Tensor) -> Tensor:
     """Channels mixed by ``weight [after, before]``.
 
     Parameters
@@ -313,7 +318,14 @@ def normalise(
     -------
     tuple of Tensor
         Shaped like ``x``, and [batch, channels, frames].
+
+    Raises
+    ------
+    ValueError
+        If the bands cannot be divided into so many parts.
     """
+    if x.shape[2] % parts:
+        raise ValueError(f"{x.shape[2]} bands are no multiple of {parts}")
     weight, bias = (p.view(-1, parts) for p in (norm.weight, norm.bias))
     y, average, mean, var = _Normalise.apply(x, weight, bias, norm.eps, rectify)  # type: ignore[no-untyped-call]
     count = x.numel() / mean.numel()
@@ -342,5 +354,13 @@ def join(spread: Tensor, timed: Tensor, x: Tensor | None) -> Tensor:
     -------
     Tensor
         Shaped like ``spread``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
     """
+    fits = timed.shape == spread[:, :, 0].shape and (x is None or x.shape == spread.shape)
+    if not fits:
+        raise ValueError(f"{tuple(timed.shape)} does not fit {tuple(spread.shape)}")
     return _Join.apply(spread, timed, x)  # type: ignore[no-untyped-call,no-any-return]

@@ -62,8 +62,11 @@ TYPES_WEIGHT, SCALE, MARGIN = 0.25, 16.0, 0.1
 PLACES = 96
 SMOOTHING = 0.05
 #: Whether the processor computes with 16 bits, in which mistakes are found sooner.
-HALF_BITS = any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16"))
-#: Periods before mistakes are looked for: the first ones are too many.
+HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(u) for u in ("avx512_bf16", "amx_bf16", "bf16"))
+#: Part of the steps over which the learning rate falls, unless another is asked for.
+DECAY = 0.7
+#: Periods before mistakes are looked for: the first ones are too many, but for a model that was
+#: trained before.
 MINED_AFTER = 3
 #: Least probability of a core word that was not said for a mistake to be trained on, and
 #: evaluations between two; part of the recordings of speech and of noise that are looked through,
@@ -163,7 +166,7 @@ def mistakes(
     for number in rng.choice(recordings, round(share * recordings), replace=False):
         first, last = stream.starts[int(number) : int(number) + 2].tolist()
         frames = stream.frames[first : last - (last - first) % STEP_FRAMES].float()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=HALF_BITS):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
             tokens = model.seconds(frames[None])[::MINED_EVERY]
             probabilities = label_scores(model.attend(tokens)[0].float()).softmax(-1).numpy()
         for word in range(len(CORE_WORDS)):
@@ -195,7 +198,7 @@ class Run:
         self.model, self.material, self.dev, self.folder = model, material, dev, folder
         self.steps, self.period, self.seed = steps, period, seed
         self.learning_rate, self.mined_after = learning_rate, mined_after
-        self.decay = decay_steps / steps if decay_steps else 0.7
+        self.decay = decay_steps / steps if decay_steps else DECAY
         self.average = Average(model, decay=1 - 1 / average_steps)
         width = model.config.width if isinstance(model, KeywordSpotter) else 1
         self.types = WordTypes(width, len(material.words.types))
@@ -352,6 +355,32 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
     return replace(config, **values)
 
 
+def begun_with(path: Path, config: SpotterConfig) -> KeywordSpotter:
+    """A spotter with the weights of a smaller or equal one.
+
+    Parameters
+    ----------
+    path
+        A run's ``best.pt``.
+    config
+        Sizes.
+
+    Returns
+    -------
+    KeywordSpotter
+        Not yet trained any further.
+
+    Raises
+    ------
+    click.ClickException
+        If the file is none, or the sizes do not fit.
+    """
+    try:
+        return widened(load(path)[0], config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise click.ClickException(f"--start-from {path}: {error}") from error
+
+
 @click.command(context_settings={"show_default": True})
 @FOLDERS
 @RUN
@@ -375,7 +404,8 @@ def changed(config: SpotterConfig, settings: tuple[str, ...]) -> SpotterConfig:
 @click.option(
     "--start-from",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Begin with the weights of another run's best.pt, of as many channels or fewer.",
+    help="Begin with the weights of another run's best.pt, of as many channels or fewer; "
+    "mistakes are looked for from the first period on.",
 )
 @click.option("--name", default="keywords", help="Folder of this run below --work.")
 @click.option("--prepare", is_flag=True, help="Only make the versions, ahead of a training.")
@@ -407,9 +437,7 @@ def main(
             material.composer(number, NO_MISTAKES)
         return
     seed_everything(seed)
-    spotter = KeywordSpotter(config)
-    if start_from:
-        spotter = widened(load(start_from)[0], config).train()
+    spotter = begun_with(start_from, config) if start_from else KeywordSpotter(config)
     dev = {"": corpus.dev(), "noisy_": corpus.dev(NOISY_DB)}
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ the copies learn different things from then on (Chen et al. 2016, Net2Net).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
@@ -23,9 +23,9 @@ def widened(model: KeywordSpotter, config: SpotterConfig) -> KeywordSpotter:
     Parameters
     ----------
     model
-        With a convolutional stem.
+        Of any kind if ``config`` is its own, else with a convolutional stem.
     config
-        As the model's, but with more channels, and any dropout.
+        As the model's, but for dropout, and for channels of the stem: as many or more.
 
     Returns
     -------
@@ -37,13 +37,11 @@ def widened(model: KeywordSpotter, config: SpotterConfig) -> KeywordSpotter:
     ValueError
         If the two differ in anything else, or a stage has fewer channels.
     """
-    before, after = model.config.channels, config.channels
-    alike = (
-        before and after and replace(model.config, channels=after, dropout=config.dropout) == config
-    )
-    if not (alike and all(a >= b for a, b in zip(after or (), before or (), strict=True))):
-        raise ValueError(f"{config} is not {model.config} with as many channels or more")
     wide = KeywordSpotter(config)
+    if replace(model.config, dropout=config.dropout) == config:
+        wide.load_state_dict(model.state_dict())
+        return wide
+    _check_sizes(model.config, config)
     for name, part in wide.named_children():
         if name != "inlet":
             part.load_state_dict(getattr(model, name).state_dict())
@@ -53,6 +51,18 @@ def widened(model: KeywordSpotter, config: SpotterConfig) -> KeywordSpotter:
     assert isinstance(wide_stem, CausalStem)
     _widen_stem(narrow_stem, wide_stem)
     return wide
+
+
+def _check_sizes(model: SpotterConfig, config: SpotterConfig) -> None:
+    names = [f.name for f in fields(config) if f.name not in ("channels", "dropout")]
+    for name in names:
+        was, wanted = getattr(model, name), getattr(config, name)
+        if was != wanted:
+            raise ValueError(f"it has {name} = {was!r}, not {wanted!r}; only channels may differ")
+    before, after = model.channels, config.channels
+    wider = before and after and all(a >= b for a, b in zip(after, before, strict=True))
+    if not wider or config.stem != "convolution":
+        raise ValueError(f"a stem of {before} channels cannot become one of {after}: ask for more")
 
 
 def _widen_stem(narrow: CausalStem, wide: CausalStem) -> None:

@@ -30,11 +30,13 @@ from resonance.models.keyword_data import NOISY_DB, Corpus
 from resonance.models.keyword_mixing import BATCH
 from resonance.models.keywords import PUBLISHED, KeywordSpotter, SpotterConfig
 from resonance.models.options import DATA, RUN
-from resonance.models.train_keywords import Material, Run, scores
-from resonance.models.training import seed_everything
+from resonance.models.train_keywords import DECAY, Material, Run, scores
+from resonance.models.training import seed_everything, warm_hold_decay
 
 #: Steps, versions of the sounds they are spread over.
 STEPS, VERSIONS, LEARNING_RATE = 400, 4, 2e-3
+#: What the schedule makes of it: it already falls before it has risen in full.
+HIGHEST_RATE = LEARNING_RATE * max(warm_hold_decay(i, STEPS, decay=DECAY) for i in range(STEPS))
 SCORES = ("all", "ten", "noisy_all", "noisy_ten")
 Result = dict[str, Any]
 
@@ -56,15 +58,20 @@ class Variant:
         return self.make(SpotterConfig(**{**vars(self.base), **self.changes}))
 
 
-def _attentions(base: SpotterConfig, size: str, seeds: int) -> Iterator[Variant]:
-    for position, words in (("sinusoidal", "with"), ("none", "without")):
+POSITIONS = {"with": "sinusoidal", "without": "none"}
+
+
+def _attentions(
+    base: SpotterConfig, size: str, seeds: int, positions: Iterable[str]
+) -> Iterator[Variant]:
+    for words in positions:
         for attention in ("oscillator", "softmax"):
-            changes = {"attention": attention, "position": position}
+            changes = {"attention": attention, "position": POSITIONS[words]}
             yield Variant(f"{attention}, {words} positions{size}", seeds, changes, base)
 
 
 def names(variants: Iterable[Variant]) -> list[str]:
-    """Of the variants."""
+    """What the variants are called in tables."""
     return [variant.name for variant in variants]
 
 
@@ -76,13 +83,12 @@ ON_OUR_FRAMES = SpotterConfig(
 )
 #: What oscillator attention is compared with; BC-ResNet-1 learns little at the spotter's rate.
 ATTENTION = (
-    Variant(SHIPPED, 5),
-    Variant("softmax, with positions", 5, {"attention": "softmax"}),
+    *_attentions(SpotterConfig(), "", 5, ["with"]),
     Variant("BC-ResNet-1", 5, rate=5.0, make=lambda config: BCResNet(len(config.classes))),
 )
 CONTROLS = (
-    *(v for v in _attentions(SpotterConfig(), "", seeds=5) if v.name not in names(ATTENTION)),
-    *_attentions(ON_OUR_FRAMES, PUBLISHED_SIZE, seeds=5),
+    *_attentions(SpotterConfig(), "", 5, ["without"]),
+    *_attentions(ON_OUR_FRAMES, PUBLISHED_SIZE, 5, POSITIONS),
 )
 EXPLORED = (
     Variant("stem two thirds as wide", 2, {"channels": (16, 24, 32)}),
@@ -176,6 +182,7 @@ def trained(variant: Variant, seed: int, data: Data) -> Result:
     return {
         "variant": variant.name,
         "seed": seed,
+        "steps": STEPS,
         **scores(model, data.dev),
         **{f"noisy_{name}": value for name, value in scores(model, data.noisy).items()},
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -186,10 +193,11 @@ def trained(variant: Variant, seed: int, data: Data) -> Result:
 
 
 def read(path: Path) -> list[Result]:
-    """Finished trainings."""
+    """Finished trainings of this budget."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line.get("steps") == STEPS]
 
 
 def remaining(variants: Sequence[Variant], path: Path) -> Iterator[tuple[Variant, int]]:
@@ -224,12 +232,29 @@ def spread(results: Sequence[Result], score: str, digits: int = 1) -> str:
 
 
 def ahead(name: str, results: Sequence[Result], score: str) -> str:
-    """By how much a variant is ahead of the shipped shape, seed by seed, with 95 % interval."""
+    """By how much a variant is ahead of the shipped shape, seed by seed.
+
+    Parameters
+    ----------
+    name
+        Of the variant.
+    results
+        Finished trainings.
+    score
+        Its name.
+
+    Returns
+    -------
+    str
+        Mean and 95 % interval (Student's t), for a table; empty with fewer than two pairs.
+    """
     pairs = [
         {r["variant"]: r[score] for r in results if r["seed"] == seed}
         for seed in sorted({r["seed"] for r in results})
     ]
     gains = [pair[name] - pair[SHIPPED] for pair in pairs if name in pair and SHIPPED in pair]
+    if len(gains) < 2:
+        return ""
     half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
     return f"{np.mean(gains):+.1f} ± {half:.1f}"
 
@@ -255,10 +280,10 @@ HEADER = (
     "ten words, noise",
 )
 BUDGET = (
-    f"{STEPS} steps of {sum(BATCH.values())} examples, learning rate {LEARNING_RATE:g} "
-    "(BC-ResNet-1: five times that) falling to 0, last averaged weights; "
+    f"{STEPS} steps of {sum(BATCH.values())} examples, learning rate up to {HIGHEST_RATE:.2g} "
+    "(BC-ResNet-1: five times that) and down to 0, last averaged weights; "
     f"dev clips right, mean ± deviation over the seeds, percent, as recorded and in {NOISY_DB:g} "
-    "dB noise (`python -m bench.keywords.variants --data DIR --work RUNS`)"
+    "dB noise (`python -m bench.keywords.variants --data DIR --work RUNS --only GROUP`)"
 )
 
 

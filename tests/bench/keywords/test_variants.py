@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bench.keywords import variants
-from bench.keywords.variants import CONTROLS, EXPLORED, SHIPPED, Variant
+from bench.keywords.variants import ATTENTION, EXPLORED, SHIPPED, Variant
 from resonance.models.data import Recording
 from resonance.models.keyword_data import Examples
 from resonance.models.keyword_mixing import Batch
@@ -33,8 +33,8 @@ def test_smaller_shares_of_speakers_are_parts_of_larger_ones():
 
 def test_every_variant_differs_from_the_shipped_shape():
     shapes = {variant.name: vars(variant.model().config) for variant in EXPLORED}
-    shipped = vars(CONTROLS[0].model().config)
-    assert CONTROLS[0].name == SHIPPED
+    shipped = vars(ATTENTION[0].model().config)
+    assert ATTENTION[0].name == SHIPPED
     for name, shape in shapes.items():
         assert sum(shape[key] != shipped[key] for key in shape) == 1, name
 
