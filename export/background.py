@@ -85,7 +85,22 @@ def trained_on(corpus: Corpus, hours: float) -> list[int]:
 
 
 def first_hours(corpus: Corpus, recordings: Sequence[int], hours: float) -> list[int]:
-    """As many of the recordings of speech as last so long."""
+    """As many of the recordings of speech as last so long.
+
+    Parameters
+    ----------
+    corpus
+        With the speech.
+    recordings
+        Numbers, in the order in which they are taken.
+    hours
+        How much is wanted.
+
+    Returns
+    -------
+    list of int
+        Numbers.
+    """
     chosen, samples = [], 0
     for i in recordings:
         if samples < hours * 3600 * SAMPLERATE:
@@ -155,7 +170,22 @@ def partly_white(covariance: NDArray[np.float64], part: float) -> NDArray[np.flo
 
 
 def placed(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArray:
-    """A recording's embeddings [steps, features] mapped, of unit length [steps, places]."""
+    """A recording's embeddings, mapped.
+
+    Parameters
+    ----------
+    found
+        Embeddings [steps, features].
+    mean
+        Of ordinary speech [features].
+    mapped
+        Shrinks the directions in which it varies [features, places].
+
+    Returns
+    -------
+    array
+        Unit vectors [steps, places].
+    """
     places = (found - mean) @ mapped
     return np.asarray(places / np.linalg.norm(places, axis=1, keepdims=True), np.float32)
 
