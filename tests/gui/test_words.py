@@ -16,7 +16,7 @@ from resonance.app.live.messages import Keyword
 from resonance.app.spotter import KeywordEvent
 from tests.gui.conftest import Recorded
 
-MARVIN = CustomWord("marvin", [1.0, 0.0], 0.5, 1.0, "model", [0.9, 0.1, 0.8])
+MARVIN = CustomWord("marvin", [1.0, 0.0], 0.5, 1.0, "model", [0.9, 0.05, 0.8])
 
 
 def hear(window, word):
