@@ -10,6 +10,7 @@ from PyQt6.QtGui import QCloseEvent, QKeyEvent, QResizeEvent, QShowEvent
 from PyQt6.QtWidgets import (
     QApplication,
     QMainWindow,
+    QSizePolicy,
     QSplitter,
     QStackedWidget,
     QVBoxLayout,
@@ -220,6 +221,10 @@ class Window(QMainWindow):
         session = self.session
         begun = session.kept.welcomed or session.listening or session.player is not None
         self._pages.setCurrentIndex(int(begun))
+        for page in (self.welcome, self.main):  # what is not shown needs no room
+            shown = page is self._pages.currentWidget()
+            policy = QSizePolicy.Policy.Preferred if shown else QSizePolicy.Policy.Ignored
+            page.setSizePolicy(policy, policy)
         self.side.setVisible(begun)
 
     def _on_state(self, *_: Any) -> None:
