@@ -38,7 +38,7 @@ def gui(files: tuple[Path, ...]) -> None:
 
         from PyQt6.QtWidgets import QApplication
 
-        from resonance.app.gui.widgets import wait_for_asides
+        from resonance.app.gui.widgets import garbage_collected_here, wait_for_asides
         from resonance.app.gui.window import Window
     except ImportError as error:
         raise UserError(
@@ -50,9 +50,10 @@ def gui(files: tuple[Path, ...]) -> None:
     instance = Instance(lambda paths: _show(window, paths))
     run_on(application, window)
     _show(window, list(files))
-    application.exec()
-    instance.close()
-    wait_for_asides()
+    with garbage_collected_here():
+        application.exec()
+        instance.close()
+        wait_for_asides()
 
 
 def _show(window: Window, paths: list[Path]) -> None:

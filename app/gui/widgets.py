@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from PyQt6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from pyqtgraph.util.garbage_collector import GarbageCollector
 
 
 def label(text: str, role: str = "", *, selectable: bool = False) -> QLabel:
@@ -267,6 +269,22 @@ def aside(
     _threads[:] = [thread for thread in _threads if thread.is_alive()]
     _threads.append(threading.Thread(target=run, name="aside"))
     _threads[-1].start()
+
+
+@contextmanager
+def garbage_collected_here() -> Iterator[None]:
+    """Free Python's garbage in this thread alone while the block lasts, from a timer.
+
+    Widgets among it must not be freed by whichever thread happens to start a collection.
+    What is there already is kept for good, so that later collections are short.
+    """
+    gc.freeze()
+    collector = GarbageCollector()
+    try:
+        yield
+    finally:
+        collector.timer.stop()
+        gc.enable()
 
 
 def wait_for_asides() -> None:

@@ -1,10 +1,14 @@
 """A window without devices, and boards as engines leave them."""
 
+import gc
+import threading
+
 import pytest
 import soundfile
 
 from resonance.app.gui import theme as themes
 from resonance.app.gui.snapshot import demo_board
+from resonance.app.gui.widgets import garbage_collected_here, wait_for_asides
 from resonance.app.live.messages import Connection, State
 
 
@@ -15,6 +19,14 @@ def _nobody_settings(monkeypatch, tmp_path):
     monkeypatch.setenv("RESONANCE_WORDS", str(tmp_path / "words"))
     monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/none")
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _garbage(qapp):
+    """As in the program."""
+    with garbage_collected_here():
+        yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +64,11 @@ def make_window(qtbot, qapp):
     yield make
     for window in made:
         window.close()
+    # What asks for devices must not run on while the next test sets its environment.
+    wait_for_asides()
+    for thread in threading.enumerate():
+        if thread.name == "sound server":
+            thread.join(5)
 
 
 class Recorded:

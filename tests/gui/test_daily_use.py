@@ -1,13 +1,14 @@
 """What people do every day: scroll, open, record, close; and what must not happen meanwhile."""
 
 import configparser
+import threading
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from PyQt6.QtCore import QPoint, QPointF, Qt
+from PyQt6.QtCore import QObject, QPoint, QPointF, Qt
 from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import (
     QAbstractSpinBox,
@@ -22,6 +23,7 @@ from PyQt6.QtWidgets import (
 from resonance.app.gui import desktop
 from resonance.app.gui.cleaning import WAITING
 from resonance.app.gui.tray import Tray
+from resonance.app.gui.widgets import aside
 from resonance.app.live.board import Board
 from resonance.app.live.messages import Keyword, State
 from resonance.app.spotter import KeywordEvent
@@ -306,3 +308,18 @@ def test_teaching_shows_its_slots_and_plays_takes_back(qtbot, window, rng):
     take.drop.click()
     assert [slot.isVisible() for slot in teacher.slots] == [True, True, True]
     teacher.close()
+
+
+def test_parts_are_freed_in_the_thread_of_the_window_alone(qtbot, qapp):
+    freed, done = [], []
+
+    class Part(QObject):
+        def __del__(self):
+            freed.append(threading.current_thread())
+
+    part = Part()
+    part.itself = part  # garbage from the next line on
+    del part
+    aside(qapp, lambda: [[] for _ in range(100_000)], done.append, done.append)
+    qtbot.waitUntil(lambda: len(freed) + len(done) == 2, timeout=5000)
+    assert freed == [threading.main_thread()]
