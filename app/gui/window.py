@@ -312,6 +312,7 @@ class Window(QMainWindow):
             self._timer.setInterval(HIDDEN_MS)
             self.hidden.emit()
             return
+        self._settled = True  # nothing begins any more
         self._timer.stop()
         self.hide()  # ending may take a moment
         if self.commands.teacher:

@@ -63,12 +63,13 @@ def make_window(qtbot, qapp):
 
     yield make
     for window in made:
-        window.close()
+        window.quit()
     # What asks for devices must not run on while the next test sets its environment.
     wait_for_asides()
     for thread in threading.enumerate():
         if thread.name == "sound server":
             thread.join(5)
+            assert not thread.is_alive(), "it looks for devices of a window that is closed"
 
 
 class Recorded:

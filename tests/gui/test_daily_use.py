@@ -24,6 +24,7 @@ from resonance.app.gui import desktop
 from resonance.app.gui.cleaning import WAITING
 from resonance.app.gui.tray import Tray
 from resonance.app.gui.widgets import aside
+from resonance.app.gui.window import Window
 from resonance.app.live.board import Board
 from resonance.app.live.messages import Keyword, State
 from resonance.app.spotter import KeywordEvent
@@ -308,6 +309,14 @@ def test_teaching_shows_its_slots_and_plays_takes_back(qtbot, window, rng):
     take.drop.click()
     assert [slot.isVisible() for slot in teacher.slots] == [True, True, True]
     teacher.close()
+
+
+def test_a_window_closed_at_once_begins_nothing_more(qtbot, qapp):
+    window = Window(qapp)
+    qtbot.addWidget(window)
+    window.quit()
+    qtbot.wait(50)
+    assert not {"aside", "sound server"} & {thread.name for thread in threading.enumerate()}
 
 
 def test_parts_are_freed_in_the_thread_of_the_window_alone(qtbot, qapp):
