@@ -17,6 +17,7 @@ from torch.nn.utils import skip_init
 
 from resonance.models.losses import Loss
 from resonance.models.perception import SILENT
+from resonance.models.training import HAS_BFLOAT16
 
 _LISTENING_RMS = 0.05  # of the target, -26 dBFS: the network's opinion depends on levels
 _QUIET = 0.01  # power of a bin below which it steers less
@@ -88,7 +89,8 @@ class Opinion(nn.Module):
         # A logarithm is steepest where next to nothing is left: its slope is that of louder sound.
         bounded = torch.log10(power + _QUIET)
         x = bounded + (torch.log10(power.clamp(min=1e-12)) - bounded).detach()
-        with torch.autocast(x.device.type, torch.bfloat16):  # a third of the time
+        quick = x.is_cuda or HAS_BFLOAT16  # a third of the time
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=quick):
             x = self.looks(x)
         raw = self.judges(x.amax((2, 3)).float())[:, _OVERALL]
         return _FIT[0] * raw.square() + _FIT[1] * raw + _FIT[2]

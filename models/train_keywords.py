@@ -44,6 +44,7 @@ from resonance.models.keywords import (
 )
 from resonance.models.options import FOLDERS, RUN
 from resonance.models.training import (
+    HAS_BFLOAT16,
     Average,
     load_checkpoint,
     randomness,
@@ -61,8 +62,6 @@ TYPES_WEIGHT, SCALE, MARGIN = 0.25, 16.0, 0.1
 #: Features of the map that distinguishes word types.
 PLACES = 96
 SMOOTHING = 0.05
-#: Whether the processor computes with 16 bits, in which mistakes are found sooner.
-HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(u) for u in ("avx512_bf16", "amx_bf16", "bf16"))
 #: Part of the steps over which the learning rate falls, unless another is asked for.
 DECAY = 0.7
 #: Periods before mistakes are looked for: the first ones are too many, but for a model that was

@@ -14,6 +14,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+#: Whether the processor computes with bfloat16; where it does not, that is slower than float32.
+HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(u) for u in ("avx512_bf16", "amx_bf16", "bf16"))
+
 
 def seed_everything(seed: int) -> None:
     """Make weights and dropout repeatable."""
