@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -198,25 +198,28 @@ TERMS: dict[str, Loss] = {
 }
 
 
-def denoising_loss(*without: str) -> Loss:
+def denoising_loss(factors: Mapping[str, float] | None = None) -> Loss:
     """Waveform error, spectral distance, quality, intelligibility and edges in one number.
 
     Parameters
     ----------
-    without
-        Names of terms to leave out.
+    factors
+        By which terms count more or less, by name; 0 leaves a term out.
 
     Returns
     -------
     Callable
         Their weighted sum.
     """
-    terms = {name: term for name, term in TERMS.items() if name not in without}
+    factors = {name: 1.0 for name in TERMS} | dict(factors or {})
+    counted = {name: factor for name, factor in factors.items() if factor}
 
     def loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
-        return torch.stack([term(estimate, target, noisy) for term in terms.values()]).sum()
+        return torch.stack(
+            [factor * TERMS[name](estimate, target, noisy) for name, factor in counted.items()]
+        ).sum()
 
-    loss.__name__ = "_".join(terms)
+    loss.__name__ = "_".join(n if f == 1.0 else f"{n}*{f:g}" for n, f in counted.items())
     return loss
 
 

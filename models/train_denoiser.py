@@ -222,7 +222,11 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss) -> dict[str, float
 )
 @click.option("--opinion-weight", default=0.5, help="Of a point of that opinion.")
 @click.option(
-    "--without", multiple=True, type=click.Choice([*TERMS]), help="A term of the loss to leave out."
+    "--weigh",
+    multiple=True,
+    type=(click.Choice([*TERMS]), click.FloatRange(0.0)),
+    metavar="TERM FACTOR",
+    help=f"A term of the loss counts so many times as much, 0: not at all; {', '.join(TERMS)}.",
 )
 @click.option("--layers", default=ControllerConfig().layers, help="Coupled layers.")
 @click.option(
@@ -257,7 +261,7 @@ def main(
     decay_steps: int | None,
     opinion: Path | None,
     opinion_weight: float,
-    without: tuple[str, ...],
+    weigh: tuple[tuple[str, float], ...],
     layers: int,
     parts: int,
     bank_steps: int,
@@ -270,15 +274,16 @@ def main(
     save_every_s: float,
 ) -> None:
     """Train a denoiser; call again to resume where it stopped, with the same result."""
-    if set(without) == set(TERMS):
-        raise click.UsageError("--without leaves no term of the loss")
+    factors = dict(weigh)
+    if not any(factors.get(term, 1.0) for term in TERMS):
+        raise click.UsageError("--weigh leaves no term of the loss")
     torch.set_num_threads(threads)
     seed_everything(seed)
     recordings = [r for folder in folders for r in find_recordings(folder)]
     recipe = VOWELS_ONLY if task == "vowels" else MixingRecipe()
     mixer = Mixer(*stores(recordings, "train", work), room_responses(200, seed), recipe, seed)
     dev = (dev_vowels if task == "vowels" else dev_batches)(recordings, work, 16)
-    loss_of: Loss = waveform_loss if task == "vowels" else denoising_loss(*without)
+    loss_of: Loss = waveform_loss if task == "vowels" else denoising_loss(factors)
     if opinion:
         loss_of = taught(loss_of, Opinion(opinion).to(device), opinion_weight)
     last = 10**9 if minutes else steps

@@ -148,6 +148,17 @@ def test_training_reaches_every_parameter(config):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_terms_of_the_loss_count_as_often_as_asked():
+    clean = 0.1 * torch.randn(1, 16000)
+    noisy = clean + 0.05 * torch.randn(1, 16000)
+    sounds = 0.9 * noisy, clean, noisy
+    usual, more, less = (
+        float(denoising_loss({"waveform": factor})(*sounds)) for factor in (1.0, 3.0, 0.0)
+    )
+    assert more - usual == pytest.approx(2 * (usual - less), rel=1e-3)
+    assert usual != pytest.approx(less)
+
+
 def test_saved_models_come_back(tmp_path):
     model = stirred()
     save_model(model, tmp_path / "m.pt", step=3)
