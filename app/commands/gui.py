@@ -49,8 +49,8 @@ def gui(files: tuple[Path, ...]) -> None:
     window = Window(application, opened)
     instance = Instance(lambda paths: _show(window, paths))
     run_on(application, window)
-    _show(window, list(files))
     with garbage_collected_here():
+        _show(window, list(files))
         application.exec()
         instance.close()
         wait_for_asides()

@@ -21,7 +21,7 @@ class DeviceSettings(Section):
         super().__init__("Devices")
         self.session = session
         self._list: list[Device] = []
-        self._looking = False
+        self._looking = self._closed = False
         self._look_next: bool | None = None  #: asked to look again meanwhile, and whether anew
         self._watch: pulse.Watch | None = None
         self.input, self.output = ComboBox("Microphone"), ComboBox("Output")
@@ -77,6 +77,7 @@ class DeviceSettings(Section):
 
     def close_watch(self) -> None:
         """Look no longer."""
+        self._closed = True
         if self._watch:
             self._watch.close()
 
@@ -89,6 +90,8 @@ class DeviceSettings(Section):
 
         Asked while it still looks, it looks once more afterwards.
         """
+        if self._closed:
+            return
         if self._looking:
             self._look_next = bool(self._look_next) or anew
             return

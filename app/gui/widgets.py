@@ -276,14 +276,16 @@ def garbage_collected_here() -> Iterator[None]:
     """Free Python's garbage in this thread alone while the block lasts, from a timer.
 
     Widgets among it must not be freed by whichever thread happens to start a collection.
-    What is there already is kept for good, so that later collections are short.
+    What is there already is left alone meanwhile, so that collections are short.
     """
+    gc.collect()
     gc.freeze()
     collector = GarbageCollector()
     try:
         yield
     finally:
         collector.timer.stop()
+        gc.unfreeze()
         gc.enable()
 
 

@@ -78,7 +78,7 @@ class Window(QMainWindow):
         themes.apply(application, self.theme)
         self.cleaner, self.feed = Cleaner(), Feed()
         self.frames = 0
-        self._settled = self._warm = self._quitting = False
+        self._settled = self._warm = self._quitting = self._closed = False
         self.setWindowTitle("Resonance")
         self.setMinimumHeight(LOWEST)
         self._make_parts()
@@ -167,7 +167,8 @@ class Window(QMainWindow):
 
     def _begin(self) -> None:
         """What may take a moment, once the window is there; an engine that loads goes first."""
-        if self._settled or (self.session.engine and self.session.state == State.LOADING):
+        loading = self.session.engine and self.session.state == State.LOADING
+        if self._settled or self._closed or loading:
             return
         self._settled = True
         aside(self, load_words, self._on_words, self._on_no_words)
@@ -178,11 +179,15 @@ class Window(QMainWindow):
         self._warm = True
 
     def _on_words(self, custom: Any) -> None:
+        if self._closed:
+            return
         if custom:
             self.session.set_custom(custom)
         self.sound.word_actions.begin_actions()
 
     def _on_no_words(self, error: Exception) -> None:
+        if self._closed:
+            return
         self.messages.warn(str(error), "words")
         self.sound.word_actions.begin_actions()
 
@@ -312,7 +317,7 @@ class Window(QMainWindow):
             self._timer.setInterval(HIDDEN_MS)
             self.hidden.emit()
             return
-        self._settled = True  # nothing begins any more
+        self._closed = True  # nothing begins any more
         self._timer.stop()
         self.hide()  # ending may take a moment
         if self.commands.teacher:

@@ -1,6 +1,5 @@
 """A window without devices, and boards as engines leave them."""
 
-import gc
 import threading
 
 import pytest
@@ -21,12 +20,11 @@ def _nobody_settings(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _garbage(qapp):
     """As in the program."""
     with garbage_collected_here():
         yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
