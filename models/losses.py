@@ -211,7 +211,7 @@ def denoising_loss(factors: Mapping[str, float] | None = None) -> Loss:
     Callable
         Their weighted sum.
     """
-    factors = {name: 1.0 for name in TERMS} | dict(factors or {})
+    factors = dict.fromkeys(TERMS, 1.0) | dict(factors or {})
     counted = {name: factor for name, factor in factors.items() if factor}
 
     def loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
