@@ -22,6 +22,7 @@ _EXTERNAL = b"\n\x08location\x12"
 def wrong_fact(facts: Facts, kind: str) -> str | None:
     """Name of a fact that is missing or makes no sense in a model of ``kind``; None: all do."""
     checks = {**_BANK, **(_DENOISER if kind == "denoiser" else _KEYWORDS)}
+    facts = {**DEFAULTS, **facts}
     for name, fits in checks.items():
         try:
             if not fits(facts[name], facts):
@@ -115,6 +116,9 @@ def _shortest_ahead(facts: Facts) -> float:
 
 Check = Callable[[Any, Facts], bool]
 
+#: What a file of before need not say.
+DEFAULTS: Facts = {"updates": 1}
+
 _BANK: dict[str, Check] = {
     "f0_hz": lambda value, _: are_numbers(value, range(4, 10_000), 1e-3, 1e5),
     "damping_ratio": lambda value, facts: are_numbers(value, [len(facts["f0_hz"])], 1e-9, 1 - 1e-9),
@@ -123,6 +127,7 @@ _BANK: dict[str, Check] = {
 _DENOISER: dict[str, Check] = {
     "carriers": _carriers,
     "parts": lambda value, facts: is_count(value, 1, 16) and facts["hop_s"] / value >= _SHORTEST_S,
+    "updates": lambda value, facts: is_count(value, 1, 16) and facts["parts"] % value == 0,
     "ramp_s": lambda value, facts: is_number(value, 0.0, facts["hop_s"] / facts["parts"]),
     "lookahead_s": lambda value, facts: value == 0 or is_number(value, _shortest_ahead(facts), 1.0),
 }

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from resonance.app.errors import ModelError
-from resonance.app.model_facts import has_external_data, wrong_fact, wrong_shape
+from resonance.app.model_facts import DEFAULTS, has_external_data, wrong_fact, wrong_shape
 from resonance.app.presets import preset_path
 from resonance.app.small_files import read_small
 from resonance.assets import MODELS
@@ -136,6 +136,8 @@ class DenoiserModel:
         self.ramp_s = float(self.facts["ramp_s"])
         self.lookahead_s = float(self.facts["lookahead_s"])
         self.parts = int(self.facts["parts"])  #: of a hop, after each of which gains are renewed
+        #: Of a hop, with each of which the network hears all anew.
+        self.updates = int({**DEFAULTS, **self.facts}["updates"])
         #: Whether recordings are cleaned backwards in time, too (``app/both_ways.py``).
         self.both_ways = self.facts.get("both_ways") is True
         shapes = {i.name: i.shape for i in self.session.get_inputs()}
@@ -251,12 +253,12 @@ class DenoiserRun(ABC):
 
     @property
     def voice(self) -> float:
-        """Probability of voice in the last hop."""
+        """Probability of voice in the last update."""
         return float(self._reading[0])
 
     @property
     def noise_dbfs(self) -> float:
-        """Level of the noise around the last hop, dB of full scale."""
+        """Level of the noise around the last update, dB of full scale."""
         return float(self._reading[1])
 
     @abstractmethod
@@ -269,7 +271,7 @@ class DenoiserRun(ABC):
             Of the time of a hop that ends with each part, and of the part
             [parts, 2, oscillators, 4].
         ended
-            Which parts end a hop [parts].
+            Which parts end an update [parts].
         """
 
 

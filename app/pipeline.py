@@ -219,7 +219,7 @@ class Pipeline:
         """For the next part of a hop [oscillators]; at rest the last ones."""
         stream = self._streams[channel]
         if not stream.resting:
-            run, ended = self._runs[channel], _ENDED[stream.ends_hop]
+            run, ended = self._runs[channel], _ENDED[stream.ends_update]
             self._last_gains[channel] = run.gains(stream.features()[None], ended)[0]
         return self._limited(self._last_gains[channel])
 
@@ -260,6 +260,7 @@ def make_stream(
             ramp_s=denoiser.ramp_s,
             lookahead_s=denoiser.lookahead_s,
             parts=denoiser.parts,
+            updates=denoiser.updates,
         )
     if spotter:
         return kind(spotter.bank, samplerate, spotter.hop_s)

@@ -129,7 +129,7 @@ def _equalise(said, kinds, phase_map, phase_share, weight_map, response, angle, 
 
 @kernel
 def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
-    """Take a hop in: looks inward, then all layers; fill n with the tokens, normalised."""
+    """Take an update in: looks inward, then all layers; fill n with the tokens, normalised."""
     look_b, code_b, look_n, code_n, own_weight, pooled_weight, code, down = inlet[6:]
     into, bias, turn, mix, out_weight = layers
     broad, (tokens, channels), kind = code_b.shape[0], code.shape, seen.dtype
@@ -218,18 +218,18 @@ def respond(features, ended, inlet, layers, outlet, level, floor, states, kept, 
     ----------
     features
         Of the time of a hop up to the end of each part, and of the part [parts, 2, oscillators, 4];
-        of the narrow oscillators only where a hop ends.
+        of the narrow oscillators only where an update ends.
     ended
-        Which parts end a hop [parts].
+        Which parts end an update [parts].
     inlet, layers, outlet
         Weights as :class:`Controller` packs them.
     level, floor, states
         Running level [3], slow averages [oscillators, 2], slow oscillators [layers, 2, T, S].
     kept, reading
-        What the last hop said: guide of the broad oscillators [broad, 16] and gains of the narrow
-        ones [narrow]; voice (0 … 1) and noise, dBFS [2].
+        What the last update said: guide of the broad oscillators [broad, 16] and gains of the
+        narrow ones [narrow]; voice (0 … 1) and noise, dBFS [2].
     gains
-        Complex gain for the next part [parts, oscillators]; 1 until a hop has ended.
+        Complex gain for the next part [parts, oscillators]; 1 until the first update.
     """
     counted, log_rate, keep, per_feature, offset, rate = inlet[:6]
     guide_b, kept_n = kept
@@ -450,7 +450,7 @@ class Controller:
         self._states = np.zeros((count, 2, tokens, STATES), np.float32)
         narrow = np.zeros(self.oscillators - broad, np.complex64)
         self._kept = np.zeros((broad, LANES), np.float32), narrow
-        #: Voice (0 … 1) and noise level, dBFS, around the last hop [2]; zeros before the first.
+        #: Voice (0 … 1) and noise level, dBFS, around the last update [2]; zeros before the first.
         self.reading = np.zeros(2, np.float32)
 
     def reset(self) -> None:
@@ -469,7 +469,7 @@ class Controller:
             Of the time of a hop up to the end of each part, and of the part
             [parts, 2, oscillators, 4].
         ended
-            Which parts end a hop [parts].
+            Which parts end an update [parts].
         gains
             Filled with the gains for the part after each [parts, oscillators].
         """

@@ -35,7 +35,7 @@ def describe(  # type: ignore[no-untyped-def]
 
     A hop of p parts makes windows of p parts. Of each part two rows are written: of the window
     that ends with it, and of the part alone; of the oscillators that do not move within a hop
-    only where one ends, of its window.
+    only where an update ends, of the window.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def describe(  # type: ignore[no-untyped-def]
     turn
         exp(iω_d t) of the window's time, and of the part's [parts, 2, oscillators].
     ended
-        Which parts end a hop [parts].
+        Which parts end an update [parts].
     moving
-        How many, from the first, move within a hop.
+        How many, from the first, move with every part.
     out
         Features [parts, 2, oscillators, 4].
     """

@@ -56,6 +56,9 @@ class BankStream:
         also play, and nothing is late.
     parts
         Of a hop: with each, gains may change, and the states that run backwards start anew.
+    updates
+        Of a hop, divides ``parts``: with each (:attr:`ends_update`), features also tell about the
+        oscillators that do not carry sound.
 
     Raises
     ------
@@ -73,9 +76,10 @@ class BankStream:
         ramp_s: float = 0.0,
         lookahead_s: float = 0.0,
         parts: int = 1,
+        updates: int = 1,
     ) -> None:
         self.samplerate = samplerate
-        self._parts = parts
+        self._parts, self._update_parts = parts, parts // updates
         self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
@@ -196,6 +200,11 @@ class BankStream:
     def ends_hop(self) -> bool:
         """Whether this part is the last of its hop."""
         return (self._part + 1) % self._parts == 0
+
+    @property
+    def ends_update(self) -> bool:
+        """Whether this part is the last one of an update."""
+        return (self._part + 1) % self._update_parts == 0
 
     @property
     def resting(self) -> bool:
@@ -336,13 +345,13 @@ class BankStream:
         """Features (see ``dsp/features.py``) at the end of a part [2, oscillators, 4].
 
         Of the time of a hop, and of the part alone; of oscillators that do not carry sound only
-        where a hop ends, of its time. Oscillators that rest read what the top of a narrow band
+        where an update ends. Oscillators that rest read what the top of a narrow band
         would give them from afar: networks have met such sound, but no silence above it.
         """
         for ends, z in zip(self._ends, (self._z_re, self._z_im), strict=True):
             ends[-1] = z[: self.oscillators]
         lengths = self._lengths(self._part, 1)
-        ended = np.array([self.ends_hop])
+        ended = np.array([self.ends_update])
         features = self._described(self._energy, self._contrast, lengths, self._ends, ended)
         return np.asarray(features[0])
 

@@ -30,7 +30,7 @@ class Analysis(NamedTuple):
     """What listening to a stretch gave."""
 
     features: Float32Array  #: of parts that ended, but for those at rest [parts, 2, oscillators, 4]
-    ended: NDArray[np.bool_]  #: which of these end a hop [parts]
+    ended: NDArray[np.bool_]  #: which of these end an update [parts]
     contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
     bad: int  #: samples that were not finite
 
@@ -58,7 +58,8 @@ class BankStretch(BankStream):
         contrast[: self._parts] = self._contrast
         ends[:, : self._parts + 1] = self._ends
         awake = np.empty(parts, np.bool_)
-        ended = (self._part + 1 + np.arange(parts)) % self._parts == 0
+        after = self._part + 1 + np.arange(parts)
+        ended, updated = after % self._parts == 0, after % self._update_parts == 0
         poles = self._pole_re[:count], self._pole_im[:count]
         z_re, z_im = self._z_re[:count], self._z_im[:count]
         rest, bad, part = self._listening_rest, 0, 0
@@ -75,13 +76,13 @@ class BankStretch(BankStream):
         self._energy[:, :count], self._contrast[:] = energy[parts:], contrast[parts:]
         self._ends[:] = ends[:, parts:]
         lengths = self._lengths(self._part, parts)
-        features = self._described(energy[:-1], contrast[:-1], lengths, ends[:, :-1], ended)
+        features = self._described(energy[:-1], contrast[:-1], lengths, ends[:, :-1], updated)
         sums, samples = (
             np.stack([x[p : p + parts][ended] for p in range(self._parts)]).sum(0)
             for x in (contrast, lengths)
         )
         contrasts = sums[:, self._pairs] / samples[:, None].astype(np.float32)
-        return Analysis(features[awake], ended[awake], contrasts, int(bad))
+        return Analysis(features[awake], updated[awake], contrasts, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.

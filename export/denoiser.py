@@ -112,12 +112,13 @@ def play(model: Denoiser, sound: Sound, next_gains: NextGains) -> Sound:
         ramp_s=config.ramp_s,
         lookahead_s=config.lookahead_s,
         parts=config.parts,
+        updates=config.updates,
     )
     out, position = np.zeros_like(sound), 0
     while position + bank.samples_left <= len(sound):
         end = position + bank.samples_left
         bank.advance(sound[position:end], out[position:end])
-        bank.next_part(next_gains(bank.features(), bank.ends_hop))
+        bank.next_part(next_gains(bank.features(), bank.ends_update))
         position = end
     return out[bank.latency_samples : position]
 
@@ -251,6 +252,7 @@ def metadata(
         "ramp_s": config.ramp_s,
         "lookahead_s": config.lookahead_s,
         "parts": config.parts,
+        "updates": config.updates,
         "both_ways": both_ways,
         "f0_hz": bank.f0_hz.tolist(),
         "damping_ratio": bank.damping_ratio.tolist(),

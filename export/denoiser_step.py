@@ -40,14 +40,15 @@ class DenoiserStep(nn.Module):
         self.outlet = OutletStep(controller)
 
     def forward(self, features: Tensor, ended: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Features [batch, 2, oscillators, 4], whether a hop ended, and states → what follows.
+        """Features [batch, 2, oscillators, 4], whether an update ended, and states → what follows.
 
         Parameters
         ----------
         features
             Of the time of a hop, and of its last part alone.
         ended
-            1 where the part ends a hop, else 0: then only the looks outward are new [batch, 1, 1].
+            1 where the part ends an update, else 0: then only the looks outward are new
+            [batch, 1, 1].
         states
             As :meth:`first_states` has them.
 
@@ -69,7 +70,7 @@ class DenoiserStep(nn.Module):
         told = zip(self.outlet.tell(x, new_level, seen), kept, strict=True)
         guide, narrow, reading = (torch.where(whole, now, before) for now, before in told)
         gain = torch.cat([self.outlet(seen, part, guide), narrow], -2) + self.outlet.wire
-        # Until a hop has ended nothing is known.
+        # Until the first update nothing is known.
         gain = torch.where(new_level[..., 1:2] > 0, gain, self.outlet.wire)
         return gain, reading.flatten(1), new_level, new_floor, guide, narrow, reading, *new
 
@@ -122,7 +123,7 @@ class LevelStep(nn.Module):
         features
             Of both [batch, 2, oscillators, 4].
         whole
-            Whether a hop ended [batch, 1, 1].
+            Whether an update ended [batch, 1, 1].
         state
             Power and share of the start [batch, 1, 2].
 
@@ -177,7 +178,7 @@ class InletStep(nn.Module):
         relative
             Features [batch, oscillators, 4].
         whole
-            Whether a hop ended [batch, 1, 1].
+            Whether an update ended [batch, 1, 1].
         state
             Averages [batch, oscillators, 2].
 
@@ -303,7 +304,7 @@ class OutletStep(nn.Module):
         self.register_buffer("wire", torch.tensor([1.0, 0.0]))
 
     def tell(self, x: Tensor, level: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is said at the end of a hop.
+        """What is said at the end of an update.
 
         Parameters
         ----------

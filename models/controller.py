@@ -1,13 +1,13 @@
-"""The controller: from the features of every hop to one complex gain per oscillator.
+"""The controller: from the features of every update to one complex gain per oscillator.
 
 It is shaped like the bank. A token covers two neighbouring broad oscillators and the narrow
 ones around them; every weight is shared along the bank, except a learned code for each place and
 the matrices that couple the tokens. Levels count relative to how loud the last seconds were, so
 that the same sound 50 dB quieter gets the same gains.
 
-The tokens speak once a hop. What they say steers a look outward of each oscillator; that of the
-broad ones, which answer within a few milliseconds, is renewed with every part of a hop, and so are
-their gains.
+The tokens speak with every update, once a hop or more often. What they say steers a look outward
+of each oscillator; that of the broad ones, which answer within a few milliseconds, is renewed with
+every part of a hop, and so are their gains.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class ControllerConfig:
 
 
 class RunningLevel(nn.Module):
-    """How loud the last seconds were: what the levels of a hop are compared with.
+    """How loud the last seconds were: what the levels are compared with.
 
     The mean over the broad oscillators of ``log_contrast``, as a power, averaged over ``time_s``
-    with the start's bias taken out (as in Adam): the first hop is its own reference. Rises at
+    with the start's bias taken out (as in Adam): the first update is its own reference. Rises at
     once, falls by 4.3 dB per ``time_s``.
     """
 
-    def __init__(self, hop_s: float, time_s: float = 1.0) -> None:
+    def __init__(self, update_s: float, time_s: float = 1.0) -> None:
         super().__init__()
-        self.rate = hop_s / time_s
+        self.rate = update_s / time_s
 
     def forward(self, contrast: Tensor) -> Tensor:
-        """Contrast of all hops [batch, hops, broad] → level in its units [batch, hops, 1]."""
+        """Contrast [batch, updates, broad] → level in its units [batch, updates, 1]."""
         power, share = self._driven(contrast)
         still = torch.zeros_like(power)
         keep = torch.full_like(power, 1.0 - self.rate)
@@ -79,13 +79,13 @@ class SlowLevels(nn.Module):
     ``h[t] = h[t-1] + rate (level - h[t-1])``, the rates learned.
     """
 
-    def __init__(self, oscillators: int, hop_s: float) -> None:
+    def __init__(self, oscillators: int, update_s: float) -> None:
         super().__init__()
-        rates = torch.tensor([hop_s / 0.06, hop_s / 0.6])
+        rates = torch.tensor([update_s / 0.06, update_s / 0.6])
         self.rate = nn.Parameter(torch.logit(rates)[:, None].repeat(1, oscillators))
 
     def forward(self, levels: Tensor) -> Tensor:
-        """Levels of all hops [batch, hops, oscillators] → averages, twice as many."""
+        """Levels of all updates [batch, updates, oscillators] → averages, twice as many."""
         keep, drive = self._driven(levels)
         nothing = torch.zeros_like(keep)
         return scan(keep, nothing, drive, nothing)[0]
@@ -97,28 +97,28 @@ class SlowLevels(nn.Module):
 
 
 class CoupledLayer(nn.Module):
-    """Slow oscillators of each token over hops, mixed across the bank, read through a gate."""
+    """Slow oscillators of each token over updates, mixed across the bank, read through a gate."""
 
-    def __init__(self, channels: int, tokens: int, hop_s: float, top_hz: float = 15.0) -> None:
+    def __init__(self, channels: int, tokens: int, update_s: float, top_hz: float = 15.0) -> None:
         super().__init__()
         self.tokens, self.fused = tokens, False
         self.norm = nn.LayerNorm(channels)
         self.into = nn.Linear(channels, 5 * STATES)
         self.out = nn.Linear(2 * STATES, channels, bias=False)
-        decay = hop_s / torch.logspace(-2.3, math.log10(2.0), STATES)
+        decay = update_s / torch.logspace(-2.3, math.log10(2.0), STATES)
         with torch.no_grad():
             self.out.weight.zero_()  # a new layer changes nothing
             self.into.bias.zero_()
             self.into.weight[2 * STATES : 3 * STATES].mul_(0.3)
             self.into.bias[2 * STATES : 3 * STATES].copy_(torch.log(torch.expm1(decay)))
         hz = torch.linspace(0.0, top_hz, STATES)[torch.randperm(STATES)]
-        self.turn = nn.Parameter(2 * math.pi * hop_s * hz)
+        self.turn = nn.Parameter(2 * math.pi * update_s * hz)
         self.mix = nn.Parameter(
             torch.eye(tokens) + torch.randn(2, tokens, tokens) * 0.5 / math.sqrt(tokens)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """All hops at once [batch, hops, tokens, channels] → the same shape, from rest."""
+        """All updates at once [batch, updates, tokens, channels] → the same shape, from rest."""
         return coupled(
             x,
             self.norm.weight,
@@ -168,7 +168,7 @@ class Looks(nn.Module):
 
 
 class Controller(nn.Module):
-    """Features of every hop in, gains (minus 1) and readings out.
+    """Features of every update in, gains (minus 1) and readings out.
 
     Parameters
     ----------
@@ -180,10 +180,10 @@ class Controller(nn.Module):
         How many are broad.
     identity
         Identity weights of the broad ones [broad].
-    hop_s
-        Time between hops, s.
+    update_s
+        Time between updates, s.
     parts
-        Of a hop, after each of which gains are renewed.
+        From one update to the next, after each of which gains are renewed.
     two_sided
         Whether the oscillators also run backwards in time.
     """
@@ -197,7 +197,7 @@ class Controller(nn.Module):
         bank: OscillatorBank,
         broad: int,
         identity: NDArray[np.complex128],
-        hop_s: float,
+        update_s: float,
         parts: int,
         *,
         two_sided: bool,
@@ -209,15 +209,15 @@ class Controller(nn.Module):
         up, down = _between(bank, broad, self.tokens)
         self.register_buffer("up", torch.tensor(up, dtype=torch.float32), persistent=False)
         self.register_buffer("down", torch.tensor(down, dtype=torch.float32), persistent=False)
-        self.level = RunningLevel(hop_s)
-        self.floor = SlowLevels(len(bank), hop_s)
+        self.level = RunningLevel(update_s)
+        self.floor = SlowLevels(len(bank), update_s)
         self.broad_looks, self.narrow_looks = Looks(broad, look), Looks(self.narrow, look)
         self.part_look = nn.Linear(_AROUND, look, bias=False)
         nn.init.zeros_(self.part_look.weight)
         self.inlet = nn.Linear(look * config.group + look, channels)
         self.code = nn.Parameter(torch.randn(self.tokens, channels) * 0.3)
         self.layers = nn.ModuleList(
-            CoupledLayer(channels, self.tokens, hop_s) for _ in range(config.layers)
+            CoupledLayer(channels, self.tokens, update_s) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(channels)
         self.guide_broad = nn.Linear(channels, config.group * look)
@@ -231,32 +231,32 @@ class Controller(nn.Module):
             nn.init.zeros_(layer.bias)
         self.reading = nn.Linear(channels, 2)
 
-    def forward(self, hops: Tensor, windows: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
-        """Gains minus 1 for the part of a hop that follows, and readings of each hop.
+    def forward(self, updates: Tensor, windows: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+        """Gains minus 1 for the part of a hop that follows, and readings of each update.
 
         Parameters
         ----------
-        hops
-            Features of every hop [batch, hops, oscillators, 4].
+        updates
+            Features of the time of a hop up to each update [batch, updates, oscillators, 4].
         windows
             Features of the broad oscillators in the time of a hop up to the end of each part, from
-            the first hop's end on [batch, steps, broad, 4].
+            the first update on [batch, steps, broad, 4].
         parts
             Of that part alone, likewise.
 
         Returns
         -------
         tuple of Tensor
-            Real and imaginary part [batch, steps, oscillators, 2], and readings [batch, hops, 2]:
-            voice (logit) and noise level (dBFS).
+            Real and imaginary part [batch, steps, oscillators, 2], and readings
+            [batch, updates, 2]: voice (logit) and noise level (dBFS).
         """
-        level = self.level(hops[..., : self.broad, CONTRAST])
-        hops = _relative(hops, level)
-        averages = self.floor(hops[..., CONTRAST]).unflatten(-1, (2, -1)).transpose(-1, -2)
-        x = self._tokens(hops, averages)
+        level = self.level(updates[..., : self.broad, CONTRAST])
+        updates = _relative(updates, level)
+        averages = self.floor(updates[..., CONTRAST]).unflatten(-1, (2, -1)).transpose(-1, -2)
+        x = self._tokens(updates, averages)
         for layer in self.layers:
             x = layer(x)
-        return self._out(x, level, hops, averages, windows, parts)
+        return self._out(x, level, updates, averages, windows, parts)
 
     def fuse(self) -> None:
         """Compile what goes number by number: a training step takes a tenth less time.
@@ -269,7 +269,7 @@ class Controller(nn.Module):
         self._out = torch.compile(self._out, dynamic=False)  # type: ignore[method-assign]
 
     def _tokens(self, features: Tensor, averages: Tensor) -> Tensor:
-        """Tokens [batch, hops, tokens, channels]."""
+        """Tokens [batch, updates, tokens, channels]."""
         n = self.broad
         broad = self.broad_looks.look_in(features[..., :n, :], averages[..., :n, :])
         narrow = self.narrow_looks.look_in(features[..., n:, :], averages[..., n:, :])
@@ -282,7 +282,7 @@ class Controller(nn.Module):
         self,
         x: Tensor,
         level: Tensor,
-        hops: Tensor,
+        updates: Tensor,
         averages: Tensor,
         windows: Tensor,
         parts: Tensor,
@@ -297,7 +297,7 @@ class Controller(nn.Module):
         said = self.say_broad(F.silu(seen + self._kept(guide, windows)))
         wanted = said[..., :kinds].transpose(-1, -2).flatten(-2)
         broad = self.equaliser(wanted) + said[..., kinds:]
-        seen = self.narrow_looks.look_out(hops[..., n:, :], averages[..., n:, :])
+        seen = self.narrow_looks.look_out(updates[..., n:, :], averages[..., n:, :])
         narrow = self.say_narrow(F.silu(seen + _spread(self.up, self.guide_narrow(x))))
         voice, noise = self.reading(x.mean(-2)).split(1, -1)
         noise_dbfs = 20.0 * noise + DB_PER_UNIT * level
@@ -305,7 +305,7 @@ class Controller(nn.Module):
         return gains, torch.cat([voice, noise_dbfs], -1)
 
     def _kept(self, x: Tensor, like: Tensor) -> Tensor:
-        """What each hop said [batch, hops, ...], for all steps until the next one has spoken."""
+        """What each update said [batch, updates, ...], for all steps until the next one."""
         return x.repeat_interleave(self.parts, 1)[:, : like.shape[1]]
 
 
@@ -330,7 +330,7 @@ def _between(bank: OscillatorBank, broad: int, tokens: int) -> tuple[FloatArray,
 
 
 def _spread(matrix: Tensor, x: Tensor) -> Tensor:
-    """Matrix [to, from] times x [batch, hops, from, k] → [batch, hops, to, k]."""
-    batch, hops, count, k = x.shape
+    """Matrix [to, from] times x [batch, updates, from, k] → [batch, updates, to, k]."""
+    batch, updates, count, k = x.shape
     y = matrix @ x.permute(2, 0, 1, 3).reshape(count, -1)
-    return y.view(-1, batch, hops, k).permute(1, 2, 0, 3)
+    return y.view(-1, batch, updates, k).permute(1, 2, 0, 3)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from resonance.dsp.bank import OscillatorBank, broad_bank, narrow_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
+from resonance.dsp.coupled import STATES
 from resonance.dsp.features import hop_edges, hop_features
 from resonance.dsp.identity import TRAINING_SAMPLERATE, identity_and_span
 from resonance.models.bank import listen, play, poles_from, rewind
@@ -42,7 +43,14 @@ class DenoiserConfig:
     lookahead_s: float = 0.0
     #: Of a hop: with each, gains are renewed and backward oscillators start anew, with what is new.
     parts: int = 4
+    #: Of a hop: with each, the tokens speak; divides ``parts``.
+    updates: int = 1
     controller: ControllerConfig = field(default_factory=ControllerConfig)
+
+    @property
+    def update_parts(self) -> int:
+        """Parts from one update to the next."""
+        return self.parts // self.updates
 
     def carriers(self) -> NDArray[np.bool_]:
         """Which oscillators carry the unchanged sound: the broad ones [oscillators]."""
@@ -122,23 +130,23 @@ class Denoiser(nn.Module):
             first,
             config.broad,
             identity[: config.broad].astype(np.complex128),
-            config.hop_s,
-            config.parts,
+            config.hop_s / config.updates,
+            config.update_parts,
             two_sided=config.lookahead_s > 0,
         )
 
     def forward(self, sound: Tensor) -> tuple[Tensor, Tensor]:
         """Clean sound [batch, samples] from noisy sound [batch, samples], both 16 kHz.
 
-        Also what was read from every hop [batch, hops, 2]: voice (logit) and noise level (dBFS).
+        Also what was read with every update [batch, updates, 2]: voice (logit) and noise level
+        (dBFS).
         """
         config, samples = self.config, sound.shape[-1]
-        hop = config.hop_s * TRAINING_SAMPLERATE
+        part_s = config.hop_s / config.parts
+        update = config.update_parts * part_s * TRAINING_SAMPLERATE
         late = round(config.lookahead_s * TRAINING_SAMPLERATE)
-        hops = math.ceil((samples + late) / hop)
-        edges = torch.from_numpy(
-            hop_edges(hops * config.parts, config.hop_s / config.parts, TRAINING_SAMPLERATE)
-        )
+        parts = math.ceil((samples + late) / update) * config.update_parts
+        edges = torch.from_numpy(hop_edges(parts, part_s, TRAINING_SAMPLERATE))
         sound = nn.functional.pad(sound, (0, int(edges[-1]) - samples))
         f0_hz, damping_ratio = self.bank()
         pole_re, pole_im = poles_from(f0_hz, damping_ratio, TRAINING_SAMPLERATE)
@@ -150,12 +158,12 @@ class Denoiser(nn.Module):
         played = play(delayed, edges, ramp, *poles, *weights)
         if late:
             played = played + rewind(delayed, edges, ramp, late, *poles, *weights)
-        return played[:, late : late + samples], readings[:, : math.ceil(samples / hop)]
+        return played[:, late : late + samples], readings[:, : math.ceil(samples / update)]
 
     def features(
         self, sound: Tensor, edges: Tensor, pole_re: Tensor, pole_im: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of hops, and of the broad oscillators at the end of each part of a hop.
+        """Features at each update, and of the broad oscillators at the end of each part of a hop.
 
         Parameters
         ----------
@@ -169,26 +177,29 @@ class Denoiser(nn.Module):
         Returns
         -------
         tuple of Tensor
-            Of every hop [batch, hops, oscillators, 4]; of the time of a hop that ends with each
-            part from the first hop's last on, and of the part alone [batch, steps, broad, 4].
+            Of the time of a hop up to each update [batch, updates, oscillators, 4]; up to the end
+            of each part from the first update on, and of the part alone [batch, steps, broad, 4].
         """
-        parts, broad = self.config.parts, self.config.broad
+        hop, update, broad = self.config.parts, self.config.update_parts, self.config.broad
         energy, between, re, im = listen(sound, edges, pole_re, pole_im, self.neighbours())
         between = between[..., self.pairs]
         lengths = layout(edges, sound.device).lengths.to(sound)[None, :, None]
+        before = hop - update  # parts of silence before the sound
+        energy, between = (nn.functional.pad(x, (0, 0, before, 0)) for x in (energy, between))
+        lengths = torch.cat([lengths[:, :before], lengths], 1)
         angle, peak = torch.atan2(pole_im, pole_re).double(), 1.0 - torch.hypot(pole_re, pole_im)
 
         def described(count: int, every: int, among: slice) -> Tensor:
-            """Of so many parts at a time, that end with the first hop or ``every`` parts later."""
-            first, last = parts - count, energy.shape[1] - count + 1
+            """Of so many parts at a time, up to the first update or ``every`` parts later."""
+            first, last = hop - count, energy.shape[1] - count + 1
             power, contrast, samples = (
                 torch.stack([x[:, first + p : last + p : every, among] for p in range(count)]).sum(
                     0
                 )
                 for x in (energy, between, lengths)
             )
-            re_now, im_now = (s[:, parts - 1 :: every, among] * peak[among] for s in (re, im))
-            begin = (nn.functional.pad(s, (0, 0, 1, 0)) for s in (re, im))
+            re_now, im_now = (s[:, update - 1 :: every, among] * peak[among] for s in (re, im))
+            begin = (nn.functional.pad(s, (0, 0, before + 1, 0)) for s in (re, im))
             re_before, im_before = (s[:, first:last:every, among] * peak[among] for s in begin)
             turned = angle[among] * samples.double()
             features: Tensor = hop_features(
@@ -206,8 +217,8 @@ class Denoiser(nn.Module):
 
         moving = slice(None, broad)
         return (
-            described(parts, parts, slice(None)),
-            described(parts, 1, moving),
+            described(hop, update, slice(None)),
+            described(hop, 1, moving),
             described(1, 1, moving),
         )
 
@@ -222,7 +233,8 @@ class Denoiser(nn.Module):
         Returns
         -------
         tuple of Tensor
-            Real and imaginary part [batch, steps, oscillators, 2], and readings [batch, hops, 2].
+            Real and imaginary part [batch, steps, oscillators, 2], and readings
+            [batch, updates, 2].
         """
         delta, readings = self.controller(hops, windows, parts)
         return delta + self.unchanged, readings
@@ -245,12 +257,12 @@ class Denoiser(nn.Module):
         """Weights at every edge of a part [batch, parts + 1, oscillators].
 
         As in ``resonance.dsp.identity.identity_and_span``; the narrow oscillators' span
-        follows their poles. The first hop passes unchanged.
+        follows their poles. All passes unchanged until the first update.
 
         Parameters
         ----------
         gains
-            Complex, found at the end of each part from the first hop's on
+            Complex, found at the end of each part from the first update on
             [batch, steps, oscillators, 2].
         pole_re, pole_im
             λ [oscillators].
@@ -266,8 +278,41 @@ class Denoiser(nn.Module):
         delta_re, delta_im = gains[:, :-1, :, 0] - 1.0, gains[:, :-1, :, 1]
         w_re = identity.real + span_re * delta_re - identity.imag * delta_im
         w_im = identity.imag + span_re * delta_im + identity.imag * delta_re
-        start = identity.expand(len(gains), self.config.parts + 1, -1)
+        start = identity.expand(len(gains), self.config.update_parts + 1, -1)
         return torch.cat([start.real, w_re], 1), torch.cat([start.imag, w_im], 1)
+
+
+def at_pace(weights: dict[str, Tensor], times: float) -> dict[str, Tensor]:
+    """Weights of a denoiser that updates so many times as often, its averages as slow as before.
+
+    Parameters
+    ----------
+    weights
+        By name.
+    times
+        Updates then, for each now; below 1 for fewer.
+
+    Returns
+    -------
+    dict
+        The same, but for what is counted by update: turns, and the shares that are let in.
+    """
+
+    def share(logit: Tensor) -> Tensor:
+        kept = torch.sigmoid(-logit.double())
+        return torch.logit(1.0 - kept ** (1.0 / times)).to(logit)
+
+    paced = dict(weights)
+    for name, value in weights.items():
+        if name.endswith(".turn"):
+            paced[name] = value / times
+        elif name.endswith("floor.rate"):
+            paced[name] = share(value)
+        elif name.endswith(".into.bias"):
+            gain = slice(2 * STATES, 3 * STATES)
+            paced[name] = value.clone()
+            paced[name][gain] = share(value[gain])
+    return paced
 
 
 def config_from(saved: dict[str, Any]) -> DenoiserConfig:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from resonance.models.controller import ControllerConfig
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
-from resonance.models.denoiser import Denoiser, DenoiserConfig
+from resonance.models.denoiser import Denoiser, DenoiserConfig, at_pace
 from resonance.models.losses import (
     TERMS,
     Loss,
@@ -235,6 +235,12 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss) -> dict[str, float
     default=DenoiserConfig.parts,
     help="Of a hop, each with new gains.",
 )
+@click.option(
+    "--updates",
+    type=click.IntRange(1, 8),
+    default=DenoiserConfig.updates,
+    help="Of a hop, with each of which the network hears all anew; divides --parts.",
+)
 @click.option("--bank-steps", default=0, help="Steps during which the bank learns too.")
 @click.option("--seed", default=0)
 @click.option("--device", default="cpu")
@@ -264,6 +270,7 @@ def main(
     weigh: tuple[tuple[str, float], ...],
     layers: int,
     parts: int,
+    updates: int,
     bank_steps: int,
     seed: int,
     device: str,
@@ -275,8 +282,7 @@ def main(
 ) -> None:
     """Train a denoiser; call again to resume where it stopped, with the same result."""
     factors = dict(weigh)
-    if not any(factors.get(term, 1.0) for term in TERMS):
-        raise click.UsageError("--weigh leaves no term of the loss")
+    _check(factors, parts, updates)
     torch.set_num_threads(threads)
     seed_everything(seed)
     recordings = [r for folder in folders for r in find_recordings(folder)]
@@ -290,7 +296,10 @@ def main(
     run = Run(
         work / (name or f"denoiser-{task}"),
         DenoiserConfig(
-            lookahead_s=lookahead_s, parts=parts, controller=ControllerConfig(layers=layers)
+            lookahead_s=lookahead_s,
+            parts=parts,
+            updates=updates,
+            controller=ControllerConfig(layers=layers),
         ),
         last,
         learning_rate,
@@ -326,6 +335,13 @@ def main(
             saved = time.monotonic()
         if run.step == run.steps:
             break
+
+
+def _check(factors: dict[str, float], parts: int, updates: int) -> None:
+    if not any(factors.get(term, 1.0) for term in TERMS):
+        raise click.UsageError("--weigh leaves no term of the loss")
+    if parts % updates:
+        raise click.UsageError(f"--parts {parts} is no multiple of --updates {updates}")
 
 
 def steps_within(left_s: float, steps: int, took_s: float) -> int:
@@ -383,7 +399,11 @@ class Run:
 
     def _begin_with(self, path: Path) -> None:
         """Take over every weight of another model that fits; say which stay new."""
-        mine, theirs = self.model.state_dict(), load_checkpoint(path).get("weights", {})
+        saved = load_checkpoint(path)
+        mine, theirs = self.model.state_dict(), saved.get("weights", {})
+        times = self.model.config.updates / saved.get("config", {}).get("updates", 1)
+        if times != 1:
+            theirs = at_pace(theirs, times)
         fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
         if not fitting:
             raise click.ClickException(f"{path} holds no weights that fit; give a run's best.pt")

@@ -11,6 +11,7 @@ from resonance.models.denoiser import Denoiser, DenoiserConfig
 
 SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels=16, layers=2))
 AHEAD = replace(SMALL, lookahead_s=0.02)
+OFTEN = replace(SMALL, updates=2)
 HOPS = 20
 
 
@@ -24,24 +25,24 @@ def stirred(config):
     return model
 
 
-@pytest.fixture(params=[SMALL, AHEAD], ids=["one-sided", "two-sided"])
+@pytest.fixture(params=[SMALL, AHEAD, OFTEN], ids=["one-sided", "two-sided", "often"])
 def model(request):
     return stirred(request.param)
 
 
 def random_features(model):
-    """Features of hops, and of the broad ones up to the end of each part and in it."""
-    steps = (HOPS - 1) * model.config.parts + 1
+    """Features of updates, and of the broad ones up to the end of each part and in it."""
+    steps = (HOPS - 1) * model.config.update_parts + 1
     hops = torch.randn(1, HOPS, model.oscillators, 4)
     windows, parts = torch.randn(2, 1, steps, model.config.broad, 4)
-    windows[:, :: model.config.parts] = hops[..., : model.config.broad, :]
+    windows[:, :: model.config.update_parts] = hops[..., : model.config.broad, :]
     return hops, windows, parts
 
 
 def in_steps(model, hops, windows, parts):
-    """The same as the step form takes them: features of each part, and whether it ends a hop."""
+    """The same as the step form takes them: features of parts, and whether each ends an update."""
     for step in range(windows.shape[1]):
-        hop, place = divmod(step, model.config.parts)
+        hop, place = divmod(step, model.config.update_parts)
         features = torch.full((1, 2, model.oscillators, 4), float("nan"))
         features[:, 0, : model.config.broad] = windows[:, step]
         features[:, 1, : model.config.broad] = parts[:, step]

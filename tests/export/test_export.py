@@ -36,13 +36,15 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported_ahead(tmp_path_factory):
-    """The same with look-ahead."""
-    return export(tmp_path_factory.mktemp("ahead"), "call", 0.008)
+    """The same with look-ahead and two updates a hop."""
+    return export(tmp_path_factory.mktemp("ahead"), "call", 0.008, updates=2)
 
 
-def export(folder, preset, lookahead_s):
+def export(folder, preset, lookahead_s, updates=1):
     torch.manual_seed(0)
-    config = DenoiserConfig(lookahead_s=lookahead_s, controller=ControllerConfig(layers=1))
+    config = DenoiserConfig(
+        lookahead_s=lookahead_s, updates=updates, controller=ControllerConfig(layers=1)
+    )
     model = Denoiser(config).eval()
     with torch.no_grad():
         model.controller.say_broad.weight.normal_(std=0.05)

@@ -6,7 +6,7 @@ import torch
 from pystoi import stoi
 
 from resonance.models.controller import ControllerConfig, RunningLevel
-from resonance.models.denoiser import Denoiser, DenoiserConfig, load
+from resonance.models.denoiser import Denoiser, DenoiserConfig, at_pace, load
 from resonance.models.losses import (
     denoising_loss,
     edges_lost,
@@ -23,6 +23,7 @@ from resonance.models.training import save_model
 SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels=16, layers=2))
 AHEAD = replace(SMALL, lookahead_s=0.02)
 NEAR = replace(SMALL, lookahead_s=0.008)
+OFTEN = replace(SMALL, updates=2)
 
 
 def stirred(config=SMALL):
@@ -45,7 +46,7 @@ def test_an_untrained_denoiser_is_a_wire():
     assert -error_db(out, sound, sound, best_db=100).min() > 60
 
 
-@pytest.mark.parametrize(("config", "ahead"), [(SMALL, 0), (NEAR, 128), (AHEAD, 320)])
+@pytest.mark.parametrize(("config", "ahead"), [(SMALL, 0), (NEAR, 128), (AHEAD, 320), (OFTEN, 0)])
 def test_no_more_of_the_future_is_used_than_declared(config, ahead):
     model = stirred(config)
     sound = 0.1 * torch.randn(1, 8000)
@@ -91,6 +92,19 @@ def test_the_equaliser_quietens_a_band_and_leaves_the_rest():
     assert change_db[(hz > low) & (hz < high)].max() < -15
     assert change_db[(hz > 100) & (hz < 400)].abs().max() < 1
     assert change_db[hz > 4000].abs().max() < 1
+
+
+def test_weights_at_twice_the_pace_average_as_slowly():
+    once, twice = stirred(SMALL), Denoiser(OFTEN)
+    twice.load_state_dict(at_pace(once.state_dict(), 2))
+    back = at_pace(twice.state_dict(), 0.5)
+    for name, value in once.state_dict().items():
+        torch.testing.assert_close(back[name], value)
+    levels = torch.randn(1, 50, once.oscillators)
+    with torch.no_grad():
+        slow = once.controller.floor(levels)
+        often = twice.controller.floor(levels.repeat_interleave(2, 1))
+    torch.testing.assert_close(often[:, 1::2], slow)
 
 
 @pytest.mark.parametrize("config", [SMALL, NEAR, AHEAD])
