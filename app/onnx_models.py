@@ -287,21 +287,20 @@ class CompiledRun(DenoiserRun):
     def __init__(self, model: DenoiserModel) -> None:
         super().__init__()
         self._controller = _controller(model.weights)
+        self._reading = self._controller.reading
         nothing = np.zeros((1, 2, self._controller.oscillators, len(FEATURE_NAMES)), np.float32)
         self.gains(nothing, np.ones(1, np.bool_))
         self.reset()  # the first call is the slowest
 
     def reset(self) -> None:
         """Back to rest."""
-        super().reset()
         self._controller.reset()
+        super().reset()
 
     def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
         """All parts in one call."""
         gains = np.empty((len(features), self._controller.oscillators), np.complex64)
         self._controller.respond(features, ended, gains)
-        if ended.any():
-            self._reading[:] = self._controller.reading
         return gains
 
 

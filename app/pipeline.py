@@ -15,11 +15,10 @@ from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity, Spotter
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.meters import FLOOR_DB
-from resonance.dsp.stream import BankStream
+from resonance.dsp.stream import WHETHER, BankStream
 
 Bank = TypeVar("Bank", bound=BankStream)
 #: Whether a part ends its hop, as an array of one.
-_ENDED = np.array([False]), np.array([True])
 
 
 class Pipeline:
@@ -219,7 +218,7 @@ class Pipeline:
         """For the next part of a hop [oscillators]; at rest the last ones."""
         stream = self._streams[channel]
         if not stream.resting:
-            run, ended = self._runs[channel], _ENDED[stream.ends_update]
+            run, ended = self._runs[channel], WHETHER[stream.ends_update]
             self._last_gains[channel] = run.gains(stream.features()[None], ended)[0]
         return self._limited(self._last_gains[channel])
 

@@ -441,21 +441,21 @@ class Controller:
     def __init__(self, weights: Mapping[str, Any]) -> None:
         w = {name: np.ascontiguousarray(a, np.float32) for name, a in weights.items()}
         _check_shapes(w)
-        self._inlet, self._layers, self._outlet = _inlet(w), _layers(w), _outlet(w)
+        self._weights = _inlet(w), _layers(w), _outlet(w)
         self.oscillators, tokens = len(w["level.counted"]), len(w["inlet.code"])
         self.broad = len(w["inlet.broad_code"])
-        self._level = np.zeros(3, np.float32)
-        self._floor = np.zeros((self.oscillators, 2), np.float32)
-        count, broad = len(self._layers[0]), len(w["inlet.broad_code"])
-        self._states = np.zeros((count, 2, tokens, STATES), np.float32)
-        narrow = np.zeros(self.oscillators - broad, np.complex64)
-        self._kept = np.zeros((broad, LANES), np.float32), narrow
+        level, floor = np.zeros(3, np.float32), np.zeros((self.oscillators, 2), np.float32)
+        states = np.zeros((len(self._weights[1][0]), 2, tokens, STATES), np.float32)
+        narrow = np.zeros(self.oscillators - self.broad, np.complex64)
+        kept = np.zeros((self.broad, LANES), np.float32), narrow
         #: Voice (0 … 1) and noise level, dBFS, around the last update [2]; zeros before the first.
         self.reading = np.zeros(2, np.float32)
+        self._states = level, floor, states, kept
 
     def reset(self) -> None:
         """Back to rest."""
-        for state in (self._level, self._floor, self._states, *self._kept, self.reading):
+        *states, kept = self._states
+        for state in (*states, *kept, self.reading):
             state[:] = 0.0
 
     def respond(
@@ -473,6 +473,4 @@ class Controller:
         gains
             Filled with the gains for the part after each [parts, oscillators].
         """
-        weights = self._inlet, self._layers, self._outlet
-        states = self._level, self._floor, self._states, self._kept
-        respond(features, ended, *weights, *states, self.reading, gains)
+        respond(features, ended, *self._weights, *self._states, self.reading, gains)

@@ -123,6 +123,22 @@ def pass_on(energy, contrast, end_re, end_im, z_re, z_im):  # type: ignore[no-un
         sums[-1] = np.float32(0.0)
 
 
+@compiled("void(float32[::1], float32[::1], float32[::1])", nogil=True, error_model="numpy")
+def lead(old, step, new):  # type: ignore[no-untyped-def]
+    """Go on from where the weights were going, towards new ones.
+
+    Parameters
+    ----------
+    old, step
+        Weights at the beginning of a part, and how far they go in it [oscillators].
+    new
+        Where they are to go in the next one [oscillators].
+    """
+    for k in range(len(old)):
+        old[k] += step[k]
+        step[k] = new[k] - old[k]
+
+
 @compiled(
     "void(complex64[:, ::1], complex64[::1], complex64[::1], complex64[::1], "
     f"float32[:, :, ::1], float32, {_HOPS}, {_HOPS})",

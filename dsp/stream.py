@@ -12,7 +12,14 @@ from resonance.dsp.bank import OscillatorBank, hz_to_erb, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import FEATURE_NAMES
-from resonance.dsp.hop_kernels import STAND_IN_FALL_DB, STAND_IN_MOST_DB, describe, pass_on, weigh
+from resonance.dsp.hop_kernels import (
+    STAND_IN_FALL_DB,
+    STAND_IN_MOST_DB,
+    describe,
+    lead,
+    pass_on,
+    weigh,
+)
 from resonance.dsp.identity import identity_and_span, onset_shares, unit_peak
 from resonance.dsp.kernels import advance, guard, listen
 from resonance.dsp.rest import Rest
@@ -26,6 +33,8 @@ GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
 STAND_INS = 4
 #: What a bank that plays late listens to with its playing states: nothing.
 NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
+#: False and True for one part.
+WHETHER = np.array([False]), np.array([True])
 
 
 class BankStream:
@@ -127,6 +136,7 @@ class BankStream:
             for whole in _near(self._hop)
             for part in turns
         }
+        self._even_turns = None if self._even is None else self._turns_in(self._even)
         self.reset()
 
     def _prepare_weights(
@@ -351,7 +361,7 @@ class BankStream:
         for ends, z in zip(self._ends, (self._z_re, self._z_im), strict=True):
             ends[-1] = z[: self.oscillators]
         lengths = self._lengths(self._part, 1)
-        ended = np.array([self.ends_update])
+        ended = WHETHER[self.ends_update]
         features = self._described(self._energy, self._contrast, lengths, self._ends, ended)
         return np.asarray(features[0])
 
@@ -364,17 +374,12 @@ class BankStream:
         ended: NDArray[np.bool_],
     ) -> Float32Array:
         """Features [parts, 2, oscillators, 4]; see :func:`resonance.dsp.hop_kernels.describe`."""
-        parts, hop = len(ended), self._parts
+        parts = len(ended)
         shape = parts, 2, self.oscillators, len(FEATURE_NAMES)
         features: Float32Array = np.zeros(shape, np.float32)
         if not parts:
             return features
-        if parts == 1:
-            turns = self._turns[int(lengths.sum()), int(lengths[-1])]
-        else:
-            wholes = np.convolve(lengths, np.ones(hop, np.int64), "valid").tolist()
-            pairs = zip(wholes, lengths[hop - 1 :].tolist(), strict=True)
-            turns = np.concatenate([self._turns[pair] for pair in pairs])
+        turns = self._even_turns if lengths is self._even else self._turns_in(lengths)
         describe(
             energy,
             contrast,
@@ -391,6 +396,18 @@ class BankStream:
             features,
         )
         return features
+
+    def _turns_in(self, lengths: NDArray[np.int64]) -> NDArray[np.complex64]:
+        """exp(iω_d t) of a hop's time up to each part, and of the part [parts, 2, oscillators].
+
+        Parameters
+        ----------
+        lengths
+            As :meth:`_lengths` gives them.
+        """
+        wholes = np.convolve(lengths, np.ones(self._parts, np.int64), "valid").tolist()
+        pairs = zip(wholes, lengths[self._parts - 1 :].tolist(), strict=True)
+        return np.concatenate([self._turns[pair] for pair in pairs])
 
     def next_part(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next part; move to these complex gains [oscillators] in it, or stay."""
@@ -437,10 +454,11 @@ class BankStream:
 
     def _move_to(self, weights: tuple[Float32Array, Float32Array] | None) -> None:
         """Be on the way to these weights (real, imaginary) in the part that begins, or stay."""
-        self._arrive()
-        if weights is not None:
-            np.subtract(weights[0], self._old_re, out=self._step_re)
-            np.subtract(weights[1], self._old_im, out=self._step_im)
+        if weights is None:
+            self._arrive()
+        else:
+            lead(self._old_re, self._step_re, weights[0])
+            lead(self._old_im, self._step_im, weights[1])
         if self.latency_samples:
             self._rewind()
 
