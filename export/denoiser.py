@@ -41,10 +41,12 @@ from resonance.models import denoiser
 from resonance.models.denoiser import Denoiser
 
 Sound = NDArray[np.float32]
-#: From features of a part [2, oscillators, 4], and whether it ends a hop, to gains [oscillators].
+#: From features of a part [2, oscillators, 4], and whether it ends an update, to gains [oscillators].
 NextGains = Callable[[Sound, bool], NDArray[np.complex64]]
 
 PROOF_S = 60
+#: Of it, what quantised weights are judged by.
+QUANTISED_S = 10
 #: How much of the sound quantising may change, dB of its level, for each number of bits.
 QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)
@@ -207,7 +209,7 @@ def make_smaller(model: Denoiser, path: Path, bits: int) -> dict[str, float]:
     ParityError
         If the sound moved too far.
     """
-    sound = proof_sound()
+    sound = proof_sound()[: QUANTISED_S * TRAINING_SAMPLERATE]
     before = play(model, sound, Runner(path))
     quantise(path, bits)
     after = play(model, sound, Runner(path))

@@ -12,7 +12,7 @@ from resonance.models.denoiser import Denoiser, DenoiserConfig
 SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels=16, layers=2))
 AHEAD = replace(SMALL, lookahead_s=0.02)
 OFTEN = replace(SMALL, updates=2)
-HOPS = 20
+HOPS = 8
 
 
 def stirred(config):
