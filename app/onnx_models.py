@@ -295,7 +295,7 @@ class CompiledRun(DenoiserRun):
     def reset(self) -> None:
         """Back to rest."""
         self._controller.reset()
-        super().reset()
+        super().reset()  # comes last: both write the reading
 
     def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
         """All parts in one call."""

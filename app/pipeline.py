@@ -18,7 +18,6 @@ from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import WHETHER, BankStream
 
 Bank = TypeVar("Bank", bound=BankStream)
-#: Whether a part ends its hop, as an array of one.
 
 
 class Pipeline:
@@ -26,7 +25,7 @@ class Pipeline:
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
     at any time and act without a click from the next part of a hop on; :attr:`voice` and
-    :attr:`noise_dbfs` are read at every hop. After a second of digital silence, as from a muted
+    :attr:`noise_dbfs` are read at every update. After a second of digital silence, as from a muted
     microphone, the denoiser rests: its output is 0, its gains and readings stay as they were.
 
     Parameters
@@ -116,7 +115,7 @@ class Pipeline:
 
     @property
     def voice(self) -> float:
-        """Probability that somebody spoke in the last hop; the highest of the channels."""
+        """Probability that somebody spoke in the last update; the highest of the channels."""
         return max((run.voice for run in self._runs), default=0.0)
 
     @property

@@ -43,7 +43,7 @@ class StretchPipeline(Pipeline):
             self.bad_samples += analysis.bad
             if bank.resting:
                 bank.hold(self._limited(self._last_gains[channel]))
-            gains = run.gains(analysis.features, analysis.ended)
+            gains = run.gains(analysis.features, analysis.updated)
             if len(gains):
                 self._last_gains[channel] = gains[-1]
             bank.play(sound, self._limited(gains), cleaned[channel])

@@ -4,7 +4,8 @@ A token covers a few neighbouring oscillators of the bank (``models/controller.p
 
 ``x + W_out (silu(gate) · mixed h)``: layer norm, drive, gain and gate of every token; its slow
 oscillators ``h[t] = (1 - g[t]) e^{iθ} h[t-1] + g[t] u[t]`` from hop to hop; their real and
-imaginary parts mixed across the tokens by two matrices. Training (``models/coupled.py``) and the
+imaginary parts mixed across the tokens by two matrices. A hop is here what lies between two updates
+of the network, which may be several in a hop of the bank. Training (``models/coupled.py``) and the
 application (``dsp/controller.py``) run these same lines.
 """
 

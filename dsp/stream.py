@@ -72,7 +72,7 @@ class BankStream:
     Raises
     ------
     ValueError
-        If the look-ahead is shorter than a part.
+        If the look-ahead is shorter than a part, or ``parts`` no multiple of ``updates``.
     """
 
     def __init__(
@@ -87,6 +87,8 @@ class BankStream:
         parts: int = 1,
         updates: int = 1,
     ) -> None:
+        if parts % updates:
+            raise ValueError(f"{parts} parts are no multiple of {updates} updates")
         self.samplerate = samplerate
         self._parts, self._update_parts = parts, parts // updates
         self.latency_samples = round(lookahead_s * samplerate)
@@ -133,7 +135,7 @@ class BankStream:
         turns = {length: self._turn(bank, length) for length in _near(self._hop / parts)}
         self._turns = {
             (whole, part): np.stack([self._turn(bank, whole), turns[part]])[None]
-            for whole in _near(self._hop)
+            for whole in (int(self._hop) - 1, *_near(self._hop))  # half samples round to even
             for part in turns
         }
         self._even_turns = None if self._even is None else self._turns_in(self._even)

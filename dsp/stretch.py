@@ -30,7 +30,7 @@ class Analysis(NamedTuple):
     """What listening to a stretch gave."""
 
     features: Float32Array  #: of parts that ended, but for those at rest [parts, 2, oscillators, 4]
-    ended: NDArray[np.bool_]  #: which of these end an update [parts]
+    updated: NDArray[np.bool_]  #: which of these end an update [parts]
     contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
     bad: int  #: samples that were not finite
 

@@ -41,7 +41,7 @@ from resonance.models import denoiser
 from resonance.models.denoiser import Denoiser
 
 Sound = NDArray[np.float32]
-#: From features of a part [2, oscillators, 4], and whether it ends an update, to gains [oscillators].
+#: From features of a part [2, oscillators, 4], whether it ends an update → gains [oscillators].
 NextGains = Callable[[Sound, bool], NDArray[np.complex64]]
 
 PROOF_S = 60

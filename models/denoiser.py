@@ -47,6 +47,10 @@ class DenoiserConfig:
     updates: int = 1
     controller: ControllerConfig = field(default_factory=ControllerConfig)
 
+    def __post_init__(self) -> None:
+        if self.parts % self.updates:
+            raise ValueError(f"{self.parts} parts are no multiple of {self.updates} updates")
+
     @property
     def update_parts(self) -> int:
         """Parts from one update to the next."""
@@ -145,7 +149,7 @@ class Denoiser(nn.Module):
         part_s = config.hop_s / config.parts
         update = config.update_parts * part_s * TRAINING_SAMPLERATE
         late = round(config.lookahead_s * TRAINING_SAMPLERATE)
-        parts = math.ceil((samples + late) / update) * config.update_parts
+        parts = max(math.ceil((samples + late) / update) * config.update_parts, config.parts)
         edges = torch.from_numpy(hop_edges(parts, part_s, TRAINING_SAMPLERATE))
         sound = nn.functional.pad(sound, (0, int(edges[-1]) - samples))
         f0_hz, damping_ratio = self.bank()
@@ -186,7 +190,7 @@ class Denoiser(nn.Module):
         lengths = layout(edges, sound.device).lengths.to(sound)[None, :, None]
         before = hop - update  # parts of silence before the sound
         energy, between = (nn.functional.pad(x, (0, 0, before, 0)) for x in (energy, between))
-        lengths = torch.cat([lengths[:, :before], lengths], 1)
+        lengths = torch.cat([lengths[:, :before].flip(1), lengths], 1)
         angle, peak = torch.atan2(pole_im, pole_re).double(), 1.0 - torch.hypot(pole_re, pole_im)
 
         def described(count: int, every: int, among: slice) -> Tensor:

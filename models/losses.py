@@ -240,12 +240,12 @@ def waveform_loss(estimate: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
 
 
 def readings_loss(readings: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
-    """Loss of the read-outs [batch, hops, 2] (voice logit, noise dBFS) of a mixture [scalar].
+    """Loss of the read-outs (voice logit, noise dBFS) of a mixture [scalar].
 
     Parameters
     ----------
     readings
-        Voice logit and noise level, dBFS [batch, hops, 2].
+        Voice logit and noise level, dBFS [batch, times, 2].
     noisy, clean
         Sounds [batch, samples].
 
@@ -259,29 +259,30 @@ def readings_loss(readings: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
     return wrong_voice + nn.functional.smooth_l1_loss(readings[..., 1] / 10, noise_dbfs / 10)
 
 
-def true_readings(noisy: Tensor, clean: Tensor, hops: int) -> tuple[Tensor, Tensor]:
-    """Whether there is voice, and the noise level over 0.4 s, dBFS, each [batch, hops].
+def true_readings(noisy: Tensor, clean: Tensor, times: int) -> tuple[Tensor, Tensor]:
+    """Whether there is voice, and the noise level over 0.4 s, dBFS, each [batch, times].
 
     Parameters
     ----------
     noisy, clean
         Sounds [batch, samples].
-    hops
-        How many there are.
+    times
+        How many, evenly spread.
 
     Returns
     -------
     tuple of Tensor
-        Voice (0 or 1) and noise level, dBFS [batch, hops].
+        Voice (0 or 1) and noise level, dBFS [batch, times].
     """
 
     def power(sound: Tensor) -> Tensor:
-        return nn.functional.adaptive_avg_pool1d(sound.square()[:, None], hops)[:, 0]
+        return nn.functional.adaptive_avg_pool1d(sound.square()[:, None], times)[:, 0]
 
     spoken = power(clean)
     voice = (spoken > 1e-3 * spoken.amax(-1, keepdim=True)) & (spoken > 1e-12)
+    half = round(0.2 * SAMPLERATE * times / noisy.shape[-1])
     noise = nn.functional.avg_pool1d(
-        power(noisy - clean)[:, None], 51, 1, 25, count_include_pad=False
+        power(noisy - clean)[:, None], 2 * half + 1, 1, half, count_include_pad=False
     )[:, 0]
     least = 1e-5 * power(noisy).mean(-1, keepdim=True)  # what cannot be found below speech
     return voice.float(), 10 * torch.log10(noise + least + 1e-12)

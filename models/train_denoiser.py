@@ -403,6 +403,7 @@ class Run:
         mine, theirs = self.model.state_dict(), saved.get("weights", {})
         times = self.model.config.updates / saved.get("config", {}).get("updates", 1)
         if times != 1:
+            click.echo(f"{path} updates {1 / times:g} times as often; its weights are converted")
             theirs = at_pace(theirs, times)
         fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
         if not fitting:
@@ -413,7 +414,7 @@ class Run:
 
     def _resume(self) -> None:
         saved = load_checkpoint(self.folder / "last.pt")
-        if saved["config"] != asdict(self.model.config):
+        if {"updates": 1, **saved["config"]} != asdict(self.model.config):
             raise click.ClickException(
                 f"{self.folder} was trained with {saved['config']}, not "
                 f"{asdict(self.model.config)}; give the same options, or another --name"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pystoi import stoi
 
+from resonance.dsp.coupled import STATES
 from resonance.models.controller import ControllerConfig, RunningLevel
 from resonance.models.denoiser import Denoiser, DenoiserConfig, at_pace, load
 from resonance.models.losses import (
@@ -94,6 +95,12 @@ def test_the_equaliser_quietens_a_band_and_leaves_the_rest():
     assert change_db[hz > 4000].abs().max() < 1
 
 
+def _poles(layer):
+    """Of the slow oscillators of a token that says nothing."""
+    gain = torch.sigmoid(layer.into.bias[2 * STATES : 3 * STATES])
+    return (torch.polar(1 - gain, layer.turn)).detach()
+
+
 def test_weights_at_twice_the_pace_average_as_slowly():
     once, twice = stirred(SMALL), Denoiser(OFTEN)
     twice.load_state_dict(at_pace(once.state_dict(), 2))
@@ -105,6 +112,8 @@ def test_weights_at_twice_the_pace_average_as_slowly():
         slow = once.controller.floor(levels)
         often = twice.controller.floor(levels.repeat_interleave(2, 1))
     torch.testing.assert_close(often[:, 1::2], slow)
+    slow, often = (_poles(model.controller.layers[0]) for model in (once, twice))
+    torch.testing.assert_close(often**2, slow)
 
 
 @pytest.mark.parametrize("config", [SMALL, NEAR, AHEAD])

@@ -28,7 +28,7 @@ def cleaned(pipeline, block, sizes):
     return out, events
 
 
-@pytest.mark.parametrize("samplerate", [8000, 16000, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("samplerate", [8000, 15625, 16000, 22050, 44100, 48000, 96000])
 @pytest.mark.parametrize("preset", ["denoiser", "studio"])
 def test_a_stretch_gives_the_samples_of_the_stream(request, preset, samplerate):
     model = request.getfixturevalue(preset)
