@@ -401,7 +401,9 @@ class Run:
         """Take over every weight of another model that fits; say which stay new."""
         saved = load_checkpoint(path)
         mine, theirs = self.model.state_dict(), saved.get("weights", {})
-        times = self.model.config.updates / saved.get("config", {}).get("updates", 1)
+        times = self.model.config.updates / saved.get("config", {}).get(
+            "updates", DenoiserConfig.updates
+        )
         if times != 1:
             click.echo(f"{path} updates {1 / times:g} times as often; its weights are converted")
             theirs = at_pace(theirs, times)
@@ -414,7 +416,7 @@ class Run:
 
     def _resume(self) -> None:
         saved = load_checkpoint(self.folder / "last.pt")
-        if {"updates": 1, **saved["config"]} != asdict(self.model.config):
+        if {"updates": DenoiserConfig.updates, **saved["config"]} != asdict(self.model.config):
             raise click.ClickException(
                 f"{self.folder} was trained with {saved['config']}, not "
                 f"{asdict(self.model.config)}; give the same options, or another --name"
