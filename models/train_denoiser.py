@@ -282,7 +282,9 @@ def main(
 ) -> None:
     """Train a denoiser; call again to resume where it stopped, with the same result."""
     factors = dict(weigh)
-    _check(factors, parts, updates)
+    _check(task, [term for term, _ in weigh], parts, updates)
+    if not any(factors.get(term, 1.0) for term in TERMS):
+        raise click.UsageError("--weigh leaves no term of the loss")
     torch.set_num_threads(threads)
     seed_everything(seed)
     recordings = [r for folder in folders for r in find_recordings(folder)]
@@ -337,9 +339,12 @@ def main(
             break
 
 
-def _check(factors: dict[str, float], parts: int, updates: int) -> None:
-    if not any(factors.get(term, 1.0) for term in TERMS):
-        raise click.UsageError("--weigh leaves no term of the loss")
+def _check(task: str, weighed: list[str], parts: int, updates: int) -> None:
+    if weighed and task == "vowels":
+        raise click.UsageError("--weigh is for --task speech: vowels know one term only")
+    twice = sorted({term for term in weighed if weighed.count(term) > 1})
+    if twice:
+        raise click.UsageError(f"--weigh {twice[0]} is given more than once")
     if parts % updates:
         raise click.UsageError(f"--parts {parts} is no multiple of --updates {updates}")
 

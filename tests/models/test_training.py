@@ -54,6 +54,21 @@ def run(command, *arguments):
     return result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--parts 3 --updates 2", "3 is no multiple of --updates 2"),
+        ("--weigh edges 2 --weigh edges 3", "edges is given more than once"),
+        ("--task vowels --weigh edges 2", "for --task speech"),
+    ],
+)
+def test_denoiser_training_refuses_what_makes_no_sense(options, reason, tmp_path):
+    arguments = ["--data", str(tmp_path), "--work", str(tmp_path), *options.split()]
+    result = CliRunner().invoke(train_denoiser.main, arguments)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.output.split())
+
+
 def test_denoiser_training_resumes_exactly(tiny_data, tmp_path):
     common = (
         "--data",
