@@ -36,6 +36,8 @@ from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
 SECONDS = 10
+#: From the start of the sound until something is measured, s: a bank rests after a second.
+SETTLED_S = 2.0
 ROUNDS = 2
 BLOCK = 480
 CANDIDATES = {
@@ -73,6 +75,7 @@ def serve(kind: str) -> None:
     step = rnnoise_step() if kind == "rnnoise" else keep
     stream = open_stream(find_route(list_devices(), None, None), BLOCK, Simple(step))  # type: ignore[arg-type]
     stream.start()
+    print("started", flush=True)
     time.sleep(3600)
 
 
@@ -97,9 +100,11 @@ def shares(server: SoundServer, kind: str, sound: Sound, samplerate: int) -> tup
     """
     engine = process = None
     if kind in ("wire", "rnnoise"):
-        process = subprocess.Popen([sys.executable, "-m", "bench.live.cost", "--serve", kind])
+        command = [sys.executable, "-m", "bench.live.cost", "--serve", kind]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout
+        process.stdout.readline()  # loaded and running
         pid = process.pid
-        time.sleep(4)
     else:
         preset, _, spot = kind.partition("+")
         engine = EngineProcess(EngineSettings(preset=preset, spot=bool(spot), feedback_guard=False))
@@ -107,9 +112,9 @@ def shares(server: SoundServer, kind: str, sound: Sound, samplerate: int) -> tup
         while engine.state != State.LISTENING:
             engine.messages()
             time.sleep(0.05)
-        time.sleep(2)
         assert engine.pid
         pid = engine.pid
+    time.sleep(SETTLED_S)
     silent = share(pid)
     with server.playing(sound, samplerate):
         time.sleep(1)
