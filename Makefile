@@ -22,7 +22,7 @@ gui: $(VENV)/.gui
 NO_SKIPS := $(if $(CI),--no-skips)
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -m "not audio" -n auto --maxprocesses 4 --dist loadfile $(NO_SKIPS)
+	$(BIN)/python -m pytest -m "not audio" -n logical --maxprocesses 4 --dist loadfile $(NO_SKIPS)
 	$(BIN)/python -m pytest -m audio $(NO_SKIPS)
 
 lint: $(VENV)/.test
