@@ -36,8 +36,8 @@ from resonance.assets import DEMO
 from tests.sound_server import SoundServer
 
 SECONDS = 10
-#: From the start of the sound until something is measured, s: a bank rests after a second.
-SETTLED_S = 2.0
+#: From the start of the sound until something is measured, s: an engine settles, a bank rests.
+SETTLED_S = 5.0
 ROUNDS = 2
 BLOCK = 480
 CANDIDATES = {
