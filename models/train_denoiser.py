@@ -282,9 +282,7 @@ def main(
 ) -> None:
     """Train a denoiser; call again to resume where it stopped, with the same result."""
     factors = dict(weigh)
-    _check(task, [term for term, _ in weigh], parts, updates)
-    if not any(factors.get(term, 1.0) for term in TERMS):
-        raise click.UsageError("--weigh leaves no term of the loss")
+    _check(task, weigh, parts, updates)
     torch.set_num_threads(threads)
     seed_everything(seed)
     recordings = [r for folder in folders for r in find_recordings(folder)]
@@ -339,12 +337,15 @@ def main(
             break
 
 
-def _check(task: str, weighed: list[str], parts: int, updates: int) -> None:
-    if weighed and task == "vowels":
+def _check(task: str, weigh: tuple[tuple[str, float], ...], parts: int, updates: int) -> None:
+    factors = dict(weigh)
+    if weigh and task == "vowels":
         raise click.UsageError("--weigh is for --task speech: vowels know one term only")
-    twice = sorted({term for term in weighed if weighed.count(term) > 1})
-    if twice:
-        raise click.UsageError(f"--weigh {twice[0]} is given more than once")
+    for term, _ in weigh:
+        if sum(term == other for other, _ in weigh) > 1:
+            raise click.UsageError(f"--weigh {term} is given more than once")
+    if not any(factors.get(term, 1.0) for term in TERMS):
+        raise click.UsageError("--weigh leaves no term of the loss")
     if parts % updates:
         raise click.UsageError(f"--parts {parts} is no multiple of --updates {updates}")
 
