@@ -168,7 +168,7 @@ class Pipeline:
         while start < length:
             stop = min(length, start + self._streams[0].samples_left)
             for channel, stream in enumerate(self._streams):
-                part = np.ascontiguousarray(columns[channel, start:stop], dtype=np.float32)
+                part = columns[channel, start:stop]
                 if cleaned is None:
                     self.bad_samples += stream.listen(part)
                 else:
@@ -188,7 +188,7 @@ class Pipeline:
         if self.denoiser and (out is None or out.shape != block.shape):
             shape = None if out is None else out.shape
             raise UserError(f"out must be an array shaped like block, {block.shape}, not {shape}")
-        columns: Float32Array = np.atleast_2d(block.T)
+        columns = np.ascontiguousarray(np.atleast_2d(block.T), np.float32)
         if columns.shape[0] != self.channels:
             raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
         return columns

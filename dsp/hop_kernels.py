@@ -1,4 +1,4 @@
-"""The loops that run once for every part of a hop: :func:`describe`, :func:`weigh` and their kin.
+"""The loops that run once for every part of a hop: :func:`describe`, :func:`lead` and their kin.
 
 Compiled like those of ``dsp/kernels.py``: as array expressions they would take as long as a
 whole hop of oscillators. Each takes one part or many, with the same bits.
@@ -123,29 +123,13 @@ def pass_on(energy, contrast, end_re, end_im, z_re, z_im):  # type: ignore[no-un
         sums[-1] = np.float32(0.0)
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1])", nogil=True, error_model="numpy")
-def lead(old, step, new):  # type: ignore[no-untyped-def]
-    """Go on from where the weights were going, towards new ones.
-
-    Parameters
-    ----------
-    old, step
-        Weights at the beginning of a part, and how far they go in it [oscillators].
-    new
-        Where they are to go in the next one [oscillators].
-    """
-    for k in range(len(old)):
-        old[k] += step[k]
-        step[k] = new[k] - old[k]
-
-
 @compiled(
-    "void(complex64[:, ::1], complex64[::1], complex64[::1], complex64[::1], "
-    f"float32[:, :, ::1], float32, {_HOPS}, {_HOPS})",
+    "void(complex64[::1], complex64[::1], complex64[::1], complex64[::1], float32[:, :, ::1], "
+    f"float32, {', '.join(['float32[::1]'] * 4)})",
     **OPTIONS,
 )
-def weigh(gains, identity, span, onset, probes, wire, w_re, w_im):  # type: ignore[no-untyped-def]
-    """Write the weights of all oscillators for complex gains, wings and the tap included.
+def lead(gains, identity, span, onset, probes, wire, old_re, old_im, step_re, step_im):  # type: ignore[no-untyped-def]
+    """Go on from where the weights were going, to those for complex gains, wings and tap included.
 
     The wings do what the model's oscillators do to the top of their band, at most 1. The tap is
     an oscillator without memory, the input itself: what the others answer at once.
@@ -153,7 +137,7 @@ def weigh(gains, identity, span, onset, probes, wire, w_re, w_im):  # type: igno
     Parameters
     ----------
     gains
-        Of the model's oscillators [parts, oscillators].
+        Of the model's oscillators [oscillators].
     identity
         Weights at a gain of 1 [oscillators, wings and tap].
     span
@@ -164,26 +148,33 @@ def weigh(gains, identity, span, onset, probes, wire, w_re, w_im):  # type: igno
         From weights to the response at the top, real and imaginary [responses, 2, oscillators].
     wire
         RMS of these responses at a gain of 1.
-    w_re, w_im
-        Weights [parts, oscillators, wings and tap].
+    old_re, old_im
+        Weights at the beginning of a part [oscillators, wings and tap].
+    step_re, step_im
+        How far they go in it; filled with how far they go in the next.
     """
-    count, last = gains.shape[1], identity.shape[0] - 1
-    for h in range(gains.shape[0]):
-        at_once = np.float32(0.0)
-        for k in range(count):
-            re, im = gains[h, k].real - np.float32(1.0), gains[h, k].imag
-            w_re[h, k] = identity[k].real + span[k].real * re - span[k].imag * im
-            w_im[h, k] = identity[k].imag + span[k].real * im + span[k].imag * re
-            at_once += onset[k].real * w_re[h, k] - onset[k].imag * w_im[h, k]
-        w_re[h, last], w_im[h, last] = at_once, np.float32(0.0)
-        if last > count:
-            power = np.float32(0.0)
-            for p in range(probes.shape[0]):
-                response = np.float32(0.0)
-                for k in range(count):
-                    response += probes[p, 0, k] * w_re[h, k] + probes[p, 1, k] * w_im[h, k]
-                power += response * response
-            gain = min(np.float32(1.0), np.sqrt(power) / wire)
-            for k in range(count, last):
-                w_re[h, k] = gain * identity[k].real
-                w_im[h, k] = gain * identity[k].imag
+    count, last = gains.shape[0], identity.shape[0] - 1
+    w_re, w_im = np.empty(last + 1, np.float32), np.empty(last + 1, np.float32)
+    at_once = np.float32(0.0)
+    for k in range(count):
+        re, im = gains[k].real - np.float32(1.0), gains[k].imag
+        w_re[k] = identity[k].real + span[k].real * re - span[k].imag * im
+        w_im[k] = identity[k].imag + span[k].real * im + span[k].imag * re
+        at_once += onset[k].real * w_re[k] - onset[k].imag * w_im[k]
+    w_re[last], w_im[last] = at_once, np.float32(0.0)
+    if last > count:
+        power = np.float32(0.0)
+        for p in range(probes.shape[0]):
+            response = np.float32(0.0)
+            for k in range(count):
+                response += probes[p, 0, k] * w_re[k] + probes[p, 1, k] * w_im[k]
+            power += response * response
+        gain = min(np.float32(1.0), np.sqrt(power) / wire)
+        for k in range(count, last):
+            w_re[k] = gain * identity[k].real
+            w_im[k] = gain * identity[k].imag
+    for k in range(last + 1):
+        old_re[k] += step_re[k]
+        old_im[k] += step_im[k]
+        step_re[k] = w_re[k] - old_re[k]
+        step_im[k] = w_im[k] - old_im[k]

@@ -75,6 +75,41 @@ def _run_back(sound, pole_re, pole_im, z_re, z_im):  # type: ignore[no-untyped-d
             _driven(k, pole_re, pole_im, z_re, z_im, x)
 
 
+@numba.njit(fastmath=_FASTMATH, error_model="numpy")
+def guard(block, out, state, hold, release):  # type: ignore[no-untyped-def]
+    """Keep ``out [samples]`` within full scale, in place, without delay.
+
+    Where the input was itself beyond full scale, its own peak (falling by the factor
+    ``hold`` each sample) is the ceiling. A sample above the ceiling is brought down to it, and
+    the gain recovers by ``release`` of the way each sample; as long as nothing is above, every
+    sample passes unchanged.
+
+    Parameters
+    ----------
+    block
+        Input [samples].
+    out
+        Output [samples], changed in place.
+    state
+        The input's peak and the gain [2], both 1 at rest; changed in place.
+    hold, release
+        Factor of the peak, and part of the gain's way back, each sample.
+    """
+    peak, gain = state[0], state[1]
+    for n in range(out.shape[0]):
+        peak = max(np.float32(1.0), peak * hold)
+        size = abs(block[n])
+        if size > peak and size < LARGEST_SAMPLE:
+            peak = size
+        gain += release * (np.float32(1.0) - gain)
+        if gain > np.float32(0.998):  # float32 would never quite arrive
+            gain = np.float32(1.0)
+        if abs(out[n]) * gain > peak:
+            gain = peak / abs(out[n])
+        out[n] *= gain
+    state[0], state[1] = peak, gain
+
+
 @compiled(f"int64({', '.join([_F] * 11)})", **OPTIONS)
 def listen(  # type: ignore[no-untyped-def]
     block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
@@ -89,9 +124,11 @@ def listen(  # type: ignore[no-untyped-def]
     block
         Input [samples]; what is not finite counts as silence.
     pole_re, pole_im
-        λ [oscillators].
-    z_re, z_im, energy
-        States and sums [oscillators], changed in place.
+        λ [oscillators or more].
+    z_re, z_im
+        States, as many, changed in place.
+    energy
+        Sums [oscillators], changed in place.
     own_re, own_im, next_re, next_im, contrast
         As in :func:`add_contrast`.
 
@@ -107,14 +144,16 @@ def listen(  # type: ignore[no-untyped-def]
             x = np.float32(0.0)
             bad += 1
         x += BIAS
-        for k in range(pole_re.shape[0]):
+        for k in range(energy.shape[0]):
             re, im = _driven(k, pole_re, pole_im, z_re, z_im, x)
             energy[k] += re * re + im * im
         add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast)
     return bad
 
 
-@compiled(f"int64({', '.join([_F] * 15)}, int64, int64, {_F})", **OPTIONS)
+@compiled(
+    f"int64({', '.join([_F] * 15)}, int64, int64, {_F}, {_F}, float32, float32, {_F})", **OPTIONS
+)
 def advance(  # type: ignore[no-untyped-def]
     block,
     pole_re,
@@ -133,23 +172,31 @@ def advance(  # type: ignore[no-untyped-def]
     step_im,
     position,
     ramp,
+    rewound,
+    guarded,
+    hold,
+    release,
     out,
 ):
     """:func:`listen`, and play the oscillators: ``out = Re Σ_k w_k z_k`` per sample [samples].
 
     The weights go in a straight line from ``old`` to ``old + step`` within ``ramp`` samples
-    and stay there.
+    and stay there. What :func:`rewind` found is added, and :func:`guard` has the last word.
 
     Parameters
     ----------
     block, pole_re, pole_im, z_re, z_im, energy, own_re, own_im, next_re, next_im, contrast
-        As in :func:`listen`.
+        As in :func:`listen`, with as many sums as oscillators.
     old_re, old_im, step_re, step_im
         Weights at the beginning of the part, and how far they go [oscillators].
     position
         Samples of this part that came before the block.
     ramp
         Samples that the change of weights takes.
+    rewound
+        What runs backwards adds to the part [samples]; empty: nothing.
+    guarded, hold, release
+        As in :func:`guard`; an empty state: no guard.
     out
         Output [samples].
 
@@ -175,6 +222,10 @@ def advance(  # type: ignore[no-untyped-def]
         add_contrast(z_re, z_im, own_re, own_im, next_re, next_im, contrast)
         progress = np.float32(min(position + n + 1, ramp)) / np.float32(ramp)
         out[n] = held + progress * moved
+        if rewound.shape[0]:
+            out[n] += rewound[position + n]
+    if guarded.shape[0]:
+        guard(block, out, guarded, hold, release)
     return bad
 
 
@@ -222,7 +273,8 @@ def rewind(  # type: ignore[no-untyped-def]
     known
         How many of those that follow are summed up already.
     sum_re, sum_im
-        Sums of those that follow [parts, oscillators]; new ones are written.
+        Sums of those that follow [parts, oscillators]; new ones are written. Those that will
+        follow the next part are left first.
     power_re, power_im, shortest
         λ to the power of a part's length, the shortest one and one more [2, oscillators].
     old_re, old_im, step_re, step_im, ramp
@@ -255,38 +307,5 @@ def rewind(  # type: ignore[no-untyped-def]
             moved += step_re[k] * re - step_im[k] * im
         progress = np.float32(min(n + 1, ramp)) / np.float32(ramp)
         out[n] = held + progress * moved
-
-
-@compiled(f"void({_F}, {_F}, {_F}, float32, float32)", **OPTIONS)
-def guard(block, out, state, hold, release):  # type: ignore[no-untyped-def]
-    """Keep ``out [samples]`` within full scale, in place, without delay.
-
-    Where the input was itself beyond full scale, its own peak (falling by the factor
-    ``hold`` each sample) is the ceiling. A sample above the ceiling is brought down to it, and
-    the gain recovers by ``release`` of the way each sample; as long as nothing is above, every
-    sample passes unchanged.
-
-    Parameters
-    ----------
-    block
-        Input [samples].
-    out
-        Output [samples], changed in place.
-    state
-        The input's peak and the gain [2], both 1 at rest; changed in place.
-    hold, release
-        Factor of the peak, and part of the gain's way back, each sample.
-    """
-    peak, gain = state[0], state[1]
-    for n in range(out.shape[0]):
-        peak = max(np.float32(1.0), peak * hold)
-        size = abs(block[n])
-        if size > peak and size < LARGEST_SAMPLE:
-            peak = size
-        gain += release * (np.float32(1.0) - gain)
-        if gain > np.float32(0.998):  # float32 would never quite arrive
-            gain = np.float32(1.0)
-        if abs(out[n]) * gain > peak:
-            gain = peak / abs(out[n])
-        out[n] *= gain
-    state[0], state[1] = peak, gain
+    for part in range(1, following):
+        sum_re[part - 1], sum_im[part - 1] = sum_re[part], sum_im[part]

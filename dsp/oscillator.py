@@ -13,7 +13,7 @@ import numpy as np
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import ComplexArray, FloatArray
 from resonance.dsp.kernels import advance
-from resonance.dsp.stream import NO_CONTRASTS
+from resonance.dsp.stream import NOTHING
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class MovingOscillator:
             self._z[0],
             self._z[1],
             self._unused,
-            *NO_CONTRASTS,
+            *[NOTHING] * 4,
             self._unused,
             zero,
             old,
@@ -140,6 +140,8 @@ class MovingOscillator:
             step,
             0,
             len(drive),
+            *[NOTHING] * 2,
+            *np.zeros(2, np.float32),
             x,
         )
         self._unused[:] = 0.0

@@ -35,8 +35,8 @@ class Rewinding:
         powers = poles[None, :] ** np.array(lengths)[:, None]
         self._powers = tuple(p.astype(np.float32) for p in (powers.real, powers.imag))
         count = samples // lengths[0] + 1
-        self._sums = np.zeros((2, count, len(poles)), np.float32)
-        self._room = np.zeros((2, len(poles)), np.float32)
+        self._sum_re, self._sum_im = np.zeros((2, count, len(poles)), np.float32)
+        self._room = tuple(np.zeros((2, len(poles)), np.float32))
         self.reset()
 
     def reset(self) -> None:
@@ -66,19 +66,7 @@ class Rewinding:
         out
             What is to be added to the part [samples].
         """
-        known = max(0, self._known - 1)  # the first has become the part itself
-        self._sums[:, :known] = self._sums[:, 1 : known + 1]
-        rewind(
-            ahead,
-            *self._poles,
-            *self._room,
-            edges,
-            known,
-            *self._sums,
-            *self._powers,
-            self._shortest,
-            *weights,
-            ramp,
-            out,
-        )
-        self._known = len(edges) - 1
+        sums = self._sum_re, self._sum_im
+        given = ahead, *self._poles, *self._room, edges, self._known, *sums, *self._powers
+        rewind(*given, self._shortest, *weights, ramp, out)
+        self._known = max(0, len(edges) - 2)  # by then the first has become the part itself

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resonance.dsp.arrays import Float32Array
-from resonance.dsp.bank import OscillatorBank, hz_to_erb, wing_bank
+from resonance.dsp.bank import ComplexArray, OscillatorBank, hz_to_erb, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import FEATURE_NAMES
@@ -18,10 +19,9 @@ from resonance.dsp.hop_kernels import (
     describe,
     lead,
     pass_on,
-    weigh,
 )
 from resonance.dsp.identity import identity_and_span, onset_shares, unit_peak
-from resonance.dsp.kernels import advance, guard, listen
+from resonance.dsp.kernels import advance, listen
 from resonance.dsp.rest import Rest
 from resonance.dsp.rewinding import Rewinding
 
@@ -31,8 +31,8 @@ WING_REFERENCE = (0.7, 0.92)
 GUARD_HOLD_S, GUARD_RELEASE_S = 0.5, 0.3
 #: How many of the highest awake oscillators stand in for those that rest.
 STAND_INS = 4
-#: What a bank that plays late listens to with its playing states: nothing.
-NO_CONTRASTS = [np.zeros(0, np.float32)] * 4
+#: What is compared by the states that play late, and what runs backwards without look-ahead.
+NOTHING = np.zeros(0, np.float32)
 #: False and True for one part.
 WHETHER = np.array([False]), np.array([True])
 
@@ -59,10 +59,9 @@ class BankStream:
     ramp_s
         Time over which new weights replace the old ones, s, at most a part.
     lookahead_s
-        How much later than it listens the bank plays, s: a second set of states is driven by the
-        sound of that long ago, and a third runs backwards in time through what is known of its
-        future, so that the two together turn no phases. At least a part. 0: the states that listen
-        also play, and nothing is late.
+        How much later than it listens the bank plays, s: the states that play are driven by the
+        sound of that long ago, and a third set runs backwards in time through what is known of its
+        future, so that the two together turn no phases. At least a part. 0: nothing is late.
     parts
         Of a hop: with each, gains may change, and the states that run backwards start anew.
     updates
@@ -114,11 +113,9 @@ class BankStream:
         poles = np.where(awake, full.poles(samplerate), 0.0)
         drive = np.where(awake, unit_peak(poles), 0.0)
         self._drive = drive[: self.oscillators].astype(np.float32)
-        if carriers is not None:
-            poles = np.append(poles, 0.0)  # the tap: an oscillator without memory
+        poles = np.append(poles, 0.0)  # the tap: an oscillator without memory
+        self._poles = _planes(poles)
         self._rewinding = Rewinding(poles, self.latency_samples, _near(self._hop / parts))
-        self._pole_re = np.ascontiguousarray(poles.real, dtype=np.float32)
-        self._pole_im = np.ascontiguousarray(poles.imag, dtype=np.float32)
         resting = ~awake[: self.oscillators]
         by_height = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])]
         self._highest = by_height[-STAND_INS:] if resting.any() else by_height[:0]
@@ -172,32 +169,34 @@ class BankStream:
 
     def reset(self) -> None:
         """Back to rest: no input, all gains 1."""
-        total, parts = len(self._pole_re), self._parts
-        self._z_re, self._z_im = (np.zeros(total, np.float32) for _ in "zi")
-        self._synth_re, self._synth_im = self._z_re, self._z_im
-        if self.latency_samples:
-            self._synth_re, self._synth_im = (
-                np.zeros_like(self._z_re),
-                np.zeros_like(self._z_im),
-            )
+        count, parts = self.oscillators, self._parts
+        #: z of the oscillators that listen, and of those that play: the same without look-ahead.
+        self._z = self._at_rest()
+        self._heard = self._z[0][:count], self._z[1][:count]
+        self._synth = self._at_rest() if self.latency_samples else self._z
         #: Sums over the last parts of a hop, the present one last, and z before and after each.
-        self._energy = np.zeros((parts, total), np.float32)
-        self._contrast = np.zeros((parts, self.oscillators), np.float32)
+        self._energy = np.zeros((parts, len(self._poles[0])), np.float32)
+        self._contrast = np.zeros((parts, count), np.float32)
+        self._unused = np.zeros_like(self._energy[0])
         self._ends = np.zeros((2, parts + 1, self.oscillators), np.float32)
         self._guarded = np.ones(2, np.float32)
-        self._unused = np.zeros(total, np.float32)
         self._late = DelayLine(self.latency_samples)
         self._rewinding.reset()
-        self._rewound = np.zeros(math.ceil(self._hop / parts), np.float32)
+        late = self.latency_samples > 0
+        self._rewound = np.zeros(math.ceil(self._hop / parts), np.float32) if late else NOTHING
         self._rest = Rest(self.samplerate)
         self._held: NDArray[np.complex64] | None = None
         self._part = 0
         self._position = 0
         self._length = self._edge(1)
         if self._plays:
-            self._old_re = np.ascontiguousarray(self._identity.real)
-            self._old_im = np.ascontiguousarray(self._identity.imag)
-            self._step_re, self._step_im = np.zeros_like(self._old_re), np.zeros_like(self._old_im)
+            start = _planes(self._identity)
+            #: Where a part's weights begin, and how far they go, real and imaginary each.
+            self._weights = *start, *(np.zeros_like(plane) for plane in start)
+
+    def _at_rest(self) -> tuple[Float32Array, Float32Array]:
+        re, im = (np.zeros_like(pole) for pole in self._poles)
+        return re, im
 
     def _edge(self, part: int) -> int:
         """Sample at which a part begins."""
@@ -225,18 +224,13 @@ class BankStream:
 
     def listen(self, block: Float32Array) -> int:
         """Drive the oscillators with ``block [samples]``; returns how many were not finite."""
-        bad = listen(
-            block,
-            self._pole_re,
-            self._pole_im,
-            self._z_re,
-            self._z_im,
-            self._energy[-1],
-            *self._contrasts,
-            self._contrast[-1],
-        )
+        bad = self._hear(block)
         self._position += len(block)
-        return int(bad)
+        return bad
+
+    def _hear(self, block: Float32Array) -> int:
+        energy, contrast = self._energy[-1, : self.oscillators], self._contrast[-1]
+        return int(listen(block, *self._poles, *self._z, energy, *self._contrasts, contrast))
 
     def advance(self, block: Float32Array, out: Float32Array) -> int:
         """From ``block`` into ``out``, both [samples]; returns how many inputs were not finite.
@@ -245,40 +239,59 @@ class BankStream:
         nothing is computed until it ends.
         """
         skipped = self._rest.skip(block)
-        self._pass_over(out[:skipped])
-        block, out = block[skipped:], out[skipped:]
-        if not len(block):
-            return 0
+        if skipped:
+            self._pass_over(out[:skipped])
+            block, out = block[skipped:], out[skipped:]
+            if not len(block):
+                return 0
         if not self.latency_samples:
-            return self._play(block, out, self._energy[-1], self._contrasts)
-        count = self.oscillators
-        listen(
-            block,
-            self._pole_re[:count],
-            self._pole_im[:count],
-            self._z_re[:count],
-            self._z_im[:count],
-            self._energy[-1, :count],
-            *self._contrasts,
-            self._contrast[-1],
-        )
-        return self._play_late(block, out)
+            return self._play(block, out, self._energy[-1], self._contrasts, self._contrast[-1])
+        bad = self._hear(block)
+        self._play_late(block, out)
+        return bad
 
     def _pass_over(self, out: Float32Array) -> None:
         """Silence at rest: nothing rings, and what runs backwards has nothing to run through."""
         out[:] = 0.0
         self._position += len(out)
 
-    def _play_late(self, block: Float32Array, out: Float32Array) -> int:
+    def _play_late(self, block: Float32Array, out: Float32Array) -> None:
         """Play what came before ``block`` by the look-ahead."""
-        return self._play(self._late.delay(block), out, self._unused, NO_CONTRASTS)
+        self._play(self._late.delay(block), out, self._unused, (NOTHING,) * 4, NOTHING)
+
+    def _play(
+        self,
+        sound: Float32Array,
+        out: Float32Array,
+        energy: Float32Array,
+        contrasts: Sequence[Float32Array],
+        contrast: Float32Array,
+    ) -> int:
+        """Drive the oscillators that play; what they hear is added to the last arguments."""
+        bad = advance(
+            sound,
+            *self._poles,
+            *self._synth,
+            energy,
+            *contrasts,
+            contrast,
+            *self._weights,
+            self._position,
+            min(self._ramp, self._length),
+            self._rewound,
+            self._guarded,
+            *self._guard,
+            out,
+        )
+        self._position += len(sound)
+        return int(bad)
 
     def _rewind(self) -> None:
         """Run backwards through the look-ahead for this part."""
         self._rewinding.play(
             self._late.waiting,
             self._edges if self._even is not None else self._edges_ahead(),
-            (self._old_re, self._old_im, self._step_re, self._step_im),
+            self._weights,
             min(self._ramp, self._length),
             self._rewound[: self._length],
         )
@@ -290,37 +303,6 @@ class BankStream:
             edges.append(edge)
             part += 1
         return np.array(edges)
-
-    def _play(
-        self,
-        sound: Float32Array,
-        out: Float32Array,
-        energy: Float32Array,
-        contrasts: list[Float32Array],
-    ) -> int:
-        """Drive the oscillators that play with ``sound``; their energy is added to ``energy``."""
-        bad = advance(
-            sound,
-            self._pole_re,
-            self._pole_im,
-            self._synth_re,
-            self._synth_im,
-            energy,
-            *contrasts,
-            self._contrast[-1],
-            self._old_re,
-            self._old_im,
-            self._step_re,
-            self._step_im,
-            self._position,
-            min(self._ramp, self._length),
-            out,
-        )
-        if self.latency_samples:
-            out += self._rewound[self._position : self._position + len(out)]
-        guard(sound, out, self._guarded, *self._guard)
-        self._position += len(sound)
-        return int(bad)
 
     def power(self) -> Float32Array:
         """Mean power of each oscillator in the time of a hop, at unit peak gain [oscillators]."""
@@ -350,8 +332,8 @@ class BankStream:
 
     def states(self) -> tuple[Float32Array, Float32Array]:
         """Real and imaginary part of z now, at unit peak gain, each [oscillators]."""
-        count = self.oscillators
-        return self._z_re[:count] * self._drive, self._z_im[:count] * self._drive
+        re, im = self._heard
+        return re * self._drive, im * self._drive
 
     def features(self) -> Float32Array:
         """Features (see ``dsp/features.py``) at the end of a part [2, oscillators, 4].
@@ -360,8 +342,7 @@ class BankStream:
         where an update ends. Oscillators that rest read what the top of a narrow band
         would give them from afar: networks have met such sound, but no silence above it.
         """
-        for ends, z in zip(self._ends, (self._z_re, self._z_im), strict=True):
-            ends[-1] = z[: self.oscillators]
+        self._ends[0, -1], self._ends[1, -1] = self._heard
         lengths = self._lengths(self._part, 1)
         ended = WHETHER[self.ends_update]
         features = self._described(self._energy, self._contrast, lengths, self._ends, ended)
@@ -414,7 +395,7 @@ class BankStream:
     def next_part(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next part; move to these complex gains [oscillators] in it, or stay."""
         ended_hop, resting = self.ends_hop, self.resting
-        pass_on(self._energy, self._contrast, *self._ends, self._z_re, self._z_im)
+        pass_on(self._energy, self._contrast, *self._ends, *self._z)
         self._begin_part()
         if not self._plays:
             return
@@ -422,27 +403,22 @@ class BankStream:
             if gains is not None:
                 self.hold(gains)
             return
-        if gains is None:
-            self._move_to(None)
-        else:
-            w_re, w_im = self._weights(gains[None])
-            self._move_to((w_re[0], w_im[0]))
+        self._move_to(gains)
         if ended_hop and self._rest.end_hop():
-            self._z_re[:], self._z_im[:] = 0.0, 0.0
             self._come_to_rest(gains)
 
     def hold(self, gains: NDArray[np.complex64]) -> None:
         """At rest: play with these complex gains [oscillators] when sound comes."""
         if self._held is None or not np.array_equal(gains, self._held):
-            w_re, w_im = self._weights(gains[None])
-            self._old_re[:], self._old_im[:] = w_re[0], w_im[0]
+            self._lead_to(gains)
+            self._arrive()
             self._held = gains.copy()
 
     def _come_to_rest(self, gains: NDArray[np.complex64] | None) -> None:
         """What plays is silent from now on, its weights where these gains were leading."""
         self._arrive()
         self._held = None if gains is None else gains.copy()
-        for state in (self._synth_re, self._synth_im, self._rewound):
+        for state in (*self._z, *self._synth, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0
         self._late.reset()
@@ -454,27 +430,26 @@ class BankStream:
         self._length = self._edge(self._part + 1) - self._edge(self._part)
         self._position = 0
 
-    def _move_to(self, weights: tuple[Float32Array, Float32Array] | None) -> None:
-        """Be on the way to these weights (real, imaginary) in the part that begins, or stay."""
-        if weights is None:
+    def _move_to(self, gains: NDArray[np.complex64] | None) -> None:
+        """Be on the way to these gains' weights in the part that begins, or stay."""
+        if gains is None:
             self._arrive()
         else:
-            lead(self._old_re, self._step_re, weights[0])
-            lead(self._old_im, self._step_im, weights[1])
+            self._lead_to(gains)
         if self.latency_samples:
             self._rewind()
 
     def _arrive(self) -> None:
         """Stay where the weights were going."""
-        for old, step in ((self._old_re, self._step_re), (self._old_im, self._step_im)):
+        old_re, old_im, step_re, step_im = self._weights
+        for old, step in ((old_re, step_re), (old_im, step_im)):
             old += step
             step[:] = 0.0
 
-    def _weights(self, gains: NDArray[np.complex64]) -> tuple[Float32Array, Float32Array]:
-        """Weights of all oscillators, wings and tap included, for gains [parts, oscillators]."""
-        w_re, w_im = np.empty((2, len(gains), len(self._identity)), np.float32)
-        weigh(gains, self._identity, self._span, self._onset, self._probes, self._wire, w_re, w_im)
-        return w_re, w_im
+    def _lead_to(self, gains: NDArray[np.complex64]) -> None:
+        """Go on to the weights for gains [oscillators]."""
+        shares = self._identity, self._span, self._onset, self._probes, self._wire
+        lead(gains, *shares, *self._weights)
 
 
 def _near(samples: float) -> tuple[int, int]:
@@ -482,12 +457,19 @@ def _near(samples: float) -> tuple[int, int]:
     return int(samples), int(samples) + 1
 
 
+def _planes(values: ComplexArray) -> tuple[Float32Array, Float32Array]:
+    """Real and imaginary parts."""
+    return np.ascontiguousarray(values.real, np.float32), np.ascontiguousarray(
+        values.imag, np.float32
+    )
+
+
 def _contrast_weights(
     bank: OscillatorBank, carriers: NDArray[np.bool_], samplerate: float
 ) -> list[Float32Array]:
-    """Real and imaginary parts of ``resonance.dsp.contrast.neighbour_weights``."""
-    return [
-        np.ascontiguousarray(part, dtype=np.float32)
-        for weights in neighbour_weights(bank, carriers, samplerate)
-        for part in (weights.real, weights.imag)
-    ]
+    """Real and imaginary parts of ``resonance.dsp.contrast.neighbour_weights``, and of no more.
+
+    One for each oscillator [oscillators]: the last has none to be compared with.
+    """
+    weights = neighbour_weights(bank, carriers, samplerate)
+    return [plane for each in weights for plane in _planes(np.append(each, 0.0))]

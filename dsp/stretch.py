@@ -45,7 +45,7 @@ class BankStretch(BankStream):
     def reset(self) -> None:
         """Back to rest."""
         super().reset()
-        self._synth_re, self._synth_im = (np.zeros_like(self._z_re) for _ in "zi")
+        self._synth = self._at_rest()
         self._listening_rest = Rest(self.samplerate)
 
     def analyse(self, sound: Float32Array) -> Analysis:
@@ -60,18 +60,18 @@ class BankStretch(BankStream):
         awake = np.empty(parts, np.bool_)
         after = self._part + 1 + np.arange(parts)
         ended, updated = after % self._parts == 0, after % self._update_parts == 0
-        poles = self._pole_re[:count], self._pole_im[:count]
-        z_re, z_im = self._z_re[:count], self._z_im[:count]
         rest, bad, part = self._listening_rest, 0, 0
         for start, stop, ends_part in pieces:
             block, now = sound[start:stop], self._parts - 1 + part
             block = block[rest.skip(block) :]
-            bad += listen(block, *poles, z_re, z_im, energy[now], *self._contrasts, contrast[now])
+            sums = energy[now], *self._contrasts, contrast[now]
+            bad += listen(block, *self._poles, *self._z, *sums)
             if ends_part:
                 awake[part] = not rest.resting
-                ends[:, now + 1] = z_re, z_im
+                ends[:, now + 1] = self._heard
                 if ended[part] and rest.end_hop():
-                    z_re[:], z_im[:] = 0.0, 0.0
+                    for state in self._z:
+                        state[:] = 0.0
                 part += 1
         self._energy[:, :count], self._contrast[:] = energy[parts:], contrast[parts:]
         self._ends[:] = ends[:, parts:]
@@ -96,8 +96,7 @@ class BankStretch(BankStream):
         out
             Where the output goes [samples].
         """
-        w_re, w_im = self._weights(gains)
-        chosen = zip(gains, w_re, w_im, strict=True)
+        chosen = iter(gains)
         for start, stop, ends_part in self._pieces(len(sound)):
             block, target = sound[start:stop], out[start:stop]
             skipped = self._rest.skip(block)
@@ -108,8 +107,8 @@ class BankStretch(BankStream):
             elif ends_part:
                 ended_hop = self.ends_hop
                 self._begin_part()
-                last, re, im = next(chosen)
-                self._move_to((re, im))
+                last = next(chosen)
+                self._move_to(last)
                 if ended_hop and self._rest.end_hop():
                     self._come_to_rest(last)
 

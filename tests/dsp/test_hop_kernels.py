@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resonance.dsp.features import hop_features
-from resonance.dsp.hop_kernels import STAND_IN_POWER, describe, weigh
+from resonance.dsp.hop_kernels import STAND_IN_POWER, describe, lead
 
 HOPS, OSCILLATORS, WINGS, RESPONSES = 3, 7, 2, 4
 PARTS, MOVING = 4, 5
@@ -55,12 +55,17 @@ def test_weights_follow_the_gains_and_wings_the_top(rng):
     gains = (rng.standard_normal((HOPS, OSCILLATORS, 2)) @ (1, 1j)).astype(np.complex64)
     gains[1] = 0.0
     probes = rng.standard_normal((RESPONSES, 2, OSCILLATORS)).astype(np.float32)
-    w_re, w_im = np.empty((2, HOPS, OSCILLATORS + WINGS + 1), np.float32)
     identity, span = identity.astype(np.complex64), span.astype(np.complex64)
-    weigh(gains, identity, span, onset, probes, np.float32(9.0), w_re, w_im)
+    begun = rng.standard_normal((4, OSCILLATORS + WINGS + 1)).astype(np.float32)
+    old, step = begun[0] + 1j * begun[1], begun[2] + 1j * begun[3]
     own = identity[:OSCILLATORS] + span[:OSCILLATORS] * (gains - 1)
     parts = np.stack([own.real, own.imag], 1)
     top = np.sqrt((np.einsum("rpk,hpk->hr", probes, parts) ** 2).sum(1)) / 9.0
     wings = np.minimum(1.0, top)[:, None] * identity[OSCILLATORS:-1]
     tap = (own * onset).real.sum(1, keepdims=True)
-    np.testing.assert_allclose(w_re + 1j * w_im, np.concatenate([own, wings, tap], 1), rtol=1e-4)
+    wanted = np.concatenate([own, wings, tap], 1)
+    for chosen, weights in zip(gains, wanted, strict=True):
+        lead(chosen, identity, span, onset, probes, np.float32(9.0), *begun)
+        old, step = old + step, weights - old - step
+        np.testing.assert_allclose(begun[0] + 1j * begun[1], old, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(begun[2] + 1j * begun[3], step, rtol=1e-4, atol=1e-5)
