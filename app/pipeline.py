@@ -165,20 +165,32 @@ class Pipeline:
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
         cleaned = np.empty(columns.shape, np.float32) if self.denoiser else None
+        silent = self._dozing() and not columns.any()
         while start < length:
-            stop = min(length, start + self._streams[0].samples_left)
-            for channel, stream in enumerate(self._streams):
-                part = columns[channel, start:stop]
-                if cleaned is None:
-                    self.bad_samples += stream.listen(part)
-                else:
-                    self.bad_samples += stream.advance(part, cleaned[channel, start:stop])
+            if silent and cleaned is not None:
+                stop = start + [stream.doze(length - start) for stream in self._streams][0]
+                cleaned[:, start:stop] = 0.0
+            else:
+                stop = min(length, start + self._streams[0].samples_left)
+                self._pass(columns[:, start:stop], cleaned, start)
             if self._streams[0].samples_left == 0:
                 self._end_part(events)
             start = stop
         if cleaned is not None and out is not None:
             out[...] = cleaned.T.reshape(out.shape)
         return events
+
+    def _dozing(self) -> bool:
+        return all(stream.dozing for stream in self._streams)
+
+    def _pass(self, piece: Float32Array, cleaned: Float32Array | None, start: int) -> None:
+        """Pass a piece [channels, samples] of one part through, and play it from ``start`` on."""
+        for channel, stream in enumerate(self._streams):
+            if cleaned is None:
+                self.bad_samples += stream.listen(piece[channel])
+            else:
+                out = cleaned[channel, start : start + piece.shape[1]]
+                self.bad_samples += stream.advance(piece[channel], out)
 
     def _columns(self, block: Float32Array, out: Float32Array | None) -> Float32Array:
         """The block as [channels, samples], once it and ``out`` fit."""

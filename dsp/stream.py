@@ -186,6 +186,7 @@ class BankStream:
         self._rewound = np.zeros(math.ceil(self._hop / parts), np.float32) if late else NOTHING
         self._rest = Rest(self.samplerate)
         self._held: NDArray[np.complex64] | None = None
+        self._rested = 0  #: parts at rest so far
         self._part = 0
         self._position = 0
         self._length = self._edge(1)
@@ -249,6 +250,34 @@ class BankStream:
         bad = self._hear(block)
         self._play_late(block, out)
         return bad
+
+    @property
+    def dozing(self) -> bool:
+        """Whether a whole hop was at rest: nothing is left of the last sound."""
+        return self.resting and self._rested >= self._parts
+
+    def doze(self, silence: int) -> int:
+        """While :attr:`dozing`, pass over silence, parts and all, to the end of the hop at most.
+
+        Parameters
+        ----------
+        silence
+            Samples of it that come next.
+
+        Returns
+        -------
+        int
+            How many were passed over.
+        """
+        begun = self._part // self._parts * self._parts
+        left = self._edge(begun + self._parts) - self._edge(self._part) - self._position
+        passed = min(silence, left)
+        self._position += passed
+        while self._position >= self._length and not self.ends_hop:
+            position = self._position - self._length
+            self._begin_part()
+            self._position = position
+        return passed
 
     def _pass_over(self, out: Float32Array) -> None:
         """Silence at rest: nothing rings, and what runs backwards has nothing to run through."""
@@ -400,9 +429,11 @@ class BankStream:
         if not self._plays:
             return
         if resting:
+            self._rested += 1
             if gains is not None:
                 self.hold(gains)
             return
+        self._rested = 0
         self._move_to(gains)
         if ended_hop and self._rest.end_hop():
             self._come_to_rest(gains)
