@@ -168,7 +168,8 @@ class Pipeline:
         silent = self._dozing() and not columns.any()
         while start < length:
             if silent and cleaned is not None:
-                stop = start + [stream.doze(length - start) for stream in self._streams][0]
+                for stream in self._streams:
+                    stop = start + stream.doze(length - start)  # all alike
                 cleaned[:, start:stop] = 0.0
             else:
                 stop = min(length, start + self._streams[0].samples_left)

@@ -191,9 +191,9 @@ class BankStream:
         self._position = 0
         self._length = self._edge(1)
         if self._plays:
-            start = _planes(self._identity)
+            re, im = _planes(self._identity)
             #: Where a part's weights begin, and how far they go, real and imaginary each.
-            self._weights = *start, *(np.zeros_like(plane) for plane in start)
+            self._weights = re, im, np.zeros_like(re), np.zeros_like(im)
 
     def _at_rest(self) -> tuple[Float32Array, Float32Array]:
         re, im = (np.zeros_like(pole) for pole in self._poles)
@@ -424,7 +424,8 @@ class BankStream:
     def next_part(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next part; move to these complex gains [oscillators] in it, or stay."""
         ended_hop, resting = self.ends_hop, self.resting
-        pass_on(self._energy, self._contrast, *self._ends, *self._z)
+        if not self.dozing:
+            pass_on(self._energy, self._contrast, *self._ends, *self._z)
         self._begin_part()
         if not self._plays:
             return

@@ -189,11 +189,12 @@ class Processor:
     def _on_hop(self, stream: BankStream, gains: NDArray[np.complex64] | None) -> None:
         ring = self.board.hops
         place, fields = ring.begin(), ring.fields
-        re, im = stream.states()
         fields["time_s"][place] = self._samples / self.samplerate
-        fields["z"][place].real = re
-        fields["z"][place].imag = im
-        fields["power"][place] = stream.power()
+        if stream.dozing:
+            fields["z"][place] = fields["power"][place] = 0.0
+        else:
+            fields["z"][place].real, fields["z"][place].imag = stream.states()
+            fields["power"][place] = stream.power()
         fields["gain"][place] = 1.0 if gains is None else gains
         ring.commit()
         if not self.guard_feedback or self._quiet.left_s > 0:

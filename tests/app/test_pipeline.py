@@ -105,8 +105,11 @@ def test_digital_silence_costs_nothing_and_changes_nothing(preset):
     assert not whole[int(1.4 * samplerate) : int(2.8 * samplerate)].any()
     stretches = (StretchPipeline, 5000), (StretchPipeline, len(sound))
     for kind, block in ((Pipeline, 7), (Pipeline, 480), *stretches):
-        cut, _ = run(kind(samplerate, denoiser=model), sound, block)
+        pipeline, rested = kind(samplerate, denoiser=model), []
+        pipeline.on_hop = lambda stream, gains: rested.append(stream.resting)  # noqa: B023
+        cut, _ = run(pipeline, sound, block)
         np.testing.assert_array_equal(cut, whole)
+        assert kind is StretchPipeline or rested == resting, "each hop reported, at rest, too"
 
 
 @pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])
