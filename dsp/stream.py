@@ -437,6 +437,8 @@ class BankStream:
         self._rested = 0
         self._move_to(gains)
         if ended_hop and self._rest.end_hop():
+            for state in self._z:
+                state[:] = 0.0
             self._come_to_rest(gains)
 
     def hold(self, gains: NDArray[np.complex64]) -> None:
@@ -450,7 +452,7 @@ class BankStream:
         """What plays is silent from now on, its weights where these gains were leading."""
         self._arrive()
         self._held = None if gains is None else gains.copy()
-        for state in (*self._z, *self._synth, self._rewound):
+        for state in (*self._synth, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0
         self._late.reset()
@@ -491,9 +493,8 @@ def _near(samples: float) -> tuple[int, int]:
 
 def _planes(values: ComplexArray) -> tuple[Float32Array, Float32Array]:
     """Real and imaginary parts."""
-    return np.ascontiguousarray(values.real, np.float32), np.ascontiguousarray(
-        values.imag, np.float32
-    )
+    re, im = (np.ascontiguousarray(part, np.float32) for part in (values.real, values.imag))
+    return re, im
 
 
 def _contrast_weights(
