@@ -4,6 +4,7 @@ import pytest
 from resonance.dsp.bank import broad_bank, narrow_bank
 from resonance.dsp.contrast import neighbour_weights
 from resonance.dsp.kernels import advance, guard, listen, rewind
+from resonance.dsp.stream import NOTHING
 from tests.dsp import oracle
 
 BANK = broad_bank(24).joined(narrow_bank(24))
@@ -16,8 +17,6 @@ def planes(values):
 
 NEIGHBOURS = neighbour_weights(BANK, np.arange(48) < 24, 16000)
 
-
-NOTHING = np.zeros(0, np.float32)
 #: Nothing that runs backwards, and no guard.
 ALONE = NOTHING, NOTHING, np.float32(0), np.float32(0)
 
