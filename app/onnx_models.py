@@ -244,6 +244,9 @@ class BoundModel:
 class DenoiserRun(ABC):
     """One channel's run through a denoiser."""
 
+    #: If it is compiled.
+    controller: Controller | None = None
+
     def __init__(self) -> None:
         self._reading = np.array([0.0, FLOOR_DB], np.float32)
 
@@ -286,7 +289,7 @@ class CompiledRun(DenoiserRun):
 
     def __init__(self, model: DenoiserModel) -> None:
         super().__init__()
-        self._controller = _controller(model.weights)
+        self.controller = self._controller = _controller(model.weights)
         self._reading = self._controller.reading
         nothing = np.zeros((1, 2, self._controller.oscillators, len(FEATURE_NAMES)), np.float32)
         self.gains(nothing, np.ones(1, np.bool_))

@@ -14,6 +14,7 @@ from resonance.app.errors import UserError
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.spotter import KeywordEvent, Sensitivity, Spotter
 from resonance.dsp.arrays import Float32Array
+from resonance.dsp.hop_kernels import limit
 from resonance.dsp.meters import FLOOR_DB
 from resonance.dsp.stream import WHETHER, BankStream
 
@@ -85,6 +86,8 @@ class Pipeline:
         self._prepare(channels, denoiser, spotter)
         #: What the model last chose for each channel [oscillators].
         self._last_gains = [np.ones(1, np.complex64)] * channels
+        #: With which share kept, and what came of it then.
+        self._held: list[tuple[np.float32, NDArray[np.complex64]] | None] = [None] * channels
         self.latency_samples = self._streams[0].latency_samples
         self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
         self._spotter_oscillators = len(spotter.bank) if spotter else 0
@@ -165,17 +168,17 @@ class Pipeline:
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
         cleaned = np.empty(columns.shape, np.float32) if self.denoiser else None
-        silent = self._dozing() and not columns.any()
+        silent = self._dozing() and not np.count_nonzero(columns)
         while start < length:
             if silent and cleaned is not None:
                 for stream in self._streams:
                     stop = start + stream.doze(length - start)  # all alike
                 cleaned[:, start:stop] = 0.0
             else:
-                stop = min(length, start + self._streams[0].samples_left)
+                stop = min(length, start + self._streams[0].hop_left)
                 self._pass(columns[:, start:stop], cleaned, start)
             if self._streams[0].samples_left == 0:
-                self._end_part(events)
+                self._end_hop(events)
             start = stop
         if cleaned is not None and out is not None:
             out[...] = cleaned.T.reshape(out.shape)
@@ -185,13 +188,33 @@ class Pipeline:
         return all(stream.dozing for stream in self._streams)
 
     def _pass(self, piece: Float32Array, cleaned: Float32Array | None, start: int) -> None:
-        """Pass a piece [channels, samples] of one part through, and play it from ``start`` on."""
+        """Pass a piece [channels, samples] of one hop through, and play it from ``start`` on."""
         for channel, stream in enumerate(self._streams):
             if cleaned is None:
                 self.bad_samples += stream.listen(piece[channel])
             else:
-                out = cleaned[channel, start : start + piece.shape[1]]
-                self.bad_samples += stream.advance(piece[channel], out)
+                self._play(channel, piece[channel], cleaned[channel, start:])
+
+    def _play(self, channel: int, sound: Float32Array, out: Float32Array) -> None:
+        """Play a piece of one hop, and find the gains for what follows each part that ends."""
+        stream, run, start = self._streams[channel], self._runs[channel], 0
+        while start < len(sound):
+            if run.controller and not stream.resting:
+                self.bad_samples += stream.flow(
+                    run.controller, sound[start:], out[start : len(sound)], self._kept_now
+                )
+                self._last_gains[channel] = run.controller.gains
+                return
+            stop = min(len(sound), start + stream.samples_left)
+            self.bad_samples += stream.advance(sound[start:stop], out[start:stop])
+            start = stop
+            if stream.samples_left:
+                continue
+            if not stream.resting:
+                ended = WHETHER[stream.ends_update]
+                self._last_gains[channel] = run.gains(stream.features()[None], ended)[0]
+            if not stream.ends_hop:
+                stream.next_part(self._limited(self._last_gains[channel]))
 
     def _columns(self, block: Float32Array, out: Float32Array | None) -> Float32Array:
         """The block as [channels, samples], once it and ``out`` fit."""
@@ -206,9 +229,8 @@ class Pipeline:
             raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
         return columns
 
-    def _end_part(self, events: list[KeywordEvent]) -> None:
-        ended_hop = self._streams[0].ends_hop
-        if ended_hop and self.spotter:
+    def _end_hop(self, events: list[KeywordEvent]) -> None:
+        if self.spotter:
             contrast = self._streams[0].contrast()[: self._spotter_oscillators]
             for stream in self._streams[1:]:
                 contrast += stream.contrast()[: self._spotter_oscillators]
@@ -216,23 +238,31 @@ class Pipeline:
             if event:
                 events.append(event)
         for channel, stream in enumerate(self._streams):
-            gains = self._gains(channel) if self.denoiser else None
-            if ended_hop and self.on_hop and channel == 0:
+            gains = self._chosen(channel) if self.denoiser else None
+            if self.on_hop and channel == 0:
                 self.on_hop(stream, gains)
             stream.next_part(gains)
 
-    def _limited(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
-        """The gains once limit and bypass have their say."""
-        kept = np.float32(1.0) if self.bypass else self._kept
-        return gains + kept * (np.complex64(1.0) - gains) if kept else gains
+    def _chosen(self, channel: int) -> NDArray[np.complex64]:
+        """Gains for the next hop [oscillators]; at rest the same array as long as all is as it was.
 
-    def _gains(self, channel: int) -> NDArray[np.complex64]:
-        """For the next part of a hop [oscillators]; at rest the last ones."""
-        stream = self._streams[channel]
-        if not stream.resting:
-            run, ended = self._runs[channel], WHETHER[stream.ends_update]
-            self._last_gains[channel] = run.gains(stream.features()[None], ended)[0]
-        return self._limited(self._last_gains[channel])
+        A new array else: streams keep it.
+        """
+        kept, before = self._kept_now, self._held[channel]
+        if before is None or before[0] != kept or not self._streams[channel].dozing:
+            before = self._held[channel] = kept, self._limited(self._last_gains[channel])
+        return before[1]
+
+    @property
+    def _kept_now(self) -> np.float32:
+        """Share of the sound that no gain removes."""
+        return np.float32(1.0) if self.bypass else self._kept
+
+    def _limited(self, gains: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        """The gains [parts, oscillators] or [oscillators] once limit and bypass have their say."""
+        limited = np.empty_like(gains)
+        limit(gains.ravel(), self._kept_now, limited.ravel())
+        return limited
 
 
 def make_stream(

@@ -18,15 +18,16 @@ from resonance.dsp.coupled import (
     STATES,
     add_product,
     cached,
-    copy,
     couple,
-    fill,
     kernel,
     normalise,
+    once,
     scratch,
+    set_product,
     sigmoid,
 )
 from resonance.dsp.features import FEATURE_NAMES, SILENT_POWER
+from resonance.dsp.packing import pack
 from resonance.dsp.simd import LANES, load, store
 
 _SILENT = np.float32(SILENT_POWER)
@@ -36,7 +37,7 @@ _AROUND = 3 * len(FEATURE_NAMES)
 _SEEN = _AROUND + 2
 
 
-@kernel
+@once
 def _level(features, counted, log_rate, keep, state):  # type: ignore[no-untyped-def]
     """Renew the running level: its power, the start's share, and the logarithm [3]."""
     level = np.float32(0.0)
@@ -56,7 +57,7 @@ def _relative(features, loud, per_feature, offset, out):  # type: ignore[no-unty
             out[k, f] = features[k, f] - (loud * per_feature[f] - offset[f])
 
 
-@kernel
+@once
 def _average(relative, rate, floor):  # type: ignore[no-untyped-def]
     """Renew the slow averages [oscillators, 2]."""
     for k in range(floor.shape[0]):
@@ -78,12 +79,6 @@ def _see(relative, broad, seen):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _look(seen, weight, code, looked):  # type: ignore[no-untyped-def]
-    copy(code, looked)
-    add_product(seen, weight, looked)
-
-
-@kernel
 def _silu(source, out):  # type: ignore[no-untyped-def]
     """Fill out [rows, 16] with x · sigmoid(x) of source."""
     for i in range(out.shape[0]):
@@ -101,11 +96,10 @@ def _guide(looked, guide, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def _say(hidden, weight, bias, said):  # type: ignore[no-untyped-def]
-    fill(bias, said)
-    add_product(hidden, weight, said)
+    set_product(bias.reshape(1, len(bias)), hidden, weight, said)
 
 
-@kernel
+@once
 def _equalise(said, kinds, phase_map, phase_share, weight_map, response, angle, out):  # type: ignore[no-untyped-def]
     """Fill out [1, 2 · bands] with gains minus 1 (``models/equaliser.py``)."""
     bands = said.shape[0]
@@ -127,7 +121,7 @@ def _equalise(said, kinds, phase_map, phase_share, weight_map, response, angle, 
     add_product(response, weight_map, out)
 
 
-@kernel
+@once
 def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
     """Take an update in: looks inward, then all layers; fill n with the tokens, normalised."""
     look_b, code_b, look_n, code_n, own_weight, pooled_weight, code, down = inlet[6:]
@@ -135,13 +129,12 @@ def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
     broad, (tokens, channels), kind = code_b.shape[0], code.shape, seen.dtype
     looked_b, looked_n = np.empty(code_b.shape, kind), np.empty(code_n.shape, kind)
     x, pooled = np.empty((tokens, channels), kind), np.zeros((tokens, LANES), kind)
-    _look(seen[:broad], look_b, code_b, looked_b)
-    _look(seen[broad:], look_n, code_n, looked_n)
+    set_product(code_b, seen[:broad], look_b, looked_b)
+    set_product(code_n, seen[broad:], look_n, looked_n)
     _silu(looked_b, looked_b)
     _silu(looked_n, looked_n)
     add_product(down, looked_n, pooled)
-    copy(code, x)
-    add_product(looked_b.reshape(tokens, own_weight.shape[0]), own_weight, x)
+    set_product(code, looked_b.reshape(tokens, own_weight.shape[0]), own_weight, x)
     add_product(pooled, pooled_weight, x)
     room = scratch(tokens, channels, x)
     for i in range(into.shape[0]):
@@ -149,18 +142,16 @@ def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
     normalise(x, n, np.empty(tokens, kind))
 
 
-@kernel
+@once
 def _tell(n, loud, outlet, guide_b, guide_n, reading):  # type: ignore[no-untyped-def]
     """Fill guides [broad, 16] and [narrow, 16] and the reading [2] from the tokens."""
     guide_b_weight, guide_b_bias, guide_n_weight, guide_n_bias, up = outlet[:5]
     reading_weight, reading_bias, reading_level = outlet[12:15]
     (tokens, channels), kind = n.shape, n.dtype
     said_b = guide_b.reshape(tokens, guide_b_weight.shape[1])
-    fill(guide_b_bias, said_b)
-    add_product(n, guide_b_weight, said_b)
+    set_product(guide_b_bias.reshape(1, len(guide_b_bias)), n, guide_b_weight, said_b)
     said_n = np.empty((tokens, LANES), kind)
-    fill(guide_n_bias, said_n)
-    add_product(n, guide_n_weight, said_n)
+    set_product(guide_n_bias.reshape(1, len(guide_n_bias)), n, guide_n_weight, said_n)
     guide_n[:] = 0.0
     add_product(up, said_n, guide_n)
     for r in range(2):
@@ -172,7 +163,7 @@ def _tell(n, loud, outlet, guide_b, guide_n, reading):  # type: ignore[no-untype
     reading[0] = np.float32(1.0) / (np.float32(1.0) + np.exp(-reading[0]))
 
 
-@kernel
+@once
 def _move(seen, part, outlet, guide, gains):  # type: ignore[no-untyped-def]
     """Fill the gains of the broad oscillators, the first, from what they see and are told."""
     say, say_bias, phase_map, phase_share, weight_map = (
@@ -188,7 +179,7 @@ def _move(seen, part, outlet, guide, gains):  # type: ignore[no-untyped-def]
     looked, said = np.empty((broad, LANES), kind), np.empty((broad, LANES), kind)
     response, angle = np.empty((1, kinds * broad), kind), np.empty((1, broad), kind)
     equalised = np.empty((1, 2 * broad), kind)
-    _look(seen, look, code, looked)
+    set_product(code, seen, look, looked)
     add_product(part, part_look, looked)
     _guide(looked, guide, looked)
     _say(looked, say, say_bias, said)
@@ -198,12 +189,12 @@ def _move(seen, part, outlet, guide, gains):  # type: ignore[no-untyped-def]
         gains[k] = complex(re, equalised[0, 2 * k + 1] + said[k, kinds + 1])
 
 
-@kernel
+@once
 def _keep(seen, outlet, guide, kept):  # type: ignore[no-untyped-def]
     """Fill the gains of the narrow oscillators."""
     say, say_bias, look, code = outlet[7], outlet[8], outlet[17], outlet[18]
     looked, said = np.empty(code.shape, seen.dtype), np.empty(code.shape, seen.dtype)
-    _look(seen, look, code, looked)
+    set_product(code, seen, look, looked)
     _guide(looked, guide, looked)
     _say(looked, say, say_bias, said)
     for k in range(len(kept)):
@@ -211,7 +202,7 @@ def _keep(seen, outlet, guide, kept):  # type: ignore[no-untyped-def]
 
 
 @cached
-def respond(features, ended, inlet, layers, outlet, level, floor, states, kept, reading, gains):  # type: ignore[no-untyped-def]
+def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
     """All parts of hops, one after the other: fill gains, take the states along.
 
     Parameters
@@ -221,18 +212,13 @@ def respond(features, ended, inlet, layers, outlet, level, floor, states, kept, 
         of the narrow oscillators only where an update ends.
     ended
         Which parts end an update [parts].
-    inlet, layers, outlet
-        Weights as :class:`Controller` packs them.
-    level, floor, states
-        Running level [3], slow averages [oscillators, 2], slow oscillators [layers, 2, T, S].
-    kept, reading
-        What the last update said: guide of the broad oscillators [broad, 16] and gains of the
-        narrow ones [narrow]; voice (0 … 1) and noise, dBFS [2].
+    controller
+        Weights and states, packed by :class:`Controller`.
     gains
         Complex gain for the next part [parts, oscillators]; 1 until the first update.
     """
+    inlet, layers, outlet, level, floor, states, guide_b, kept_n, reading = controller.content[:9]
     counted, log_rate, keep, per_feature, offset, rate = inlet[:6]
-    guide_b, kept_n = kept
     oscillators, broad, kind = features.shape[2], guide_b.shape[0], features.dtype
     relative = np.empty(features.shape[2:], kind)
     seen, part = np.empty((oscillators, _SEEN), kind), np.empty((broad, _AROUND), kind)
@@ -241,7 +227,8 @@ def respond(features, ended, inlet, layers, outlet, level, floor, states, kept, 
         if ended[step]:
             _level(features[step, 0], counted, log_rate, keep, level)
         elif level[1] == 0.0:
-            gains[step] = np.complex64(1.0)
+            for k in range(oscillators):
+                gains[step, k] = np.complex64(1.0)
             continue
         count = oscillators if ended[step] else broad
         _relative(features[step, 0, :count], level[2], per_feature, offset, relative)
@@ -258,7 +245,8 @@ def respond(features, ended, inlet, layers, outlet, level, floor, states, kept, 
         _relative(features[step, 1, :broad], level[2], per_feature, offset, relative)
         _see(relative[:broad], broad, part)
         _move(seen[:broad], part, outlet, guide_b, gains[step])
-        gains[step, broad:] = kept_n
+        for k in range(broad, oscillators):
+            gains[step, k] = kept_n[k - broad]
 
 
 Weights = Mapping[str, Float32Array]
@@ -441,21 +429,29 @@ class Controller:
     def __init__(self, weights: Mapping[str, Any]) -> None:
         w = {name: np.ascontiguousarray(a, np.float32) for name, a in weights.items()}
         _check_shapes(w)
-        self._weights = _inlet(w), _layers(w), _outlet(w)
+        layers = _layers(w)
         self.oscillators, tokens = len(w["level.counted"]), len(w["inlet.code"])
         self.broad = len(w["inlet.broad_code"])
         level, floor = np.zeros(3, np.float32), np.zeros((self.oscillators, 2), np.float32)
-        states = np.zeros((len(self._weights[1][0]), 2, tokens, STATES), np.float32)
+        states = np.zeros((len(layers[0]), 2, tokens, STATES), np.float32)
         narrow = np.zeros(self.oscillators - self.broad, np.complex64)
-        kept = np.zeros((self.broad, LANES), np.float32), narrow
+        guide = np.zeros((self.broad, LANES), np.float32)
         #: Voice (0 … 1) and noise level, dBFS, around the last update [2]; zeros before the first.
         self.reading = np.zeros(2, np.float32)
-        self._states = level, floor, states, kept
+        #: Running level [3], slow averages [oscillators, 2], slow oscillators [layers, 2, T, S];
+        #: what the last update said: guide of the broad oscillators [broad, 16] and gains of the
+        #: narrow ones [narrow].
+        self._states = level, floor, states, guide, narrow
+        #: For the part after the last one, by :func:`resonance.dsp.flow.flow` [oscillators].
+        self.gains = np.ones(self.oscillators, np.complex64)
+        #: All of it for compiled functions.
+        self.packed = pack(
+            (_inlet(w), layers, _outlet(w), *self._states, self.reading, self.gains[None])
+        )
 
     def reset(self) -> None:
         """Back to rest."""
-        *states, kept = self._states
-        for state in (*states, *kept, self.reading):
+        for state in (*self._states, self.reading):
             state[:] = 0.0
 
     def respond(
@@ -473,4 +469,4 @@ class Controller:
         gains
             Filled with the gains for the part after each [parts, oscillators].
         """
-        respond(features, ended, *self._weights, *self._states, self.reading, gains)
+        respond(features, ended, self.packed, gains)

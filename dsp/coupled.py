@@ -28,6 +28,9 @@ _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": T
 _NEVER_CALLED_FROM_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 #: For what other kernels call: compiled as a part of them.
 kernel = numba.njit(**_OPTIONS, **_NEVER_CALLED_FROM_PYTHON)
+#: For what is called at one place: compiled by itself, it would take in and optimise all that it
+#: calls, and its caller once more.
+once = numba.njit(inline="always")
 #: For what is called from Python: compiled for the types of the first call.
 cached = compiled(**_OPTIONS)
 
@@ -39,33 +42,33 @@ def sigmoid(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _one_by_one(a, b, c, first, j):  # type: ignore[no-untyped-def]
+def _one_by_one(start, step, a, b, c, first, j):  # type: ignore[no-untyped-def]
     """16 columns from j on of the rows from the first on."""
     for i in range(first, a.shape[0]):
-        c0 = load(c, (i, j))
+        c0 = load(start, (i * step, j))
         for k in range(a.shape[1]):
             c0 += a[i, k] * load(b, (k, j))
         store(c, (i, j), c0)
 
 
 @kernel
-def _by_eight(a, b, c):  # type: ignore[no-untyped-def]
-    """:func:`add_product`, eight rows at a time."""
+def _by_eight(start, step, a, b, c):  # type: ignore[no-untyped-def]
+    """:func:`set_product`, eight rows at a time; those of start lie ``step`` apart, 0 or 1."""
     rows, inner = a.shape
     even = rows - rows % 8
     for j in range(0, b.shape[1], LANES):
         for i in range(0, even, 8):
             c0, c1, c2, c3 = (
-                load(c, (i, j)),
-                load(c, (i + 1, j)),
-                load(c, (i + 2, j)),
-                load(c, (i + 3, j)),
+                load(start, (i * step, j)),
+                load(start, ((i + 1) * step, j)),
+                load(start, ((i + 2) * step, j)),
+                load(start, ((i + 3) * step, j)),
             )
             c4, c5, c6, c7 = (
-                load(c, (i + 4, j)),
-                load(c, (i + 5, j)),
-                load(c, (i + 6, j)),
-                load(c, (i + 7, j)),
+                load(start, ((i + 4) * step, j)),
+                load(start, ((i + 5) * step, j)),
+                load(start, ((i + 6) * step, j)),
+                load(start, ((i + 7) * step, j)),
             )
             for k in range(inner):
                 row = load(b, (k, j))
@@ -85,21 +88,21 @@ def _by_eight(a, b, c):  # type: ignore[no-untyped-def]
             store(c, (i + 5, j), c5)
             store(c, (i + 6, j), c6)
             store(c, (i + 7, j), c7)
-        _one_by_one(a, b, c, even, j)
+        _one_by_one(start, step, a, b, c, even, j)
 
 
 @kernel
-def _by_four(a, b, c):  # type: ignore[no-untyped-def]
-    """:func:`add_product`, four rows at a time."""
+def _by_four(start, step, a, b, c):  # type: ignore[no-untyped-def]
+    """:func:`_by_eight`, four rows at a time."""
     rows, inner = a.shape
     even = rows - rows % 4
     for j in range(0, b.shape[1], LANES):
         for i in range(0, even, 4):
             c0, c1, c2, c3 = (
-                load(c, (i, j)),
-                load(c, (i + 1, j)),
-                load(c, (i + 2, j)),
-                load(c, (i + 3, j)),
+                load(start, (i * step, j)),
+                load(start, ((i + 1) * step, j)),
+                load(start, ((i + 2) * step, j)),
+                load(start, ((i + 3) * step, j)),
             )
             for k in range(inner):
                 row = load(b, (k, j))
@@ -111,7 +114,7 @@ def _by_four(a, b, c):  # type: ignore[no-untyped-def]
             store(c, (i + 1, j), c1)
             store(c, (i + 2, j), c2)
             store(c, (i + 3, j), c3)
-        _one_by_one(a, b, c, even, j)
+        _one_by_one(start, step, a, b, c, even, j)
 
 
 #: As many sums as the processor needs to be busy and has registers for: eight rows of one AVX-512
@@ -121,8 +124,24 @@ _rows_together = _by_eight if WIDE else _by_four
 
 
 @kernel
+def set_product(start, a, b, c):  # type: ignore[no-untyped-def]
+    """Fill c [i, j] with start + a b; j a multiple of 16.
+
+    Parameters
+    ----------
+    start
+        Of c's shape, or the same row [1, j] for all.
+    a, b
+        Factors [i, k] and [k, j].
+    c
+        Filled; may be start.
+    """
+    _rows_together(start, min(1, start.shape[0] - 1), a, b, c)
+
+
+@kernel
 def add_product(a, b, c):  # type: ignore[no-untyped-def]
-    """Add a b to c [i, j], with a [i, k], b [k, j]; j a multiple of 16.
+    """Add a b to c; j a multiple of 16.
 
     Parameters
     ----------
@@ -131,23 +150,7 @@ def add_product(a, b, c):  # type: ignore[no-untyped-def]
     c
         What is added to [i, j].
     """
-    _rows_together(a, b, c)
-
-
-@kernel
-def copy(source, out):  # type: ignore[no-untyped-def]
-    """Fill out [i, j] from source of the same shape; j a multiple of 16."""
-    for i in range(out.shape[0]):
-        for j in range(0, out.shape[1], LANES):
-            store(out, (i, j), load(source, (i, j)))
-
-
-@kernel
-def fill(row, out):  # type: ignore[no-untyped-def]
-    """Fill every row of out [i, j] with row [j]; j a multiple of 16."""
-    for i in range(out.shape[0]):
-        for j in range(0, out.shape[1], LANES):
-            store(out, (i, j), load(row, (j,)))
+    set_product(c, a, b, c)
 
 
 @kernel
@@ -164,18 +167,24 @@ def normalise(x, n, scale):  # type: ignore[no-untyped-def]
         Filled with 1 / deviation [T].
     """
     tokens, channels = x.shape
+    number = scale.dtype.type  # what is double among singles would take twice the time
+    one, share, least = number(1.0), number(1.0 / channels), number(NORM_EPS)
     for t in range(tokens):
         added = load(x, (t, 0))
         for c in range(LANES, channels, LANES):
             added += load(x, (t, c))
-        mean = total(added) / channels
+        mean = total(added) * share
         squares = added * 0.0
         for c in range(0, channels, LANES):
             away = load(x, (t, c)) - mean
+            store(n, (t, c), away)
             squares += away * away
-        scale[t] = 1.0 / np.sqrt(total(squares) / channels + NORM_EPS)
+        scale[t] = total(squares)
+    for t in range(tokens):  # in a loop of its own, many at once
+        scale[t] = one / np.sqrt(scale[t] * share + least)
+    for t in range(tokens):
         for c in range(0, channels, LANES):
-            store(n, (t, c), (load(x, (t, c)) - mean) * scale[t])
+            store(n, (t, c), load(n, (t, c)) * scale[t])
 
 
 @kernel
@@ -191,8 +200,7 @@ def project(n, into, bias, z):  # type: ignore[no-untyped-def]
     z
         Drive (real, imaginary), gain and gate (real, imaginary) [T, 5S].
     """
-    fill(bias, z)
-    add_product(n, into, z)
+    set_product(bias.reshape(1, len(bias)), n, into, z)
 
 
 @kernel
@@ -297,5 +305,4 @@ def couple(x, into, bias, turn, mix, out, before, h, room, y):  # type: ignore[n
     resonate(z, before, turn, h)
     mix_tokens(mix, h, mixed)
     gate(z, mixed, gated)
-    copy(x, y)
-    add_product(gated, out, y)
+    set_product(x, gated, out, y)

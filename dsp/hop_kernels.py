@@ -114,13 +114,30 @@ def pass_on(energy, contrast, end_re, end_im, z_re, z_im):  # type: ignore[no-un
     """
     for k in range(end_re.shape[1]):
         end_re[-1, k], end_im[-1, k] = z_re[k], z_im[k]
-    for ends in (end_re, end_im):
-        for part in range(len(ends) - 1):
-            ends[part] = ends[part + 1]
+    for rows in (end_re, end_im, energy, contrast):
+        for part in range(len(rows) - 1):
+            for k in range(rows.shape[1]):
+                rows[part, k] = rows[part + 1, k]
     for sums in (energy, contrast):
-        for part in range(len(sums) - 1):
-            sums[part] = sums[part + 1]
         sums[-1] = np.float32(0.0)
+
+
+@compiled("void(complex64[::1], float32, complex64[::1])", nogil=True, error_model="numpy")
+def limit(gains, kept, out):  # type: ignore[no-untyped-def]
+    """Keep a share of the sound, whatever the gains: ``out = gains + kept (1 - gains)``.
+
+    Parameters
+    ----------
+    gains
+        Complex [any].
+    kept
+        The share, 0 to 1.
+    out
+        As many; filled.
+    """
+    for k in range(gains.shape[0]):
+        re, im = gains[k].real, gains[k].imag
+        out[k] = complex(re + kept * (np.float32(1.0) - re), im - kept * im)
 
 
 @compiled(

@@ -230,17 +230,17 @@ def advance(  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    f"void({', '.join([_F] * 5)}, int64[::1], int64, {', '.join([_FF] * 4)}, int64, "
+    f"void({_F}, int64[::1], {', '.join([_F] * 4)}, int64[::1], {', '.join([_FF] * 4)}, int64, "
     f"{', '.join([_F] * 4)}, int64, {_F})",
     **OPTIONS,
 )
 def rewind(  # type: ignore[no-untyped-def]
     ahead,
+    edges,
     pole_re,
     pole_im,
     z_re,
     z_im,
-    edges,
     known,
     sum_re,
     sum_im,
@@ -264,14 +264,14 @@ def rewind(  # type: ignore[no-untyped-def]
     ----------
     ahead
         Input that is known already [samples].
+    edges
+        Where in it the part that is played ends, and each one that follows.
     pole_re, pole_im
         λ [oscillators].
     z_re, z_im
         Room to work in [oscillators].
-    edges
-        Where in it the part that is played ends, and each one that follows.
     known
-        How many of those that follow are summed up already.
+        How many of those that follow are summed up already; changed for the next part [1].
     sum_re, sum_im
         Sums of those that follow [parts, oscillators]; new ones are written. Those that will
         follow the next part are left first.
@@ -283,9 +283,10 @@ def rewind(  # type: ignore[no-untyped-def]
         Output [samples], as long as the part.
     """
     following = len(edges) - 1
-    for part in range(known, following):
+    for part in range(known[0], following):
         _run_back(ahead[edges[part] : edges[part + 1]], pole_re, pole_im, z_re, z_im)
-        sum_re[part], sum_im[part] = z_re, z_im
+        for k in range(pole_re.shape[0]):
+            sum_re[part, k], sum_im[part, k] = z_re[k], z_im[k]
     _run_back(ahead[edges[following] :], pole_re, pole_im, z_re, z_im)
     for m in range(following):
         part = following - 1 - m
@@ -308,4 +309,6 @@ def rewind(  # type: ignore[no-untyped-def]
         progress = np.float32(min(n + 1, ramp)) / np.float32(ramp)
         out[n] = held + progress * moved
     for part in range(1, following):
-        sum_re[part - 1], sum_im[part - 1] = sum_re[part], sum_im[part]
+        for k in range(pole_re.shape[0]):
+            sum_re[part - 1, k], sum_im[part - 1, k] = sum_re[part, k], sum_im[part, k]
+    known[0] = max(0, following - 1)  # by then the first has become the part itself

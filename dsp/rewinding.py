@@ -30,18 +30,24 @@ class Rewinding:
     """
 
     def __init__(self, poles: ComplexArray, samples: int, lengths: tuple[int, int]) -> None:
-        self._poles = tuple(np.ascontiguousarray(p, np.float32) for p in (poles.real, poles.imag))
-        self._shortest = lengths[0]
         powers = poles[None, :] ** np.array(lengths)[:, None]
-        self._powers = tuple(p.astype(np.float32) for p in (powers.real, powers.imag))
         count = samples // lengths[0] + 1
-        self._sum_re, self._sum_im = np.zeros((2, count, len(poles)), np.float32)
-        self._room = tuple(np.zeros((2, len(poles)), np.float32))
-        self.reset()
+        sums, room = np.zeros((2, count, len(poles))), np.zeros((2, len(poles)))
+        #: How many of the next part's followers are summed up [1].
+        self._known = np.zeros(1, np.int64)
+        #: From ``pole_re`` to ``shortest``, as :func:`resonance.dsp.kernels.rewind` takes them.
+        self.given = (
+            *(np.ascontiguousarray(p, np.float32) for p in (poles.real, poles.imag)),
+            *room.astype(np.float32),
+            self._known,
+            *sums.astype(np.float32),
+            *(np.ascontiguousarray(p, np.float32) for p in (powers.real, powers.imag)),
+            lengths[0],
+        )
 
     def reset(self) -> None:
         """Know nothing of what is ahead."""
-        self._known = 0
+        self._known[:] = 0
 
     def play(
         self,
@@ -66,7 +72,4 @@ class Rewinding:
         out
             What is to be added to the part [samples].
         """
-        sums = self._sum_re, self._sum_im
-        given = ahead, *self._poles, *self._room, edges, self._known, *sums, *self._powers
-        rewind(*given, self._shortest, *weights, ramp, out)
-        self._known = max(0, len(edges) - 2)  # by then the first has become the part itself
+        rewind(ahead, edges, *self.given, *weights, ramp, out)

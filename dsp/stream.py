@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import ComplexArray, OscillatorBank, hz_to_erb, wing_bank
 from resonance.dsp.contrast import neighbour_weights, pair_of
-from resonance.dsp.delay import DelayLine
 from resonance.dsp.features import FEATURE_NAMES
+from resonance.dsp.flow import flow
 from resonance.dsp.hop_kernels import (
     STAND_IN_FALL_DB,
     STAND_IN_MOST_DB,
@@ -22,8 +23,13 @@ from resonance.dsp.hop_kernels import (
 )
 from resonance.dsp.identity import identity_and_span, onset_shares, unit_peak
 from resonance.dsp.kernels import advance, listen
+from resonance.dsp.packing import Packed, pack
+from resonance.dsp.parts import edge, edges_ahead, lengths_up_to
 from resonance.dsp.rest import Rest
 from resonance.dsp.rewinding import Rewinding
+
+if TYPE_CHECKING:
+    from resonance.dsp.controller import Controller
 
 #: The part of the trained band whose gain the wing oscillators share, as fractions of its top.
 WING_REFERENCE = (0.7, 0.92)
@@ -93,10 +99,7 @@ class BankStream:
         self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
-        part = self._hop / parts
-        #: Lengths of a hop's parts, and edges of those in the look-ahead, where all are alike.
-        self._even = np.full(parts, int(part)) if part.is_integer() else None
-        self._edges = np.arange(1, self.latency_samples // part + 1, dtype=np.int64) * int(part)
+        self._part_lengths = _near(self._hop / parts)
         self._ramp = max(1, round(ramp_s * samplerate))
         if 0 < self.latency_samples < math.ceil(self._hop / parts):
             raise ValueError(
@@ -115,7 +118,7 @@ class BankStream:
         self._drive = drive[: self.oscillators].astype(np.float32)
         poles = np.append(poles, 0.0)  # the tap: an oscillator without memory
         self._poles = _planes(poles)
-        self._rewinding = Rewinding(poles, self.latency_samples, _near(self._hop / parts))
+        self._rewinding = Rewinding(poles, self.latency_samples, self._part_lengths)
         resting = ~awake[: self.oscillators]
         by_height = np.flatnonzero(~resting)[np.argsort(bank.damped_hz[~resting])]
         self._highest = by_height[-STAND_INS:] if resting.any() else by_height[:0]
@@ -129,13 +132,14 @@ class BankStream:
         self._moving = int(np.flatnonzero(groups).max(initial=-1)) + 1
         self._contrasts = _contrast_weights(bank, groups, samplerate)
         self._pairs = pair_of(groups, awake[: self.oscillators]).astype(np.int64)
-        turns = {length: self._turn(bank, length) for length in _near(self._hop / parts)}
-        self._turns = {
-            (whole, part): np.stack([self._turn(bank, whole), turns[part]])[None]
-            for whole in (int(self._hop) - 1, *_near(self._hop))  # half samples round to even
-            for part in turns
-        }
-        self._even_turns = None if self._even is None else self._turns_in(self._even)
+        wholes = int(self._hop) - 1, *_near(self._hop)  # half samples round to even
+        #: exp(iω_d t) of a hop's and a part's time, by their lengths [3, 2, 2, oscillators].
+        self._turns = np.array(
+            [
+                [[self._turn(bank, whole), self._turn(bank, part)] for part in self._part_lengths]
+                for whole in wholes
+            ]
+        )
         self.reset()
 
     def _prepare_weights(
@@ -170,6 +174,7 @@ class BankStream:
     def reset(self) -> None:
         """Back to rest: no input, all gains 1."""
         count, parts = self.oscillators, self._parts
+        self._packed: Packed | None = None
         #: z of the oscillators that listen, and of those that play: the same without look-ahead.
         self._z = self._at_rest()
         self._heard = self._z[0][:count], self._z[1][:count]
@@ -180,10 +185,12 @@ class BankStream:
         self._unused = np.zeros_like(self._energy[0])
         self._ends = np.zeros((2, parts + 1, self.oscillators), np.float32)
         self._guarded = np.ones(2, np.float32)
-        self._late = DelayLine(self.latency_samples)
+        late, longest = self.latency_samples, math.ceil(self._hop / parts)
+        #: What came and has not been played yet, oldest first, and room for what comes in a part.
+        self._line = np.zeros(late + longest, np.float32)
+        self._waiting = self._line[:late]
         self._rewinding.reset()
-        late = self.latency_samples > 0
-        self._rewound = np.zeros(math.ceil(self._hop / parts), np.float32) if late else NOTHING
+        self._rewound = np.zeros(longest, np.float32) if late else NOTHING
         self._rest = Rest(self.samplerate)
         self._held: NDArray[np.complex64] | None = None
         self._rested = 0  #: parts at rest so far
@@ -201,12 +208,18 @@ class BankStream:
 
     def _edge(self, part: int) -> int:
         """Sample at which a part begins."""
-        return round(part / self._parts * self._hop)
+        return int(edge.py_func(part, self._parts, self._hop))
 
     @property
     def samples_left(self) -> int:
         """Samples until this part ends; 0 means: read, then :meth:`next_part`."""
         return self._length - self._position
+
+    @property
+    def hop_left(self) -> int:
+        """Samples until the hop of this part ends."""
+        hop = self._part // self._parts * self._parts
+        return self._edge(hop + self._parts) - self._edge(self._part) - self._position
 
     @property
     def ends_hop(self) -> bool:
@@ -251,6 +264,51 @@ class BankStream:
         self._play_late(block, out)
         return bad
 
+    def flow(
+        self, controller: Controller, block: Float32Array, out: Float32Array, kept: np.float32
+    ) -> int:
+        """:meth:`advance`, and go on with new gains from part to part, all in one compiled call.
+
+        Not while :attr:`resting`. The last gains of the hop are found and left to the owner, who
+        calls :meth:`next_part`.
+
+        Parameters
+        ----------
+        controller
+            Of the denoiser; its gains are renewed with each part that ends.
+        block, out
+            Input and output [samples], :attr:`hop_left` at most.
+        kept
+            Share of the input that no gain removes.
+
+        Returns
+        -------
+        int
+            Inputs that were not finite.
+        """
+        self._rest.skip(block)
+        if self._packed is None:
+            self._packed = self._pack()
+        self._part, self._position, self._length, bad = flow(
+            block, out, self._part, self._position, kept, self._packed, controller.packed
+        )
+        return int(bad)
+
+    def _pack(self) -> Packed:
+        """All that :func:`resonance.dsp.flow.flow` works on."""
+        shortest = self._part_lengths[0], int(self._hop) - 1
+        form = self._parts, self._update_parts, self._hop, self._ramp, self.latency_samples
+        listening = *self._poles, *self._z, self._energy, self._contrast, *self._contrasts
+        guard = self._guarded, *self._guard
+        playing = *self._synth, *self._weights, self._rewound, *guard, self._unused, self._line
+        looks = self._drive, self._pairs, self._highest, self._fall, self._turns
+        features = np.zeros((1, 2, self.oscillators, len(FEATURE_NAMES)), np.float32)
+        analysis = *self._ends, *looks, features
+        shares = self._identity, self._span, self._onset, self._probes, self._wire
+        groups = listening, playing, analysis, shares, self._rewinding.given
+        packed = pack(((*form, *shortest, self._moving), *(pack(group) for group in groups)))
+        return cast("Packed", packed)
+
     @property
     def dozing(self) -> bool:
         """Whether a whole hop was at rest: nothing is left of the last sound."""
@@ -269,14 +327,16 @@ class BankStream:
         int
             How many were passed over.
         """
-        begun = self._part // self._parts * self._parts
-        left = self._edge(begun + self._parts) - self._edge(self._part) - self._position
+        left = self.hop_left
         passed = min(silence, left)
         self._position += passed
-        while self._position >= self._length and not self.ends_hop:
-            position = self._position - self._length
-            self._begin_part()
-            self._position = position
+        if passed == left:
+            self._part += self._parts - 1 - self._part % self._parts
+            self._position = self._length = self._edge(self._part + 1) - self._edge(self._part)
+        while self._position >= self._length and passed < left:
+            self._position -= self._length
+            self._part += 1
+            self._length = self._edge(self._part + 1) - self._edge(self._part)
         return passed
 
     def _pass_over(self, out: Float32Array) -> None:
@@ -286,7 +346,10 @@ class BankStream:
 
     def _play_late(self, block: Float32Array, out: Float32Array) -> None:
         """Play what came before ``block`` by the look-ahead."""
-        self._play(self._late.delay(block), out, self._unused, (NOTHING,) * 4, NOTHING)
+        late, count = self.latency_samples, len(block)
+        self._line[late : late + count] = block
+        self._play(self._line[:count], out, self._unused, (NOTHING,) * 4, NOTHING)
+        self._waiting[:] = self._line[count : late + count]
 
     def _play(
         self,
@@ -318,20 +381,12 @@ class BankStream:
     def _rewind(self) -> None:
         """Run backwards through the look-ahead for this part."""
         self._rewinding.play(
-            self._late.waiting,
-            self._edges if self._even is not None else self._edges_ahead(),
+            self._waiting,
+            edges_ahead(self._part, self._parts, self._hop, self.latency_samples),
             self._weights,
             min(self._ramp, self._length),
             self._rewound[: self._length],
         )
-
-    def _edges_ahead(self) -> NDArray[np.int64]:
-        """Where this part ends, and those that follow and are known whole, from its start on."""
-        start, edges, part = self._edge(self._part), [self._length], self._part + 2
-        while (edge := self._edge(part) - start) <= self.latency_samples:
-            edges.append(edge)
-            part += 1
-        return np.array(edges)
 
     def power(self) -> Float32Array:
         """Mean power of each oscillator in the time of a hop, at unit peak gain [oscillators]."""
@@ -346,19 +401,6 @@ class BankStream:
         """Samples of the hop's time that ends with this part."""
         return self._edge(self._part + 1) - self._edge(self._part + 1 - self._parts)
 
-    def _lengths(self, first: int, parts: int) -> NDArray[np.int64]:
-        """Samples of ``parts`` from number ``first`` on, and of those before, a hop with the first.
-
-        Returns
-        -------
-        int64 array
-            [parts of a hop - 1 + parts].
-        """
-        if parts == 1 and self._even is not None:
-            return self._even
-        edges = np.arange(first + 1 - self._parts, first + parts + 1)
-        return np.asarray(np.diff(np.rint(edges / self._parts * self._hop).astype(np.int64)))
-
     def states(self) -> tuple[Float32Array, Float32Array]:
         """Real and imaginary part of z now, at unit peak gain, each [oscillators]."""
         re, im = self._heard
@@ -372,7 +414,7 @@ class BankStream:
         would give them from afar: networks have met such sound, but no silence above it.
         """
         self._ends[0, -1], self._ends[1, -1] = self._heard
-        lengths = self._lengths(self._part, 1)
+        lengths = lengths_up_to(self._part, 1, self._parts, self._hop)
         ended = WHETHER[self.ends_update]
         features = self._described(self._energy, self._contrast, lengths, self._ends, ended)
         return np.asarray(features[0])
@@ -391,7 +433,9 @@ class BankStream:
         features: Float32Array = np.zeros(shape, np.float32)
         if not parts:
             return features
-        turns = self._even_turns if lengths is self._even else self._turns_in(lengths)
+        wholes = np.convolve(lengths, np.ones(self._parts, np.int64), "valid")
+        last = lengths[self._parts - 1 :]
+        turns = self._turns[wholes - int(self._hop) + 1, last - self._part_lengths[0]]
         describe(
             energy,
             contrast,
@@ -408,18 +452,6 @@ class BankStream:
             features,
         )
         return features
-
-    def _turns_in(self, lengths: NDArray[np.int64]) -> NDArray[np.complex64]:
-        """exp(iω_d t) of a hop's time up to each part, and of the part [parts, 2, oscillators].
-
-        Parameters
-        ----------
-        lengths
-            As :meth:`_lengths` gives them.
-        """
-        wholes = np.convolve(lengths, np.ones(self._parts, np.int64), "valid").tolist()
-        pairs = zip(wholes, lengths[self._parts - 1 :].tolist(), strict=True)
-        return np.concatenate([self._turns[pair] for pair in pairs])
 
     def next_part(self, gains: NDArray[np.complex64] | None = None) -> None:
         """Begin the next part; move to these complex gains [oscillators] in it, or stay."""
@@ -443,19 +475,20 @@ class BankStream:
 
     def hold(self, gains: NDArray[np.complex64]) -> None:
         """At rest: play with these complex gains [oscillators] when sound comes."""
-        if self._held is None or not np.array_equal(gains, self._held):
+        held = self._held
+        if held is not gains and (held is None or not np.array_equal(gains, held)):
             self._lead_to(gains)
             self._arrive()
-            self._held = gains.copy()
+        self._held = gains
 
     def _come_to_rest(self, gains: NDArray[np.complex64] | None) -> None:
         """What plays is silent from now on, its weights where these gains were leading."""
         self._arrive()
-        self._held = None if gains is None else gains.copy()
+        self._held = gains
         for state in (*self._synth, self._rewound):
             state[:] = 0.0
         self._guarded[:] = 1.0
-        self._late.reset()
+        self._waiting[:] = 0.0
         self._rewinding.reset()
 
     def _begin_part(self) -> None:

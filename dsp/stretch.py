@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.kernels import listen
+from resonance.dsp.parts import lengths_up_to
 from resonance.dsp.rest import Rest
 from resonance.dsp.stream import BankStream
 
@@ -75,7 +76,7 @@ class BankStretch(BankStream):
                 part += 1
         self._energy[:, :count], self._contrast[:] = energy[parts:], contrast[parts:]
         self._ends[:] = ends[:, parts:]
-        lengths = self._lengths(self._part, parts)
+        lengths = lengths_up_to(self._part, parts, self._parts, self._hop)
         features = self._described(energy[:-1], contrast[:-1], lengths, ends[:, :-1], updated)
         sums, samples = (
             np.stack([x[p : p + parts][ended] for p in range(self._parts)]).sum(0)

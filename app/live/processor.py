@@ -18,6 +18,7 @@ from resonance.app.spotter import KeywordEvent
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.delay import DelayLine
 from resonance.dsp.howl import HowlGuard
+from resonance.dsp.levels import levels
 from resonance.dsp.stream import BankStream
 
 #: How far behind is too far: this many blocks, about what devices hold, and at least so long, s.
@@ -94,13 +95,8 @@ class Processor:
         start = self._clock()
         self.last_block_s = time.monotonic()
         seconds = len(block) / self.samplerate
-        low, high = float(block.min()), float(block.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            clean = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
-            low, high = float(clean.min()), float(clean.max())
-        else:
-            clean = block
-        self._input_power = float(np.dot(clean, clean)) / len(clean)
+        *input_range, self._input_power, bad = levels(block)
+        clean = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0) if bad else block
         self._samples += len(block)
         dry = self._late.delay(clean)
         if self.idle:
@@ -110,10 +106,10 @@ class Processor:
             self._play(block, dry, out, seconds)
         if self.guard_feedback:
             self._turn_down(out, seconds)
-        self._output_power = float(np.dot(out, out)) / len(out)
-        self.board.sound.put(clean, out)
         self._watch_load(dry, out, seconds, self._clock() - start)
-        self._note_block(low, high, out, self._clock() - start)
+        *output_range, self._output_power, _ = levels(out)
+        self.board.sound.put(clean, out)
+        self._note_block(len(out), input_range, output_range, self._clock() - start)
 
     def _play(
         self, block: Float32Array, dry: Float32Array, out: Float32Array, seconds: float
@@ -236,21 +232,23 @@ class Processor:
         self.counters["bad_samples"] += max(0, bad - self._bad_before)
         self._bad_before = bad
 
-    def _note_block(self, low: float, high: float, out: Float32Array, busy_s: float) -> None:
+    def _note_block(
+        self, samples: int, input_range: list[float], output_range: list[float], busy_s: float
+    ) -> None:
         self.counters["blocks"] += 1
         self._count_bad()
         ring = self.board.blocks
         place = ring.begin()
         row: dict[str, Any] = {
             "time_s": self._samples / self.samplerate,
-            "samples": len(out),
+            "samples": samples,
             "busy_s": busy_s,
-            "input_low": low,
-            "input_high": high,
+            "input_low": input_range[0],
+            "input_high": input_range[1],
             "input_power": self._input_power,
-            "output_low": out.min(),
-            "output_high": out.max(),
-            "output_power": np.dot(out, out) / len(out),
+            "output_low": output_range[0],
+            "output_high": output_range[1],
+            "output_power": self._output_power,
             "voice": self.pipeline.voice,
             "noise_dbfs": self.pipeline.noise_dbfs,
             **self.counters,

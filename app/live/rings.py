@@ -6,6 +6,7 @@ rewritten and put back afterwards, so a reader knows which rows it copied whole.
 
 from __future__ import annotations
 
+import platform
 import threading
 from typing import Any
 
@@ -19,15 +20,18 @@ Rows = NDArray[np.void]
 #: Every ring begins at a multiple of so many bytes, and keeps as many for its counts.
 ALIGN = 64
 _FENCE = threading.local()
+_ORDERED = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
 
 def fence() -> None:
     """Memory accesses before this call happen before those after it, whatever the processor.
 
-    x86 keeps them in the order that matters here by itself, ARM does not. A lock that is let go
-    is a release, one that is taken an acquire, and the two are never exchanged: together they let
-    nothing pass in either direction.
+    x86 keeps them in the order that matters here by itself. ARM does not: there, a lock that is let
+    go is a release, one that is taken an acquire, and the two are never exchanged: together they
+    let nothing pass in either direction.
     """
+    if _ORDERED:
+        return
     lock = getattr(_FENCE, "lock", None)
     if lock is None:  # one for each thread: nobody ever waits
         lock = _FENCE.lock = threading.Lock()

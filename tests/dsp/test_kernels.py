@@ -105,17 +105,18 @@ def test_rewind_is_advance_through_a_mirror(rng, edges, known):
     sums = [np.zeros((3, 48), np.float32) for _ in "zi"]
     powers = planes(POLES ** np.arange(17, 129)[:, None])
     weights = *planes(old), *planes(new - old)
-    summed = 0
+    summed = np.zeros(1, np.int64)
     while edges:
         out = np.empty(edges[0], np.float32)
-        given = sound, *planes(POLES), *room, np.array(edges), summed, *sums, *powers
+        given = sound, np.array(edges), *planes(POLES), *room, summed, *sums, *powers
         rewind(*given, 17, *weights, 32, out)
         every = oracle.states(sound[::-1].astype(float), POLES)[::-1] - sound[:, None]
         progress = np.minimum(np.arange(1, len(out) + 1), 32) / 32
         moved = old + progress[:, None] * (new - old)
         expected = (moved * every[: len(out)]).real.sum(axis=1)
         np.testing.assert_allclose(out, expected, atol=1e-4 * np.abs(expected).max())
-        summed = max(0, len(edges) - 2) if known else 0
+        assert summed == max(0, len(edges) - 2)
+        summed *= known
         sound, edges = sound[edges[0] :], [edge - edges[0] for edge in edges[1:]]
 
 

@@ -27,16 +27,18 @@ def layer(tokens, channels, hops=5, batch=2):
 @pytest.mark.parametrize("rows", [1, 7, 8, 21])
 def test_products_are_right_on_processors_of_either_width(product, rows):
     @numba.njit
-    def call(a, b, c):
-        product(a, b, c)
+    def call(start, step, a, b, c):
+        product(start, step, a, b, c)
 
     rng = np.random.default_rng(0)
     a, b, c = (
         rng.normal(size=shape).astype(np.float32) for shape in ((rows, 5), (5, 32), (rows, 32))
     )
     expected = c + a @ b
-    call(a, b, c)
+    call(c, 1, a, b, c)
     np.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-5)
+    call(b[:1], 0, a, b, c)
+    np.testing.assert_allclose(c, b[:1] + a @ b, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("tokens", "channels"), [(32, 32), (5, 16), (3, 24)])
