@@ -165,18 +165,15 @@ class Pipeline:
         The keywords detected in this block.
         """
         columns = self._columns(block, out)
+        if out is not None and self._dozing() and not np.count_nonzero(columns):
+            out[...] = 0.0
+            return self._doze(columns.shape[1])
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
         cleaned = np.empty(columns.shape, np.float32) if self.denoiser else None
-        silent = self._dozing() and not np.count_nonzero(columns)
         while start < length:
-            if silent and cleaned is not None:
-                for stream in self._streams:
-                    stop = start + stream.doze(length - start)  # all alike
-                cleaned[:, start:stop] = 0.0
-            else:
-                stop = min(length, start + self._streams[0].hop_left)
-                self._pass(columns[:, start:stop], cleaned, start)
+            stop = min(length, start + self._streams[0].hop_left)
+            self._pass(columns[:, start:stop], cleaned, start)
             if self._streams[0].samples_left == 0:
                 self._end_hop(events)
             start = stop
@@ -186,6 +183,17 @@ class Pipeline:
 
     def _dozing(self) -> bool:
         return all(stream.dozing for stream in self._streams)
+
+    def _doze(self, silence: int) -> list[KeywordEvent]:
+        """Pass over so many samples of silence."""
+        events: list[KeywordEvent] = []
+        while silence:
+            for stream in self._streams:
+                passed = stream.doze(silence)  # all alike
+            silence -= passed
+            if self._streams[0].samples_left == 0:
+                self._end_hop(events)
+        return events
 
     def _pass(self, piece: Float32Array, cleaned: Float32Array | None, start: int) -> None:
         """Pass a piece [channels, samples] of one hop through, and play it from ``start`` on."""
@@ -224,7 +232,8 @@ class Pipeline:
         if self.denoiser and (out is None or out.shape != block.shape):
             shape = None if out is None else out.shape
             raise UserError(f"out must be an array shaped like block, {block.shape}, not {shape}")
-        columns = np.ascontiguousarray(np.atleast_2d(block.T), np.float32)
+        columns = block[None] if block.ndim == 1 else block.T
+        columns = np.ascontiguousarray(columns, np.float32)
         if columns.shape[0] != self.channels:
             raise UserError(f"block has {columns.shape[0]} channels, the pipeline {self.channels}")
         return columns
@@ -238,10 +247,18 @@ class Pipeline:
             if event:
                 events.append(event)
         for channel, stream in enumerate(self._streams):
-            gains = self._chosen(channel) if self.denoiser else None
-            if self.on_hop and channel == 0:
-                self.on_hop(stream, gains)
-            stream.next_part(gains)
+            flows = self._flows(channel) and not stream.rests_next
+            watched = self.on_hop if channel == 0 else None
+            gains = self._chosen(channel) if self.denoiser and (watched or not flows) else None
+            if watched:
+                watched(stream, gains)
+            if not flows:
+                stream.next_part(gains)
+
+    def _flows(self, channel: int) -> bool:
+        """Whether the stream goes on by itself: the last gains are the compiled controller's."""
+        controller = self._runs[channel].controller if self.denoiser else None
+        return controller is not None and self._last_gains[channel] is controller.gains
 
     def _chosen(self, channel: int) -> NDArray[np.complex64]:
         """Gains for the next hop [oscillators]; at rest the same array as long as all is as it was.

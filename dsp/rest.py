@@ -40,9 +40,14 @@ class Rest:
         self.resting = False
         return skipped
 
+    @property
+    def due(self) -> bool:
+        """Whether there has been silence for long enough."""
+        return self._silent_samples >= self._after
+
     def end_hop(self) -> bool:
         """Whether rest begins with the next hop."""
-        if self.resting or self._silent_samples < self._after:
+        if self.resting or not self.due:
             return False
         self.resting = True
         return True

@@ -217,9 +217,10 @@ class BankStream:
 
     @property
     def hop_left(self) -> int:
-        """Samples until the hop of this part ends."""
-        hop = self._part // self._parts * self._parts
-        return self._edge(hop + self._parts) - self._edge(self._part) - self._position
+        """Samples until the hop of this part ends, or of the next one, where this one is over."""
+        part = self._part + (self._position == self._length)
+        end = self._edge(part // self._parts * self._parts + self._parts)
+        return end - self._edge(self._part) - self._position
 
     @property
     def ends_hop(self) -> bool:
@@ -235,6 +236,11 @@ class BankStream:
     def resting(self) -> bool:
         """Whether this part has been digital silence so far, after a second of it, and skipped."""
         return self._rest.resting
+
+    @property
+    def rests_next(self) -> bool:
+        """Whether the next hop is begun at rest, unless sound comes."""
+        return self._rest.resting or self._rest.due
 
     def listen(self, block: Float32Array) -> int:
         """Drive the oscillators with ``block [samples]``; returns how many were not finite."""
@@ -269,8 +275,9 @@ class BankStream:
     ) -> int:
         """:meth:`advance`, and go on with new gains from part to part, all in one compiled call.
 
-        Not while :attr:`resting`. The last gains of the hop are found and left to the owner, who
-        calls :meth:`next_part`.
+        Not while :attr:`resting`. At the end of a hop its last gains are found. The next call
+        begins the next hop with them, unless the owner does by :meth:`next_part`, as it must where
+        :attr:`rests_next`.
 
         Parameters
         ----------
@@ -298,14 +305,14 @@ class BankStream:
         """All that :func:`resonance.dsp.flow.flow` works on."""
         shortest = self._part_lengths[0], int(self._hop) - 1
         form = self._parts, self._update_parts, self._hop, self._ramp, self.latency_samples
-        listening = *self._poles, *self._z, self._energy, self._contrast, *self._contrasts
-        guard = self._guarded, *self._guard
-        playing = *self._synth, *self._weights, self._rewound, *guard, self._unused, self._line
-        looks = self._drive, self._pairs, self._highest, self._fall, self._turns
+        listening = self._poles, self._z, self._energy, self._contrast, tuple(self._contrasts)
+        guarding = self._guarded, *self._guard
+        playing = self._synth, self._weights, self._rewound, guarding, self._unused, self._line
+        looks = self._drive, self._pairs, self._highest, self._fall
         features = np.zeros((1, 2, self.oscillators, len(FEATURE_NAMES)), np.float32)
-        analysis = *self._ends, *looks, features
-        shares = self._identity, self._span, self._onset, self._probes, self._wire
-        groups = listening, playing, analysis, shares, self._rewinding.given
+        analysis = tuple(self._ends), looks, self._turns, features
+        to_weights = self._identity, self._span, self._onset, self._probes, self._wire
+        groups = listening, playing, analysis, to_weights, self._rewinding.given
         packed = pack(((*form, *shortest, self._moving), *(pack(group) for group in groups)))
         return cast("Packed", packed)
 
