@@ -165,7 +165,7 @@ class Pipeline:
         The keywords detected in this block.
         """
         columns = self._columns(block, out)
-        if out is not None and self._dozing() and not np.count_nonzero(columns):
+        if out is not None and self.dozing and not np.count_nonzero(columns):
             out[...] = 0.0
             return self._doze(columns.shape[1])
         events: list[KeywordEvent] = []
@@ -181,7 +181,9 @@ class Pipeline:
             out[...] = cleaned.T.reshape(out.shape)
         return events
 
-    def _dozing(self) -> bool:
+    @property
+    def dozing(self) -> bool:
+        """Whether silence goes on for so long that nothing is left of the last sound."""
         return all(stream.dozing for stream in self._streams)
 
     def _doze(self, silence: int) -> list[KeywordEvent]:

@@ -30,6 +30,8 @@ DRY_S = 0.25, 4.0
 #: it comes back, and after a probe.
 QUIET_S = 1.0, 8.0
 QUIET_GAIN, QUIETER_S, LOUDER_S, PROBED_S = 0.03, 0.02, 1.0, 0.05
+#: Silence at rest is put together to blocks of this length, s: each costs as much as a short one.
+NAP_S = 0.1
 
 
 class Processor:
@@ -63,6 +65,7 @@ class Processor:
         self.last_block_s = time.monotonic()  #: when the last block came
         self._bad_before = self._unprocessed = 0
         self._samples, self._behind_s = 0, 0.0
+        self._silent_blocks = self._silent_samples = 0  # put off
         self._input_power = self._output_power = 0.0  # mean squares of input, and output before
         self._dry = _Rest(*DRY_S)
         self._quiet = _Rest(*QUIET_S)
@@ -92,8 +95,33 @@ class Processor:
 
     def process(self, block: Float32Array, out: Float32Array) -> None:
         """One block, both [samples]; ``out`` is always filled, whatever happens."""
-        start = self._clock()
         self.last_block_s = time.monotonic()
+        if self._at_rest() and not np.count_nonzero(block):
+            out[:] = 0.0
+            self._silent_blocks += 1
+            self._silent_samples += len(block)
+            if self._silent_samples >= NAP_S * self.samplerate:
+                self._catch_up()
+        else:
+            self._catch_up()
+            self._process(block, out)
+
+    def _at_rest(self) -> bool:
+        """Whether silence would change nothing."""
+        busy = self._next or self.idle or self._dry.left_s > 0 or self._quiet.left_s > 0
+        return self.pipeline.dozing and not busy and self._gain == 1.0
+
+    def _catch_up(self) -> None:
+        """Process the silence that was put off."""
+        if not self._silent_samples:
+            return
+        silence = np.zeros(self._silent_samples, np.float32)
+        self.counters["blocks"] += self._silent_blocks - 1  # this one counts by itself
+        self._silent_blocks = self._silent_samples = 0
+        self._process(silence, np.empty_like(silence))
+
+    def _process(self, block: Float32Array, out: Float32Array) -> None:
+        start = self._clock()
         seconds = len(block) / self.samplerate
         *input_range, self._input_power, bad = levels(block)
         clean = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0) if bad else block
@@ -237,25 +265,18 @@ class Processor:
     ) -> None:
         self.counters["blocks"] += 1
         self._count_bad()
-        ring = self.board.blocks
-        place = ring.begin()
-        row: dict[str, Any] = {
-            "time_s": self._samples / self.samplerate,
-            "samples": samples,
-            "busy_s": busy_s,
-            "input_low": input_range[0],
-            "input_high": input_range[1],
-            "input_power": self._input_power,
-            "output_low": output_range[0],
-            "output_high": output_range[1],
-            "output_power": self._output_power,
-            "voice": self.pipeline.voice,
-            "noise_dbfs": self.pipeline.noise_dbfs,
-            **self.counters,
-        }
-        for name, value in row.items():
-            ring.fields[name][place] = value
-        ring.commit()
+        self.board.blocks.put(
+            self._samples / self.samplerate,
+            samples,
+            busy_s,
+            *input_range,
+            self._input_power,
+            *output_range,
+            self._output_power,
+            self.pipeline.voice,
+            self.pipeline.noise_dbfs,
+            *self.counters.values(),
+        )
 
 
 def board_facts(pipeline: Pipeline, kept_s: float) -> dict[str, Any]:

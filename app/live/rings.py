@@ -57,6 +57,7 @@ class Ring:
         self._count = memory[:8].view(np.int64)
         self._rows = memory[ALIGN : self.size(dtype, length)].view(_numbered(dtype))
         self._numbers = self._rows["number"]
+        self._begun = 0
         #: The rows' fields [length, …], for the writer.
         self.fields = {name: self._rows[name] for name in dtype.names or ()}
 
@@ -72,18 +73,24 @@ class Ring:
 
     def begin(self) -> int:
         """The place in :attr:`fields` for the next row; nobody reads it until :meth:`commit`."""
-        place = self.count % len(self._rows)
+        self._begun = self.count
+        place = self._begun % len(self._rows)
         self._numbers[place] = -1
         fence()
         return place
 
     def commit(self) -> None:
         """Let others read the row begun."""
-        count = self.count
+        count = self._begun
         fence()
         self._numbers[count % len(self._rows)] = count
         fence()
         self._count[0] = count + 1
+
+    def put(self, *row: Any) -> None:
+        """Add a whole row, its fields in their order: in half the time that one by one takes."""
+        self._rows[self.begin()] = (-1, *row)
+        self.commit()
 
     def since(self, number: int = 0) -> Rows:
         """A copy of every row from ``number`` on that is still kept, oldest first."""

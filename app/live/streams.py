@@ -22,7 +22,7 @@ from resonance.dsp.arrays import Float32Array
 #: Priority of the callbacks' threads among real-time threads (1 … 99), where the system grants it.
 PRIORITY = 10
 #: A loop sleeps for this part of the time until a block is expected, s at least and at most.
-_EARLY, _SHORTEST_S, _LONGEST_S = 0.8, 0.0005, 0.005
+_EARLY, _SHORTEST_S, _LONGEST_S = 0.95, 0.0005, 0.02
 #: Sound that waits for so long without need is caught up with, s: so many blocks by cross-fade,
 #: what is more is dropped.
 _CATCH_UP_S, _FADED = 0.25, 4

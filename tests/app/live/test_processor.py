@@ -31,6 +31,22 @@ def test_it_plays_what_the_pipeline_plays(make_processor, denoiser, spotter, dem
     assert board.counters()["dry_blocks"] == 0
 
 
+def test_silence_at_rest_is_put_off_and_nothing_is_lost(make_processor, rng):
+    sound = (0.1 * rng.standard_normal(48000)).astype(np.float32)
+    sound = np.concatenate([sound, np.zeros(96000, np.float32), sound])
+    processor = make_processor(guard_feedback=True)
+    expected = np.empty_like(sound)
+    Pipeline(48000, denoiser=processor.pipeline.denoiser).process(sound, expected)
+    np.testing.assert_array_equal(play(processor, sound), expected)
+    board = processor.board
+    rows, hops = board.blocks.since(), board.hops.since()
+    assert len(rows) < 320, "a tenth as many rows in silence"
+    assert rows["samples"].sum() == len(sound)
+    assert board.counters()["blocks"] == 400
+    np.testing.assert_allclose(np.diff(hops["time_s"]).mean(), 0.008, rtol=0.01)
+    np.testing.assert_array_equal(board.sound.since(0)[1], np.stack([sound, expected], 1))
+
+
 def test_the_board_tells_levels_hops_and_steps(make_processor, rng):
     processor = make_processor(spot=True)
     tone = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(48000) / 48000)).astype(np.float32)
