@@ -287,23 +287,25 @@ def _controller(weights: dict[str, Float32Array]) -> Controller:
 class CompiledRun(DenoiserRun):
     """By the compiled controller (``dsp/controller.py``), with the file's weights."""
 
+    controller: Controller
+
     def __init__(self, model: DenoiserModel) -> None:
         super().__init__()
-        self.controller = self._controller = _controller(model.weights)
-        self._reading = self._controller.reading
-        nothing = np.zeros((1, 2, self._controller.oscillators, len(FEATURE_NAMES)), np.float32)
+        self.controller = _controller(model.weights)
+        self._reading = self.controller.reading
+        nothing = np.zeros((1, 2, self.controller.oscillators, len(FEATURE_NAMES)), np.float32)
         self.gains(nothing, np.ones(1, np.bool_))
         self.reset()  # the first call is the slowest
 
     def reset(self) -> None:
         """Back to rest."""
-        self._controller.reset()
+        self.controller.reset()
         super().reset()  # comes last: both write the reading
 
     def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
         """All parts in one call."""
-        gains = np.empty((len(features), self._controller.oscillators), np.complex64)
-        self._controller.respond(features, ended, gains)
+        gains = np.empty((len(features), self.controller.oscillators), np.complex64)
+        self.controller.respond(features, ended, gains)
         return gains
 
 

@@ -334,13 +334,9 @@ class BankStream:
         int
             How many were passed over.
         """
-        left = self.hop_left
-        passed = min(silence, left)
+        passed = min(silence, self.hop_left)
         self._position += passed
-        if passed == left:
-            self._part += self._parts - 1 - self._part % self._parts
-            self._position = self._length = self._edge(self._part + 1) - self._edge(self._part)
-        while self._position >= self._length and passed < left:
+        while self._position >= self._length and not self.ends_hop:
             self._position -= self._length
             self._part += 1
             self._length = self._edge(self._part + 1) - self._edge(self._part)
