@@ -88,7 +88,7 @@ class Background:
             self._second = max(1, round(1 / self._every_s))  #: examples in about a second
         except Exception as error:  # archives have errors of many kinds
             raise ModelError(f"{path} cannot be read ({error}); reinstall") from error
-        if made_with != spotter.sha256:
+        if made_with != spotter.identity:
             raise ModelError(f"{path} belongs to another spotter; reinstall, or make it again")
 
     def _check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from resonance.dsp.meters import FLOOR_DB
 
 if TYPE_CHECKING:
     from resonance.dsp.controller import Controller
+    from resonance.dsp.keyword_step import KeywordStep
 
 #: The inputs of a model that are no states, and the outputs that are read by name.
 _FIRST = {"denoiser": ("features", "ended"), "keywords": ("frames",)}
@@ -68,7 +70,7 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
         raise ModelError(f"{path} is not a model of ours ({error}); export it again") from error
     _check(path, facts, kind)
     _check_shapes(path, session, kind)
-    return session, {**facts, "sha256": digest}
+    return session, {"identity": digest, **facts}
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -118,6 +120,28 @@ def _bank(facts: dict[str, Any]) -> OscillatorBank:
     return OscillatorBank(np.array(facts["f0_hz"]), np.array(facts["damping_ratio"]))
 
 
+def _shown(session: onnxruntime.InferenceSession, kind: str) -> dict[str, Float32Array]:
+    """What a file shows of its weights, by name; empty: it can only be run as it is."""
+    read = [*_OUTPUTS[kind], *(f"new_{i.name}" for i in session.get_inputs())]
+    names = [output.name for output in session.get_outputs() if output.name not in read]
+    if not names:
+        return {}
+    feed = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def _check_weights(path: Path, fits: Callable[[], bool]) -> None:
+    """Raise ModelError unless the weights that the file at ``path`` shows fit together."""
+    try:
+        wrong = "" if fits() else "they are for another bank"
+    except KeyError as error:
+        wrong = f"{error} is missing"
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        raise ModelError(f"{path}: its weights do not fit, {wrong}; export it again")
+
+
 class DenoiserModel:
     """A denoiser file, shared by all channels.
 
@@ -145,30 +169,15 @@ class DenoiserModel:
         if any(shapes[n] != shape for n, shape in zip(_FIRST["denoiser"], given, strict=True)):
             raise ModelError(f"{path} does not take one part of a hop at a time; use the step form")
 
-        self.weights = self._shown()
+        self.weights = _shown(self.session, "denoiser")
         if self.weights:
-            self._check_weights()
+            _check_weights(path, self._fits)
 
-    def _shown(self) -> dict[str, Float32Array]:
-        """What the file shows of its weights, by name; empty: it can only be run as it is."""
-        names = [output.name for output in self.session.get_outputs() if "." in output.name]
-        if not names:
-            return {}
-        feed = {i.name: np.zeros(i.shape, np.float32) for i in self.session.get_inputs()}
-        return dict(zip(names, self.session.run(names, feed), strict=True))
-
-    def _check_weights(self) -> None:
-        try:
-            controller, count = _controller(self.weights), len(self.bank)
-            carrying = np.arange(count) < controller.broad
-            fits = controller.oscillators == count and (self.carriers == carrying).all()
-            wrong = "" if fits else "they are for another bank"
-        except KeyError as error:
-            wrong = f"{error} is missing"
-        except ValueError as error:
-            wrong = str(error)
-        if wrong:
-            raise ModelError(f"{self.path}: its weights do not fit, {wrong}; export it again")
+    def _fits(self) -> bool:
+        """Whether the weights are for this bank."""
+        controller, count = _controller(self.weights), len(self.bank)
+        carrying = np.arange(count) < controller.broad
+        return controller.oscillators == count and bool((self.carriers == carrying).all())
 
     def start(self) -> DenoiserRun:
         """A run from rest: compiled if the file shows its weights."""
@@ -349,7 +358,8 @@ class SpotterModel:
     def __init__(self, path: Path = MODELS / "keywords.onnx") -> None:
         self.session, self.facts = _load(path, "keywords")
         self.bank = _bank(self.facts)
-        self.sha256: str = self.facts["sha256"]
+        #: Hash of this file, or of an earlier export of the same weights.
+        self.identity: str = self.facts["identity"]
         self.labels: list[str] = self.facts["labels"]
         self.words = self.labels[: int(self.facts["words"])]
         self.hop_s, self.frame_s = float(self.facts["hop_s"]), float(self.facts["frame_s"])
@@ -359,6 +369,21 @@ class SpotterModel:
         self.pooling: FloatArray = np.array(self.facts["pooling"], dtype=np.float32)
         if self.session.get_inputs()[0].shape != [1, self.step_frames, self.bands]:
             raise ModelError(f"{path} does not take {self.step_frames} frames at a time")
+        self.weights = _shown(self.session, "keywords")
+        if self.weights:
+            _check_weights(path, self._fits)
+
+    def _fits(self) -> bool:
+        """Whether the weights answer as the file does."""
+        outputs = self.compiled().outputs
+        shapes = {o.name: tuple(o.shape) for o in self.session.get_outputs()}
+        return all(outputs[name].shape == shapes[name] for name in _OUTPUTS["keywords"])
+
+    def compiled(self) -> KeywordStep:
+        """A run of the weights that the file shows."""
+        from resonance.dsp.keyword_step import KeywordStep  # numba takes .2 s
+
+        return KeywordStep(self.weights, self.bands)
 
 
 class SpotterState:
@@ -370,7 +395,11 @@ class SpotterState:
     """
 
     def __init__(self, model: SpotterModel) -> None:
-        self._step = BoundModel(model.session, *_FIRST["keywords"])
+        self._step: KeywordStep | BoundModel
+        if model.weights:
+            self._step = model.compiled()
+        else:
+            self._step = BoundModel(model.session, *_FIRST["keywords"])
         outputs = self._step.outputs
         self.logits = outputs["logits"][0]
         self.embedding = outputs["embedding"][0]

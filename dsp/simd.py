@@ -168,6 +168,21 @@ def total(typing: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of two vectors' numbers in each lane."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = args[0].type
+        short = "f32" if kind.element == ir.FloatType() else "f64"
+        function_type = ir.FunctionType(kind, [kind, kind])
+        name = f"llvm.maxnum.v{LANES}{short}"
+        function = cgutils.get_or_insert_function(builder.module, function_type, name)
+        return builder.call(function, args)
+
+    return a(a, b), code
+
+
+@intrinsic
 def exp(typing: Any, vector: Any) -> Any:
     """e^x of each lane: 2^n times a Taylor series for what is left, at most half of ln 2."""
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx.utils import Extractor
 
 from resonance.dsp.features import log_power
-from resonance.export.onnx_file import open_session
+from resonance.export.onnx_file import identity, open_session
 from resonance.models.data import SAMPLERATE, find_recordings
 from resonance.models.keyword_data import Corpus, held_out
 from resonance.models.keyword_frames import ClipVersions, vocabulary, word_bounds
@@ -247,7 +247,7 @@ def write(
     aside = target.with_suffix(".part.npz")
     np.savez_compressed(
         aside,
-        model=hashlib.sha256(path.read_bytes()).hexdigest(),
+        model=identity(path),
         mean=mean,
         map=mapped,
         examples=rounded(np.concatenate(examples)),

@@ -1,9 +1,10 @@
 """The spotter's step written for speed: the same trained maps, multiplied out.
 
-What costs time in a step is many small products, and moving numbers about. So two frames are the
-rows of every product, channels are convolved over bands in a few groups instead of one by one, what
-time does is one map, and queries, keys and values are made lying down, so that heads need no
-transposing. ``prove`` in ``export/keywords.py`` compares it with the model.
+``dsp/keyword_step.py`` runs its weights as one compiled loop; the file as it is serves quantised
+weights and other programs. There, what costs time is many small products, and moving numbers about.
+So two frames are the rows of every product, channels are convolved over bands in a few groups
+instead of one by one, what time does is one map, and queries, keys and values are made lying down,
+so that heads need no transposing. ``prove`` in ``export/keywords.py`` compares both with the model.
 """
 
 from __future__ import annotations
@@ -17,12 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resonance.models.attention import (
-    LEAST_COUPLING,
-    SOFTENING,
-    OscillatorAttention,
-    Synchronisation,
-)
+from resonance.dsp.keyword_kernels import LEAST_COUPLING, SOFTENING
+from resonance.dsp.simd import LANES
+from resonance.models.attention import OscillatorAttention, Synchronisation
 from resonance.models.keywords import CORE_WORDS, SEGMENTS, STEP_FRAMES, KeywordSpotter, Layer
 from resonance.models.stem import BroadcastBlock, CausalStem, Inlet
 
@@ -242,12 +240,20 @@ class SpotterStep(nn.Module):
         last = cast(nn.Linear, self.layers[-1].last)
         self.head = nn.Parameter(torch.cat([head.weight, head.weight @ last.weight], 1))
         self.head_bias = nn.Parameter(head.bias + head.weight @ last.bias)
+        self.layers[-1].last = nn.Identity()
         self.mean = nn.Parameter(torch.full((1, tokens), 1 / tokens))
         parts = torch.eye(tokens).tensor_split(SEGMENTS)
         self.stretches = nn.Parameter(torch.stack([part.mean(0) for part in parts]))
         classes, words = len(self.config.classes), len(CORE_WORDS)
         label = torch.tensor([*range(words), *[words] * (classes - words - 1), words + 1])
         self.labels = nn.Parameter(F.one_hot(label).float())
+
+    @property
+    def shown(self) -> bool:
+        """Whether the compiled loop can run its weights: it knows what ships, no variants."""
+        config = self.config
+        usual = config.coupling == "relu" and config.exponent == 2 and config.normalise_anchors
+        return usual and config.width % LANES == 0
 
     def first_state(self) -> list[Tensor]:
         """At rest."""

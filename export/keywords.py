@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resonance.dsp.arrays import Float32Array
 from resonance.dsp.bank import broad_bank
 from resonance.dsp.features import FORMAT_VERSION, LOG_OFFSET, LOG_SCALE, POWER_FLOOR, band_pooling
+from resonance.dsp.keyword_step import KeywordStep
 from resonance.export.keyword_step import SpotterStep
 from resonance.export.onnx_file import (
     check_close,
     export_onnx,
     git_revision,
+    identity,
     open_session,
+    show_weights,
+    weights_of,
     write_card,
     write_metadata,
 )
@@ -41,26 +47,52 @@ def first_state(step: SpotterStep) -> dict[str, Tensor]:
     return {f"state_{number}": state for number, state in enumerate(step.first_state())}
 
 
+#: From frames [2, bands] → logits [labels], states kept.
+Step = Callable[[Float32Array], Float32Array]
+
+
+def exported(step: SpotterStep, path: Path) -> Step:
+    """The file called step after step, its states fed back."""
+    session, state = open_session(path), {n: s.numpy() for n, s in first_state(step).items()}
+    names = ["logits", *(f"new_{name}" for name in state)]
+
+    def follow(frames: Float32Array) -> Float32Array:
+        logits, *new = session.run(names, {"frames": frames[None], **state})
+        state.update(zip(state, new, strict=True))
+        return np.asarray(logits[0])
+
+    return follow
+
+
+def compiled(step: SpotterStep) -> Step:
+    """The same by the application's own loop (``dsp/keyword_step.py``)."""
+    run = KeywordStep(weights_of(step), step.config.bands)
+
+    def follow(frames: Float32Array) -> Float32Array:
+        run.run(frames)
+        return run.outputs["logits"][0]
+
+    return follow
+
+
 def prove(model: KeywordSpotter, path: Path) -> dict[str, float]:
-    """Largest difference of the probabilities between torch at once and the file step by step."""
-    session = open_session(path)
-    rng = np.random.default_rng(0)
-    frames = rng.normal(0.0, 1.0, (1, PROOF_STEPS * STEP_FRAMES, model.config.bands))
-    frames = frames.astype(np.float32).cumsum(1) * np.float32(0.3)  # moves slowly, as levels do
-    state = {n: s.numpy() for n, s in first_state(SpotterStep(model)).items()}
-    worst = 0.0
-    for i in range(0, frames.shape[1], STEP_FRAMES):
-        now = frames[:, i : i + STEP_FRAMES]
-        logits, *new = session.run(
-            ["logits", *(f"new_{n}" for n in state)], {"frames": now, **state}
-        )
-        state = dict(zip(state, new, strict=True))
-        if i % 50 == 0:
+    """Largest differences of the probabilities between torch at once and the rest step by step."""
+    rng, step = np.random.default_rng(0), SpotterStep(model)
+    frames = rng.normal(0.0, 1.0, (PROOF_STEPS * STEP_FRAMES, model.config.bands))
+    frames = frames.astype(np.float32).cumsum(0) * np.float32(0.3)  # moves slowly, as levels do
+    steps = {"onnx": exported(step, path)}
+    if step.shown:
+        steps["compiled"] = compiled(step)
+    worst = dict.fromkeys(steps, 0.0)
+    for end in range(STEP_FRAMES, len(frames) + 1, STEP_FRAMES):
+        found = {name: follow(frames[end - STEP_FRAMES : end]) for name, follow in steps.items()}
+        if end % 50 == 0:
             with torch.no_grad():
-                expected = label_scores(model(torch.from_numpy(frames[:, : i + STEP_FRAMES])))
-            difference = torch.from_numpy(logits).softmax(-1) - expected.softmax(-1)
-            worst = max(worst, float(difference.abs().max()))
-    return {"torch_and_onnx_probabilities": worst}
+                expected = label_scores(model(torch.from_numpy(frames[None, :end]))).softmax(-1)[0]
+            for name, logits in found.items():
+                difference = float(np.abs(np.exp(logits) - expected.numpy()).max())
+                worst[name] = max(worst[name], difference)
+    return {f"torch_and_{name}_probabilities": value for name, value in worst.items()}
 
 
 def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[str, Any]:
@@ -121,11 +153,23 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON written by python -m bench.keywords.accuracy --scores.",
 )
+@click.option(
+    "--same-as",
+    "earlier",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An earlier export of the same weights: words learned with it stay valid.",
+)
 @click.option("--data", required=True, help="One line on the training data, for the card.")
-def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str) -> None:
+def main(
+    checkpoint: Path, out: Path, bits: str, scores: Path | None, earlier: Path | None, data: str
+) -> None:
     """Export the spotter with metadata and card; fail if it differs from torch."""
     model, saved = keywords.load(checkpoint)
     measured = json.loads(scores.read_text()) if scores else {"dev": saved.get("scores", {})}
+    facts = metadata(model, measured, data)
+    if earlier:
+        check_close("probabilities of both exports", max(prove(model, earlier).values()))
+        facts["identity"] = identity(earlier)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as aside:
         path = Path(aside) / "keywords.onnx"
@@ -133,14 +177,16 @@ def main(checkpoint: Path, out: Path, bits: str, scores: Path | None, data: str)
         state, frames = first_state(step), torch.zeros(1, STEP_FRAMES, model.config.bands)
         outputs = [*OUTPUTS, *(f"new_{name}" for name in state)]
         export_onnx(step, {"frames": frames, **state}, outputs, path)
+        if bits == "32" and step.shown:
+            show_weights(path, weights_of(step))
         differences = prove(model, path)
-        check_close("probabilities of torch and ONNX", max(differences.values()))
+        check_close("probabilities of torch and the exported forms", max(differences.values()))
         if bits != "32":
             quantise(path, int(bits))
             change = prove(model, path)["torch_and_onnx_probabilities"]
             check_close(f"{bits}-bit probabilities", change, QUANTISATION_CHANGE[int(bits)])
             differences["change_by_quantising"] = change
-        write_metadata(path, metadata(model, measured, data))
+        write_metadata(path, facts)
         os.replace(path, out / path.name)
     click.echo(json.dumps(differences))
     card = {

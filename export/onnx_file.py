@@ -108,6 +108,13 @@ def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
     save(model, path)
 
 
+def identity(path: Path) -> str:
+    """What words learned with a spotter remember of it: its hash, or that of an earlier export."""
+    props = {p.key: p.value for p in onnx.load(str(path)).metadata_props}
+    own = hashlib.sha256(path.read_bytes()).hexdigest()
+    return str(json.loads(props.get("identity", json.dumps(own))))
+
+
 def write_card(path: Path, card: Mapping[str, Any]) -> Path:
     """Write the card of the ONNX file at ``path`` beside it, with the file's hash and size."""
     content = {

@@ -17,10 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: Keeps gradients of undecided tokens (‖h‖ near 0) finite.
-SOFTENING = 1e-3
-#: Coupling that is left where ReLU leaves none.
-LEAST_COUPLING = 1e-3
+from resonance.dsp.keyword_kernels import LEAST_COUPLING, SOFTENING
 
 
 class Synchronisation(NamedTuple):

@@ -7,10 +7,11 @@ import pytest
 import soundfile
 
 from resonance.app.files import spot_file
-from resonance.app.onnx_models import BoundModel, SpotterState
+from resonance.app.onnx_models import SpotterState
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity, last_loud, threshold_for
 from resonance.assets import DEMO
+from resonance.dsp.keyword_step import KeywordStep
 from resonance.models.synthetic_voices import speak
 
 
@@ -57,8 +58,8 @@ def test_nothing_is_computed_in_digital_silence_and_nothing_changes(spotter, wor
 
     frames = np.random.default_rng(0).normal(size=(300, 2, spotter.bands)).astype(np.float32)
     frames[100:200] = frames[100]
-    run, runs = BoundModel.run, []
-    monkeypatch.setattr(BoundModel, "run", lambda *given: (runs.append(1), run(*given)))
+    run, runs = KeywordStep.run, []
+    monkeypatch.setattr(KeywordStep, "run", lambda *given: (runs.append(1), run(*given)))
 
     def outputs():
         state = SpotterState(spotter)
@@ -66,7 +67,7 @@ def test_nothing_is_computed_in_digital_silence_and_nothing_changes(spotter, wor
         return [np.concatenate([state.step(given), state.embedding]) for given in frames]
 
     resting, steps = outputs(), len(runs)
-    monkeypatch.setattr(BoundModel, "unchanged", lambda bound: False)
+    monkeypatch.setattr(KeywordStep, "unchanged", lambda step: False)
     np.testing.assert_array_equal(resting, outputs())
     assert steps < len(runs) - 40
 

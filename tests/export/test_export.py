@@ -267,3 +267,25 @@ def test_spotter_export(tmp_path, bits):
     assert state.attention.shape == (4, 31, 31)
     state.reset()
     assert not state.logits.any()
+
+
+def test_an_export_of_the_same_weights_keeps_its_identity(tmp_path):
+    """Words that people have learned with the spotter stay valid."""
+    torch.manual_seed(0)
+    folders = {}
+    for name in ("before", "same", "other"):
+        model = KeywordSpotter(SpotterConfig(layers=1 + (name == "other"))).eval()
+        if name == "same":
+            model.load_state_dict(torch.load(folders["before"] / "state.pt"))
+        folder = folders[name] = tmp_path / name
+        folder.mkdir()
+        torch.save(model.state_dict(), folder / "state.pt")
+        save_model(model, folder / "best.pt", scores={})
+        arguments = ["--checkpoint", folder / "best.pt", "--out", folder, "--data", "none"]
+        if name != "before":
+            arguments += ["--same-as", folders["before"] / "keywords.onnx"]
+        result = CliRunner().invoke(export_keywords.main, [str(a) for a in arguments])
+        assert (result.exit_code == 0) == (name != "other")
+    before, same = (SpotterModel(folders[n] / "keywords.onnx") for n in ("before", "same"))
+    assert same.identity == before.identity
+    assert isinstance(result.exception, ParityError)
