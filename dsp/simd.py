@@ -169,7 +169,20 @@ def total(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def larger(typing: Any, a: Any, b: Any) -> Any:
-    """The larger of two vectors' numbers in each lane."""
+    """The larger of two vectors' numbers in each lane.
+
+    Parameters
+    ----------
+    typing
+        Context of numba's typing.
+    a, b
+        Typed by numba.
+
+    Returns
+    -------
+    signature and generator
+        As numba's intrinsics return them.
+    """
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = args[0].type
