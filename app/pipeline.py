@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +24,9 @@ Bank = TypeVar("Bank", bound=BankStream)
 
 class Pipeline:
     """Denoise, spot keywords, or both; delayed by nothing but a model's declared look-ahead.
+
+    Where both are done, keywords are detected in the cleaned sound, by a bank of their own:
+    :attr:`listener` is a pipeline that only spots them.
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
     at any time and act without a click from the next part of a hop on; :attr:`voice` and
@@ -45,7 +49,7 @@ class Pipeline:
     Raises
     ------
     UserError
-        If the samplerate, the channels or the limit make no sense, or the models do not fit.
+        If the samplerate, the channels or the limit make no sense, or there is no model.
 
     Examples
     --------
@@ -74,7 +78,7 @@ class Pipeline:
         sensitivity: Sensitivity | None = None,
         custom: Sequence[CustomWord] = (),
     ) -> None:
-        _check(samplerate, channels, denoiser, spotter)
+        _check(samplerate, channels)
         self.samplerate, self.channels = samplerate, channels
         self.limit_db = limit_db
         self.bypass = False  #: play the sound as it came, through the same path
@@ -83,14 +87,20 @@ class Pipeline:
         #: [oscillators] chosen for the next part (None while only listening), before it begins.
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
         self.denoiser = denoiser
+        self.listener: Pipeline | None = None
+        if denoiser and spotter:
+            self.listener = Pipeline(
+                samplerate, channels, spotter=spotter, sensitivity=sensitivity, custom=custom
+            )
         self._prepare(channels, denoiser, spotter)
         #: What the model last chose for each channel [oscillators].
         self._last_gains = [np.ones(1, np.complex64)] * channels
         #: With which share kept, and what came of it then.
         self._held: list[tuple[np.float32, NDArray[np.complex64]] | None] = [None] * channels
         self.latency_samples = self._streams[0].latency_samples
-        self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom) if spotter else None
-        self._spotter_oscillators = len(spotter.bank) if spotter else 0
+        self._own_spotter = None
+        if spotter and not denoiser:
+            self._own_spotter = Spotter(spotter, sensitivity or Sensitivity(), custom)
 
     def _prepare(
         self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
@@ -100,6 +110,11 @@ class Pipeline:
         self._streams = [
             make_stream(self.samplerate, denoiser, spotter, BankStream) for _ in range(channels)
         ]
+
+    @property
+    def spotter(self) -> Spotter | None:
+        """What detects keywords, if anything does."""
+        return self.listener.spotter if self.listener else self._own_spotter
 
     @property
     def limit_db(self) -> float | None:
@@ -137,17 +152,20 @@ class Pipeline:
             stream.reset()
         for state in self._runs:
             state.reset()
-        if self.spotter:
-            self.spotter.reset()
+        if self.listener:
+            self.listener.reset()
+        if self._own_spotter:
+            self._own_spotter.reset()
         self.bad_samples = 0
 
     def warm_up(self, sound: Float32Array) -> None:
         """Let the denoiser get used to ``sound``: nothing is output, and no keyword detected."""
-        spotter, self.spotter = self.spotter, None
+        spotters = self.listener, self._own_spotter
+        self.listener = self._own_spotter = None
         try:
             self.process(sound, np.empty_like(sound) if self.denoiser else None)
         finally:
-            self.spotter, self.bad_samples = spotter, 0
+            (self.listener, self._own_spotter), self.bad_samples = spotters, 0
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
         """Process a block: the cleaned one goes into ``out``, keywords are returned.
@@ -165,9 +183,10 @@ class Pipeline:
         The keywords detected in this block.
         """
         columns = self._columns(block, out)
-        if out is not None and self.dozing and not np.count_nonzero(columns):
-            out[...] = 0.0
-            return self._doze(columns.shape[1])
+        if self.dozing and not np.count_nonzero(columns):
+            if out is not None:
+                out[...] = 0.0
+            return [*self._doze(columns.shape[1]), *self._spotted(columns)]
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
         cleaned = np.empty(columns.shape, np.float32) if self.denoiser else None
@@ -177,14 +196,25 @@ class Pipeline:
             if self._streams[0].samples_left == 0:
                 self._end_hop(events)
             start = stop
-        if cleaned is not None and out is not None:
-            out[...] = cleaned.T.reshape(out.shape)
-        return events
+        if cleaned is None or out is None:
+            return events
+        out[...] = cleaned.T.reshape(out.shape)
+        return self._spotted(cleaned)
+
+    def _spotted(self, cleaned: Float32Array) -> list[KeywordEvent]:
+        """Keywords in cleaned sound [channels, samples], at their time in the input."""
+        if not self.listener:
+            return []
+        block = cleaned[0] if self.channels == 1 else cleaned.T
+        events = self.listener.process(block)
+        late_s = self.latency_s
+        return [replace(e, time_s=round(max(0.0, e.time_s - late_s), 3)) for e in events]
 
     @property
     def dozing(self) -> bool:
         """Whether silence goes on for so long that nothing is left of the last sound."""
-        return all(stream.dozing for stream in self._streams)
+        listening = self.listener is not None and not self.listener.dozing
+        return not listening and all(stream.dozing for stream in self._streams)
 
     def _doze(self, silence: int) -> list[KeywordEvent]:
         """Pass over so many samples of silence."""
@@ -241,11 +271,11 @@ class Pipeline:
         return columns
 
     def _end_hop(self, events: list[KeywordEvent]) -> None:
-        if self.spotter:
-            contrast = self._streams[0].contrast()[: self._spotter_oscillators]
+        if self._own_spotter:
+            contrast = self._streams[0].contrast()
             for stream in self._streams[1:]:
-                contrast += stream.contrast()[: self._spotter_oscillators]
-            event = self.spotter.hop(contrast / np.float32(self.channels))
+                contrast += stream.contrast()
+            event = self._own_spotter.hop(contrast / np.float32(self.channels))
             if event:
                 events.append(event)
         for channel, stream in enumerate(self._streams):
@@ -327,9 +357,7 @@ def make_stream(
     raise UserError("a pipeline needs a denoiser, a spotter or both")
 
 
-def _check(
-    samplerate: float, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
-) -> None:
+def _check(samplerate: float, channels: int) -> None:
     low, high = SAMPLERATES
     if not low <= samplerate <= high:
         raise UserError(
@@ -337,16 +365,3 @@ def _check(
         )
     if channels < 1:
         raise UserError(f"{channels} channels: there must be at least one")
-    if denoiser and spotter and not _shares_bank(denoiser, spotter):
-        raise UserError(
-            "denoiser and spotter were made for different banks; export both from the same version"
-        )
-
-
-def _shares_bank(denoiser: DenoiserModel, spotter: SpotterModel) -> bool:
-    count = len(spotter.bank)
-    return bool(
-        denoiser.hop_s == spotter.hop_s
-        and np.allclose(denoiser.bank.f0_hz[:count], spotter.bank.f0_hz)
-        and np.allclose(denoiser.bank.damping_ratio[:count], spotter.bank.damping_ratio)
-    )

@@ -36,7 +36,6 @@ class StretchPipeline(Pipeline):
         """Process a block; write the cleaned one into ``out``; as in the base class."""
         columns = self._columns(block, out)
         cleaned = np.empty(columns.shape, np.float32)
-        contrasts = []
         for channel, (bank, run) in enumerate(zip(self._banks, self._runs, strict=True)):
             sound = np.ascontiguousarray(columns[channel], np.float32)
             analysis = bank.analyse(sound)
@@ -47,17 +46,6 @@ class StretchPipeline(Pipeline):
             if len(gains):
                 self._last_gains[channel] = gains[-1]
             bank.play(sound, self._limited(gains), cleaned[channel])
-            contrasts.append(analysis.contrast[:, : self._spotter_oscillators])
         if out is not None:
             out[...] = cleaned.T.reshape(out.shape)
-        return self._spotted(contrasts)
-
-    def _spotted(self, contrasts: list[Float32Array]) -> list[KeywordEvent]:
-        """Keywords in a block's hops, detected on all channels [hops, oscillators] together."""
-        if not self.spotter:
-            return []
-        together = contrasts[0].copy()
-        for contrast in contrasts[1:]:
-            together += contrast
-        events = (self.spotter.hop(hop) for hop in together / np.float32(self.channels))
-        return [event for event in events if event]
+        return self._spotted(cleaned)

@@ -243,10 +243,13 @@ class BankStream:
         return self._rest.resting or self._rest.due
 
     def listen(self, block: Float32Array) -> int:
-        """Drive the oscillators with ``block [samples]``; returns how many were not finite."""
-        bad = self._hear(block)
+        """Drive the oscillators with ``block [samples]``; returns how many were not finite.
+
+        After a second of digital silence nothing is computed until it ends.
+        """
+        skipped = self._rest.skip(block)
         self._position += len(block)
-        return bad
+        return self._hear(block[skipped:]) if skipped < len(block) else 0
 
     def _hear(self, block: Float32Array) -> int:
         energy, contrast = self._energy[-1, : self.oscillators], self._contrast[-1]
@@ -462,19 +465,19 @@ class BankStream:
         if not self.dozing:
             pass_on(self._energy, self._contrast, *self._ends, *self._z)
         self._begin_part()
-        if not self._plays:
-            return
         if resting:
             self._rested += 1
             if gains is not None:
                 self.hold(gains)
             return
         self._rested = 0
-        self._move_to(gains)
+        if self._plays:
+            self._move_to(gains)
         if ended_hop and self._rest.end_hop():
             for state in self._z:
                 state[:] = 0.0
-            self._come_to_rest(gains)
+            if self._plays:
+                self._come_to_rest(gains)
 
     def hold(self, gains: NDArray[np.complex64]) -> None:
         """At rest: play with these complex gains [oscillators] when sound comes."""
