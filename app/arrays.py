@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from resonance.app.errors import UserError
 from resonance.app.files import FileRun
-from resonance.app.pipeline import Pipeline
 from resonance.app.pipeline_factory import PipelineFactory
 from resonance.app.presets import FILE_PRESET
 from resonance.app.spotter import KeywordEvent, Sensitivity
@@ -83,9 +83,7 @@ def clean(
     pipeline = _factory.make(
         samplerate, columns.shape[1], kind=StretchPipeline, preset=preset, limit_db=limit_db
     )
-    size = max(1, round(BLOCK_S * samplerate))
-    blocks = (columns[start : start + size] for start in range(0, len(columns), size))
-    cleaned = [after for _, after in FileRun(pipeline).clean(blocks)]
+    cleaned = [after for _, after in FileRun(pipeline).clean(_blocks(columns, samplerate))]
     return np.concatenate(cleaned or [columns]).reshape(sound.shape)
 
 
@@ -125,16 +123,23 @@ def spot(
     """
     sound = _floats(array)
     columns = sound.reshape(len(sound), -1)
-    pipeline = _factory.make(
-        samplerate,
-        columns.shape[1],
-        kind=Pipeline,
-        spot=True,
-        sensitivity=Sensitivity(false_accepts_per_hour),
+    pipeline = _factory.make_spotting(
+        samplerate, columns.shape[1], sensitivity=Sensitivity(false_accepts_per_hour)
     )
     end_s, silence = len(columns) / samplerate, np.zeros((round(samplerate), columns.shape[1]))
-    events = pipeline.process(np.concatenate([columns, np.asarray(silence, np.float32)]))
+    padded = np.concatenate([columns, np.asarray(silence, np.float32)])
+    events = [
+        event
+        for block in _blocks(padded, samplerate)
+        for event in pipeline.process(block, np.empty_like(block))
+    ]
     return [replace(event, time_s=min(event.time_s, round(end_s, 3))) for event in events]
+
+
+def _blocks(columns: Float32Array, samplerate: float) -> Iterator[Float32Array]:
+    """The sound [samples, channels] in long blocks."""
+    size = max(1, round(BLOCK_S * samplerate))
+    return (columns[start : start + size] for start in range(0, len(columns), size))
 
 
 def _floats(array: NDArray[Any]) -> Float32Array:

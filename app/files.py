@@ -177,7 +177,7 @@ def spot_file(
     source
         Sound file.
     make_pipeline
-        Called with samplerate and channels.
+        Called with samplerate and channels. With a denoiser, it hears the cleaned sound, too.
     progress
         Called with the seconds done so far.
     on_event
@@ -195,7 +195,7 @@ def spot_file(
             reader.choose_channel(channel)
         run = FileRun(make_pipeline(reader.samplerate, reader.channels), progress, on_event)
         for block in reader.blocks():
-            run.process(block, None)
+            run.process(block, np.empty_like(block) if run.pipeline.denoiser else None)
         return run.result(reader)
 
 

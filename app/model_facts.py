@@ -117,7 +117,7 @@ def _shortest_ahead(facts: Facts) -> float:
 Check = Callable[[Any, Facts], bool]
 
 #: What a file of before need not say.
-DEFAULTS: Facts = {"updates": 1, "identity": ""}
+DEFAULTS: Facts = {"updates": 1, "identity": "", "sensitivity_twice": {}}
 
 _BANK: dict[str, Check] = {
     "f0_hz": lambda value, _: are_numbers(value, range(4, 10_000), 1e-3, 1e5),
@@ -140,5 +140,6 @@ _KEYWORDS: dict[str, Check] = {
     "tokens": lambda value, _: is_count(value, 1, 10_000),
     "pooling": _pooling,
     "sensitivity": _sensitivity,
+    "sensitivity_twice": _sensitivity,
     "identity": lambda value, _: isinstance(value, str),
 }

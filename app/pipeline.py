@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -25,8 +24,8 @@ Bank = TypeVar("Bank", bound=BankStream)
 class Pipeline:
     """Denoise, spot keywords, or both; delayed by nothing but a model's declared look-ahead.
 
-    Where both are done, keywords are detected in the cleaned sound, by a bank of their own:
-    :attr:`listener` is a pipeline that only spots them.
+    Where both are done, keywords are heard twice: in the sound as it came and in the cleaned one,
+    which a second bank listens to.
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
     at any time and act without a click from the next part of a hop on; :attr:`voice` and
@@ -49,7 +48,7 @@ class Pipeline:
     Raises
     ------
     UserError
-        If the samplerate, the channels or the limit make no sense, or there is no model.
+        If the samplerate, the channels or the limit make no sense, or the models do not fit.
 
     Examples
     --------
@@ -78,7 +77,7 @@ class Pipeline:
         sensitivity: Sensitivity | None = None,
         custom: Sequence[CustomWord] = (),
     ) -> None:
-        _check(samplerate, channels)
+        _check(samplerate, channels, denoiser, spotter)
         self.samplerate, self.channels = samplerate, channels
         self.limit_db = limit_db
         self.bypass = False  #: play the sound as it came, through the same path
@@ -87,20 +86,23 @@ class Pipeline:
         #: [oscillators] chosen for the next part (None while only listening), before it begins.
         self.on_hop: Callable[[BankStream, NDArray[np.complex64] | None], None] | None = None
         self.denoiser = denoiser
-        self.listener: Pipeline | None = None
-        if denoiser and spotter:
-            self.listener = Pipeline(
-                samplerate, channels, spotter=spotter, sensitivity=sensitivity, custom=custom
-            )
         self._prepare(channels, denoiser, spotter)
         #: What the model last chose for each channel [oscillators].
         self._last_gains = [np.ones(1, np.complex64)] * channels
         #: With which share kept, and what came of it then.
         self._held: list[tuple[np.float32, NDArray[np.complex64]] | None] = [None] * channels
         self.latency_samples = self._streams[0].latency_samples
-        self._own_spotter = None
-        if spotter and not denoiser:
-            self._own_spotter = Spotter(spotter, sensitivity or Sensitivity(), custom)
+        self.spotter = None
+        #: What listens to each channel's cleaned sound, to spot keywords.
+        self._ears: list[BankStream] = []
+        if spotter:
+            twice = denoiser is not None
+            self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom, twice=twice)
+        if spotter and denoiser:
+            self._ears = [
+                make_stream(samplerate, None, spotter, BankStream) for _ in range(channels)
+            ]
+        self._spotter_oscillators = len(spotter.bank) if spotter else 0
 
     def _prepare(
         self, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
@@ -110,11 +112,6 @@ class Pipeline:
         self._streams = [
             make_stream(self.samplerate, denoiser, spotter, BankStream) for _ in range(channels)
         ]
-
-    @property
-    def spotter(self) -> Spotter | None:
-        """What detects keywords, if anything does."""
-        return self.listener.spotter if self.listener else self._own_spotter
 
     @property
     def limit_db(self) -> float | None:
@@ -148,24 +145,21 @@ class Pipeline:
 
     def reset(self) -> None:
         """As new."""
-        for stream in self._streams:
+        for stream in (*self._streams, *self._ears):
             stream.reset()
         for state in self._runs:
             state.reset()
-        if self.listener:
-            self.listener.reset()
-        if self._own_spotter:
-            self._own_spotter.reset()
+        if self.spotter:
+            self.spotter.reset()
         self.bad_samples = 0
 
     def warm_up(self, sound: Float32Array) -> None:
         """Let the denoiser get used to ``sound``: nothing is output, and no keyword detected."""
-        spotters = self.listener, self._own_spotter
-        self.listener = self._own_spotter = None
+        spotter, self.spotter = self.spotter, None
         try:
             self.process(sound, np.empty_like(sound) if self.denoiser else None)
         finally:
-            (self.listener, self._own_spotter), self.bad_samples = spotters, 0
+            self.spotter, self.bad_samples = spotter, 0
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
         """Process a block: the cleaned one goes into ``out``, keywords are returned.
@@ -186,7 +180,7 @@ class Pipeline:
         if self.dozing and not np.count_nonzero(columns):
             if out is not None:
                 out[...] = 0.0
-            return [*self._doze(columns.shape[1]), *self._spotted(columns)]
+            return self._doze(columns.shape[1])
         events: list[KeywordEvent] = []
         start, length = 0, columns.shape[1]
         cleaned = np.empty(columns.shape, np.float32) if self.denoiser else None
@@ -196,31 +190,20 @@ class Pipeline:
             if self._streams[0].samples_left == 0:
                 self._end_hop(events)
             start = stop
-        if cleaned is None or out is None:
-            return events
-        out[...] = cleaned.T.reshape(out.shape)
-        return self._spotted(cleaned)
-
-    def _spotted(self, cleaned: Float32Array) -> list[KeywordEvent]:
-        """Keywords in cleaned sound [channels, samples], at their time in the input."""
-        if not self.listener:
-            return []
-        block = cleaned[0] if self.channels == 1 else cleaned.T
-        events = self.listener.process(block)
-        late_s = self.latency_s
-        return [replace(e, time_s=round(max(0.0, e.time_s - late_s), 3)) for e in events]
+        if cleaned is not None and out is not None:
+            out[...] = cleaned.T.reshape(out.shape)
+        return events
 
     @property
     def dozing(self) -> bool:
         """Whether silence goes on for so long that nothing is left of the last sound."""
-        listening = self.listener is not None and not self.listener.dozing
-        return not listening and all(stream.dozing for stream in self._streams)
+        return all(stream.dozing for stream in (*self._streams, *self._ears))
 
     def _doze(self, silence: int) -> list[KeywordEvent]:
         """Pass over so many samples of silence."""
         events: list[KeywordEvent] = []
         while silence:
-            for stream in self._streams:
+            for stream in (*self._streams, *self._ears):
                 passed = stream.doze(silence)  # all alike
             silence -= passed
             if self._streams[0].samples_left == 0:
@@ -233,7 +216,10 @@ class Pipeline:
             if cleaned is None:
                 self.bad_samples += stream.listen(piece[channel])
             else:
-                self._play(channel, piece[channel], cleaned[channel, start:])
+                played = cleaned[channel, start : start + piece.shape[1]]
+                self._play(channel, piece[channel], played)
+                if self._ears:
+                    self._ears[channel].listen(played)
 
     def _play(self, channel: int, sound: Float32Array, out: Float32Array) -> None:
         """Play a piece of one hop, and find the gains for what follows each part that ends."""
@@ -271,13 +257,18 @@ class Pipeline:
         return columns
 
     def _end_hop(self, events: list[KeywordEvent]) -> None:
-        if self._own_spotter:
-            contrast = self._streams[0].contrast()
-            for stream in self._streams[1:]:
-                contrast += stream.contrast()
-            event = self._own_spotter.hop(contrast / np.float32(self.channels))
+        if self.spotter:
+            event = self.spotter.hop(
+                *(
+                    mean([bank.contrast()[: self._spotter_oscillators] for bank in banks])
+                    for banks in (self._streams, self._ears)
+                    if banks
+                )
+            )
             if event:
                 events.append(event)
+        for ear in self._ears:
+            ear.next_part()
         for channel, stream in enumerate(self._streams):
             flows = self._flows(channel) and not stream.rests_next
             watched = self.on_hop if channel == 0 else None
@@ -312,6 +303,16 @@ class Pipeline:
         limited = np.empty_like(gains)
         limit(gains.ravel(), self._kept_now, limited.ravel())
         return limited
+
+
+def mean(contrasts: Sequence[Float32Array]) -> Float32Array:
+    """Of all channels; each [..., oscillators]."""
+    if len(contrasts) == 1:
+        return contrasts[0]
+    summed = contrasts[0].copy()
+    for contrast in contrasts[1:]:
+        summed += contrast
+    return np.asarray(summed / np.float32(len(contrasts)))
 
 
 def make_stream(
@@ -357,7 +358,9 @@ def make_stream(
     raise UserError("a pipeline needs a denoiser, a spotter or both")
 
 
-def _check(samplerate: float, channels: int) -> None:
+def _check(
+    samplerate: float, channels: int, denoiser: DenoiserModel | None, spotter: SpotterModel | None
+) -> None:
     low, high = SAMPLERATES
     if not low <= samplerate <= high:
         raise UserError(
@@ -365,3 +368,16 @@ def _check(samplerate: float, channels: int) -> None:
         )
     if channels < 1:
         raise UserError(f"{channels} channels: there must be at least one")
+    if denoiser and spotter and not _shares_bank(denoiser, spotter):
+        raise UserError(
+            "denoiser and spotter were made for different banks; export both from the same version"
+        )
+
+
+def _shares_bank(denoiser: DenoiserModel, spotter: SpotterModel) -> bool:
+    count = len(spotter.bank)
+    return bool(
+        denoiser.hop_s == spotter.hop_s
+        and np.allclose(denoiser.bank.f0_hz[:count], spotter.bank.f0_hz)
+        and np.allclose(denoiser.bank.damping_ratio[:count], spotter.bank.damping_ratio)
+    )

@@ -9,7 +9,9 @@ from resonance.app.custom_words import CustomWord
 from resonance.app.live.settings import EngineSettings
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
+from resonance.app.presets import LIVE_PRESET
 from resonance.app.spotter import Sensitivity
+from resonance.app.stretch_pipeline import StretchPipeline
 
 P = TypeVar("P", bound=Pipeline)
 
@@ -94,6 +96,48 @@ class PipelineFactory:
             limit_db=limit_db,
             sensitivity=sensitivity,
             custom=custom if spot else (),
+        )
+
+    def make_spotting(
+        self,
+        samplerate: float,
+        channels: int = 1,
+        *,
+        fast: bool = False,
+        sensitivity: Sensitivity | None = None,
+        custom: Sequence[CustomWord] = (),
+    ) -> Pipeline:
+        """A pipeline at rest that finds keywords in recordings.
+
+        Parameters
+        ----------
+        samplerate
+            Of the sound, Hz.
+        channels
+            Listened to together.
+        fast
+            Do not clean the sound to listen to that, too.
+        sensitivity, custom
+            When a keyword counts as found, and the user's own words.
+
+        Returns
+        -------
+        Pipeline
+            For long blocks, unless it is to be fast.
+
+        Raises
+        ------
+        UserError
+            If a value makes no sense, or a model is missing.
+        """
+        return self.make(
+            samplerate,
+            channels,
+            kind=Pipeline if fast else StretchPipeline,
+            preset=None if fast else LIVE_PRESET,
+            spot=True,
+            sensitivity=sensitivity,
+            custom=custom,
         )
 
     def make_live(self, samplerate: float, settings: EngineSettings, *, kind: type[P]) -> P:

@@ -56,8 +56,24 @@ class Sensitivity:
     per_hour: float = 1.0
     words: Mapping[str, float] = field(default_factory=dict)  #: others than ``per_hour``
 
-    def thresholds(self, model: SpotterModel, custom: Sequence[CustomWord] = ()) -> FloatArray:
+    def thresholds(
+        self, model: SpotterModel, custom: Sequence[CustomWord] = (), *, twice: bool = False
+    ) -> FloatArray:
         """Of the model's words [words], from the curve measured for it.
+
+        Parameters
+        ----------
+        model
+            With its measured curves.
+        custom
+            Words that ``words`` may name as well.
+        twice
+            Whether they are heard in cleaned sound, too.
+
+        Returns
+        -------
+        ndarray
+            Scores, 0 … 1 [words].
 
         Raises
         ------
@@ -70,7 +86,7 @@ class Sensitivity:
                 raise WrongUsage(f"no keyword {word!r}; there are: {', '.join(known)}")
         rates = [self.words.get(word, self.per_hour) for word in model.words]
         pairs = zip(model.words, rates, strict=True)
-        return np.array([threshold_for(model, word, rate) for word, rate in pairs])
+        return np.array([threshold_for(model, word, rate, twice=twice) for word, rate in pairs])
 
     def custom_thresholds(self, matcher: Matcher) -> FloatArray:
         """Of custom words [words]: as learnt, or for the rate that is asked for."""
@@ -86,7 +102,7 @@ class Sensitivity:
         )
 
 
-def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
+def threshold_for(model: SpotterModel, word: str, per_hour: float, *, twice: bool = False) -> float:
     """Threshold at which ``word`` is falsely detected ``per_hour`` times; 0.5 if never measured.
 
     The model's curve is straight in log rate against the score's log odds.
@@ -99,6 +115,8 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
         One of its words.
     per_hour
         False accepts allowed per hour of running speech.
+    twice
+        Whether it is heard in cleaned sound, too.
 
     Returns
     -------
@@ -112,9 +130,11 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float) -> float:
     """
     if not per_hour > 0:
         raise WrongUsage(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")
-    if word not in model.facts["sensitivity"]:
+    curve = model.facts.get("sensitivity_twice") if twice else None
+    curve = curve or model.facts["sensitivity"]
+    if word not in curve:
         return 0.5
-    start, slope = model.facts["sensitivity"][word]
+    start, slope = curve[word]
     odds = (np.log(per_hour) - start) / slope
     return float(np.clip(1.0 / (1.0 + np.exp(-odds)), LOWEST, HIGHEST))
 
@@ -138,7 +158,8 @@ class Spotter:
     """Turns oscillator levels, hop by hop, into keyword events.
 
     Feed :meth:`hop` with the mean power of neighbours' differences of each hop; it pools them to
-    bands and gives the model two frames at a time.
+    bands and gives the model two frames at a time. What the model makes of the sound as it came
+    and of the cleaned one is averaged: it mistakes other things in either.
 
     Parameters
     ----------
@@ -147,17 +168,26 @@ class Spotter:
     sensitivity
         When a word counts as detected.
     custom
-        Words learnt from recordings, listened for as well.
+        Words learnt from recordings, listened for as well: in the sound as it came.
+    twice
+        Whether there is cleaned sound, too.
     """
 
     def __init__(
-        self, model: SpotterModel, sensitivity: Sensitivity, custom: Sequence[CustomWord] = ()
+        self,
+        model: SpotterModel,
+        sensitivity: Sensitivity,
+        custom: Sequence[CustomWord] = (),
+        *,
+        twice: bool = False,
     ) -> None:
         self.model, self.state = model, SpotterState(model)
+        #: Of the sound as it came, which the view shows, and of the cleaned one.
+        self._states = [self.state, SpotterState(model)] if twice else [self.state]
         self.words = [*model.words, *(word.word for word in custom)]
         self._matcher = Matcher(custom, Background(model), model.step_s) if custom else None
         longest = round((model.window_s + OUTLASTS_S) / model.step_s)
-        known = sensitivity.thresholds(model, custom)
+        known = sensitivity.thresholds(model, custom, twice=twice)
         self._triggers = [Trigger(known, TriggerSettings(longest=longest))]
         if self._matcher:
             thresholds = sensitivity.custom_thresholds(self._matcher)
@@ -185,34 +215,42 @@ class Spotter:
 
     def reset(self) -> None:
         """As new."""
-        self.state.reset()
+        for state in self._states:
+            state.reset()
         self._levels.reset()
         if self._matcher:
             self._matcher.reset()
         for trigger in self._triggers:
             trigger.reset()
-        self._power = np.zeros(self.model.pooling.shape[1], np.float32)
-        self._frames = np.zeros((self.model.step_frames, self.model.bands), np.float32)
+        times = len(self._states)
+        self._power = np.zeros((times, self.model.pooling.shape[1]), np.float32)
+        self._frames = np.zeros((times, self.model.step_frames, self.model.bands), np.float32)
         self._hops = 0
         self.steps = 0  #: how often the model was asked
         self.probabilities = np.zeros(len(self.model.labels), np.float32)
 
-    def hop(self, contrast: Float32Array) -> KeywordEvent | None:
-        """Mean power of each difference of neighbours in one hop [oscillators]."""
-        self._power += contrast
+    def hop(self, *contrasts: Float32Array) -> KeywordEvent | None:
+        """Mean power of each difference of neighbours in one hop [oscillators].
+
+        Of the sound as it came, and of the cleaned one if the spotter hears twice.
+        """
+        for power, contrast in zip(self._power, contrasts, strict=True):
+            power += contrast
         self._hops += 1
         frame, within = divmod(self._hops, self._hops_per_frame)
         if within:
             return None
-        levels = log_power(self.model.pooling @ (self._power / self._hops_per_frame))
+        levels = log_power(self._power / self._hops_per_frame @ self.model.pooling.T)
         self._power[:] = 0.0
-        self._levels.push(levels @ self._mean)
+        self._levels.push(levels[0] @ self._mean)
         place = (frame - 1) % self.model.step_frames
-        self._frames[place] = levels
+        self._frames[:, place] = levels
         return self._evaluate(frame) if place == self.model.step_frames - 1 else None
 
     def _evaluate(self, frame: int) -> KeywordEvent | None:
-        self.probabilities = self.state.step(self._frames)
+        pairs = zip(self._states, self._frames, strict=True)
+        found = [state.step(frames) for state, frames in pairs]
+        self.probabilities = found[0] if len(found) == 1 else np.mean(found, axis=0)
         self.steps += 1
         now_s = frame * self.model.frame_s
         known = self.probabilities[: len(self.model.words)]

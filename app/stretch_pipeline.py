@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
-from resonance.app.pipeline import Pipeline, make_stream
+from resonance.app.pipeline import Pipeline, make_stream, mean
 from resonance.app.spotter import KeywordEvent
 from resonance.dsp.arrays import Float32Array
+from resonance.dsp.stream import BankStream
 from resonance.dsp.stretch import BankStretch
 
 #: Blocks of this many seconds hold whole hops at common samplerates.
@@ -36,6 +37,7 @@ class StretchPipeline(Pipeline):
         """Process a block; write the cleaned one into ``out``; as in the base class."""
         columns = self._columns(block, out)
         cleaned = np.empty(columns.shape, np.float32)
+        contrasts = []
         for channel, (bank, run) in enumerate(zip(self._banks, self._runs, strict=True)):
             sound = np.ascontiguousarray(columns[channel], np.float32)
             analysis = bank.analyse(sound)
@@ -46,6 +48,30 @@ class StretchPipeline(Pipeline):
             if len(gains):
                 self._last_gains[channel] = gains[-1]
             bank.play(sound, self._limited(gains), cleaned[channel])
+            contrasts.append(analysis.contrast[:, : self._spotter_oscillators])
         if out is not None:
             out[...] = cleaned.T.reshape(out.shape)
-        return self._spotted(cleaned)
+        return self._spotted(mean(contrasts), cleaned)
+
+    def _spotted(self, contrasts: Float32Array, cleaned: Float32Array) -> list[KeywordEvent]:
+        """Keywords in a block's hops: contrasts as it came [hops, oscillators], and cleaned."""
+        if not self._ears:
+            return []
+        again = mean([_heard(*pair) for pair in zip(self._ears, cleaned, strict=True)])
+        if not self.spotter:  # warming up
+            return []
+        events = (self.spotter.hop(*pair) for pair in zip(contrasts, again, strict=True))
+        return [event for event in events if event]
+
+
+def _heard(ear: BankStream, sound: Float32Array) -> Float32Array:
+    """Contrasts of the hops that end in a block [hops, oscillators]."""
+    contrasts, start = [np.zeros((0, ear.oscillators), np.float32)], 0
+    while start < len(sound):
+        stop = min(len(sound), start + ear.hop_left)
+        ear.listen(sound[start:stop])
+        if not ear.samples_left:
+            contrasts.append(ear.contrast()[None])
+            ear.next_part()
+        start = stop
+    return np.concatenate(contrasts)

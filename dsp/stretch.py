@@ -32,6 +32,7 @@ class Analysis(NamedTuple):
 
     features: Float32Array  #: of parts that ended, but for those at rest [parts, 2, oscillators, 4]
     updated: NDArray[np.bool_]  #: which of these end an update [parts]
+    contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
     bad: int  #: samples that were not finite
 
 
@@ -77,7 +78,12 @@ class BankStretch(BankStream):
         self._ends[:] = ends[:, parts:]
         lengths = lengths_up_to(self._part, parts, self._parts, self._hop)
         features = self._described(energy[:-1], contrast[:-1], lengths, ends[:, :-1], updated)
-        return Analysis(features[awake], updated[awake], int(bad))
+        sums, samples = (
+            np.stack([x[p : p + parts][ended] for p in range(self._parts)]).sum(0)
+            for x in (contrast, lengths)
+        )
+        contrasts = sums[:, self._pairs] / samples[:, None].astype(np.float32)
+        return Analysis(features[awake], updated[awake], contrasts, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.

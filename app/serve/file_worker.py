@@ -20,7 +20,6 @@ from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import clean_file, custom_words, factory
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.files import spot_file
-from resonance.app.pipeline import Pipeline
 
 #: How much the process gives way to others (nice).
 GIVES_WAY = 10
@@ -64,8 +63,7 @@ def _answer(ask: dict[str, Any], most_s: float) -> dict[str, Any]:
 
 
 def _spotted(source: Path, report: Callable[[float], None]) -> dict[str, Any]:
-    make = partial(factory.make, kind=Pipeline, spot=True, custom=custom_words())
-
+    make = partial(factory.make_spotting, custom=custom_words())
     try:
         result = spot_file(source, make, progress=report)
     except UserError as error:

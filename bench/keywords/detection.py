@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resonance.app.onnx_models import SpotterModel, SpotterState
+from resonance.app.onnx_models import DenoiserModel, SpotterModel, SpotterState
+from resonance.app.stretch_pipeline import StretchPipeline
 from resonance.dsp.peaks import log_rates, peaks, rate_line
 from resonance.dsp.trigger import smoothed
 from resonance.models.data import SAMPLERATE, AudioStore
@@ -53,6 +54,26 @@ class Listener:
     def scores(self, sound: Sound, smoothing: int) -> FloatArray:
         """What the trigger compares with its thresholds [steps, words]."""
         return smoothed(self.probabilities(sound)[:, : len(CORE_WORDS)], smoothing)
+
+
+class TwiceListener(Listener):
+    """The same, heard in the sound as it came and in the cleaned one, as in live use."""
+
+    def __init__(self, model: SpotterModel, denoiser: DenoiserModel) -> None:
+        super().__init__(model)
+        self._pipeline = StretchPipeline(SAMPLERATE, denoiser=denoiser)
+
+    def probabilities(self, sound: Sound) -> FloatArray:
+        """Mean of both [steps, labels]."""
+        both = (super(TwiceListener, self).probabilities(s) for s in (sound, self.cleaned(sound)))
+        return np.asarray(np.mean(list(both), axis=0))
+
+    def cleaned(self, sound: Sound) -> Sound:
+        """The sound after the denoiser, late by its look-ahead."""
+        out = np.empty_like(sound)
+        self._pipeline.reset()
+        self._pipeline.process(sound, out)
+        return out
 
 
 def heights(scores: FloatArray, step_s: float) -> list[float]:
