@@ -1,8 +1,7 @@
 """A step of the keyword spotter at work: two frames in, what the last second holds out.
 
 ``models/keywords.py`` in one compiled function, with the numbers of the exported step form
-(``export/keyword_step.py``): as a graph of 180 operators it takes more than twice as long, and in a
-live process, which finds its caches cold, four times.
+(``export/keyword_step.py``): as a graph of 180 operators it takes more than twice as long.
 """
 
 from __future__ import annotations
