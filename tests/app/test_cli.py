@@ -91,6 +91,13 @@ def test_spot_keeps_its_contract(tmp_path):
         assert 0 < event["score"] <= 1
 
 
+def test_spot_hears_the_cleaned_sound_too_unless_it_is_to_be_fast():
+    usual, fast = (lines(run("spot", DEMO, "--json", *more)) for more in ([], ["--fast"]))
+    for events in (usual, fast):
+        assert [event["keyword"] for event in events] == ["no", "left", "yes", "right"]
+    assert [event["score"] for event in usual] != [event["score"] for event in fast]
+
+
 def test_spot_hears_nothing_in_noise(hiss):
     assert run("spot", hiss, "--json").stdout == ""
     assert "no keywords" in run("spot", hiss).stdout
