@@ -194,7 +194,15 @@ class Detection:
 
 
 def draw_detection(once: Detection, twice: Detection, target: Path) -> None:
-    """Misses against false accepts, one threshold in log odds shift for all words."""
+    """Misses against false accepts, one threshold in log odds shift for all words.
+
+    Parameters
+    ----------
+    once, twice
+        Of the sound as it came, and of the cleaned one, too.
+    target
+        The picture.
+    """
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     wishes = np.geomspace(0.05, 40, 60)
     for detection, style in ((once, ":"), (twice, "-")):
