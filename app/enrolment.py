@@ -111,7 +111,7 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
         )
     if np.abs(sound).max() < 1e-3:
         raise UserError(f"{path} is silent; speak nearer to the microphone")
-    pipeline = Pipeline(samplerate, channels, spotter=model, denoiser=_voice_finder())
+    pipeline = Pipeline(samplerate, channels, spotter=model, denoiser=_voice_finder(), twice=False)
     spotter = pipeline.spotter
     assert spotter is not None
     around = np.zeros((round(AROUND_S * samplerate), channels), np.float32)

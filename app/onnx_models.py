@@ -133,7 +133,7 @@ def _shown(session: onnxruntime.InferenceSession, kind: str) -> dict[str, Float3
 def _check_weights(path: Path, fits: Callable[[], bool]) -> None:
     """Raise ModelError unless the weights that the file at ``path`` shows fit together."""
     try:
-        wrong = "" if fits() else "they are for another bank"
+        wrong = "" if fits() else "they are for another bank, or another step"
     except KeyError as error:
         wrong = f"{error} is missing"
     except ValueError as error:
@@ -374,7 +374,11 @@ class SpotterModel:
             _check_weights(path, self._fits)
 
     def _fits(self) -> bool:
-        """Whether the weights answer as the file does."""
+        """Whether the weights take and give as much as the file."""
+        from resonance.dsp.keyword_step import FRAMES
+
+        if self.step_frames != FRAMES:  # the compiled loop looks at no limits
+            return False
         outputs = self.compiled().outputs
         shapes = {o.name: tuple(o.shape) for o in self.session.get_outputs()}
         return all(outputs[name].shape == shapes[name] for name in _OUTPUTS["keywords"])

@@ -25,7 +25,7 @@ class Pipeline:
     """Denoise, spot keywords, or both; delayed by nothing but a model's declared look-ahead.
 
     Where both are done, keywords are heard twice: in the sound as it came and in the cleaned one,
-    which a second bank listens to.
+    which a second bank listens to. With a bypass, once.
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
     at any time and act without a click from the next part of a hop on; :attr:`voice` and
@@ -44,6 +44,8 @@ class Pipeline:
         Largest attenuation allowed, dB; None: no limit.
     sensitivity, custom
         When a keyword counts as detected, and words learnt from recordings.
+    twice
+        Whether to hear keywords in the cleaned sound, too.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Pipeline:
         limit_db: float | None = None,
         sensitivity: Sensitivity | None = None,
         custom: Sequence[CustomWord] = (),
+        twice: bool = True,
     ) -> None:
         _check(samplerate, channels, denoiser, spotter)
         self.samplerate, self.channels = samplerate, channels
@@ -96,12 +99,10 @@ class Pipeline:
         #: What listens to each channel's cleaned sound, to spot keywords.
         self._ears: list[BankStream] = []
         if spotter:
-            twice = denoiser is not None
+            twice = twice and denoiser is not None
             self.spotter = Spotter(spotter, sensitivity or Sensitivity(), custom, twice=twice)
-        if spotter and denoiser:
-            self._ears = [
-                make_stream(samplerate, None, spotter, BankStream) for _ in range(channels)
-            ]
+            ears = channels if twice else 0
+            self._ears = [make_stream(samplerate, None, spotter, BankStream) for _ in range(ears)]
         self._spotter_oscillators = len(spotter.bank) if spotter else 0
 
     def _prepare(
@@ -177,6 +178,7 @@ class Pipeline:
         The keywords detected in this block.
         """
         columns = self._columns(block, out)
+        self._choose_sound_for_keywords()
         if self.dozing and not np.count_nonzero(columns):
             if out is not None:
                 out[...] = 0.0
@@ -193,6 +195,11 @@ class Pipeline:
         if cleaned is not None and out is not None:
             out[...] = cleaned.T.reshape(out.shape)
         return events
+
+    def _choose_sound_for_keywords(self) -> None:
+        """Where nothing is removed, hearing twice would be hearing the same again."""
+        if self.spotter and self._ears:
+            self.spotter.twice = bool(self._kept_now < 1.0)
 
     @property
     def dozing(self) -> bool:

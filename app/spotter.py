@@ -170,7 +170,7 @@ class Spotter:
     custom
         Words learnt from recordings, listened for as well: in the sound as it came.
     twice
-        Whether there is cleaned sound, too.
+        Whether there may be cleaned sound, too: see :attr:`twice`.
     """
 
     def __init__(
@@ -187,8 +187,9 @@ class Spotter:
         self.words = [*model.words, *(word.word for word in custom)]
         self._matcher = Matcher(custom, Background(model), model.step_s) if custom else None
         longest = round((model.window_s + OUTLASTS_S) / model.step_s)
-        known = sensitivity.thresholds(model, custom, twice=twice)
-        self._triggers = [Trigger(known, TriggerSettings(longest=longest))]
+        #: Heard once, and twice.
+        self._known = [sensitivity.thresholds(model, custom, twice=t) for t in (False, True)]
+        self._triggers = [Trigger(self._known[twice], TriggerSettings(longest=longest))]
         if self._matcher:
             thresholds = sensitivity.custom_thresholds(self._matcher)
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
@@ -207,6 +208,15 @@ class Spotter:
     def thresholds(self) -> FloatArray:
         """Scores at which the words fire [words]."""
         return np.concatenate([trigger.thresholds for trigger in self._triggers])
+
+    @property
+    def twice(self) -> bool:
+        """Whether what is heard in the cleaned sound counts, too; may be changed at any time."""
+        return self._triggers[0].thresholds is self._known[True]
+
+    @twice.setter
+    def twice(self, twice: bool) -> None:
+        self._triggers[0].thresholds = self._known[twice]
 
     @property
     def level(self) -> float:
@@ -232,7 +242,7 @@ class Spotter:
     def hop(self, *contrasts: Float32Array) -> KeywordEvent | None:
         """Mean power of each difference of neighbours in one hop [oscillators].
 
-        Of the sound as it came, and of the cleaned one if the spotter hears twice.
+        Of the sound as it came, and of the cleaned one if there may be such.
         """
         for power, contrast in zip(self._power, contrasts, strict=True):
             power += contrast
@@ -250,7 +260,7 @@ class Spotter:
     def _evaluate(self, frame: int) -> KeywordEvent | None:
         pairs = zip(self._states, self._frames, strict=True)
         found = [state.step(frames) for state, frames in pairs]
-        self.probabilities = found[0] if len(found) == 1 else np.mean(found, axis=0)
+        self.probabilities = np.mean(found, axis=0) if self.twice else found[0]
         self.steps += 1
         now_s = frame * self.model.frame_s
         known = self.probabilities[: len(self.model.words)]

@@ -36,6 +36,7 @@ class StretchPipeline(Pipeline):
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
         """Process a block; write the cleaned one into ``out``; as in the base class."""
         columns = self._columns(block, out)
+        self._choose_sound_for_keywords()
         cleaned = np.empty(columns.shape, np.float32)
         contrasts = []
         for channel, (bank, run) in enumerate(zip(self._banks, self._runs, strict=True)):
@@ -55,12 +56,12 @@ class StretchPipeline(Pipeline):
 
     def _spotted(self, contrasts: Float32Array, cleaned: Float32Array) -> list[KeywordEvent]:
         """Keywords in a block's hops: contrasts as it came [hops, oscillators], and cleaned."""
-        if not self._ears:
+        heard = [contrasts]
+        if self._ears:
+            heard.append(mean([_heard(*pair) for pair in zip(self._ears, cleaned, strict=True)]))
+        if not self.spotter:  # none wanted, or warming up
             return []
-        again = mean([_heard(*pair) for pair in zip(self._ears, cleaned, strict=True)])
-        if not self.spotter:  # warming up
-            return []
-        events = (self.spotter.hop(*pair) for pair in zip(contrasts, again, strict=True))
+        events = (self.spotter.hop(*hop) for hop in zip(*heard, strict=True))
         return [event for event in events if event]
 
 

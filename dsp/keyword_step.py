@@ -17,7 +17,7 @@ from resonance.dsp.packing import pack
 from resonance.dsp.simd import LANES
 
 #: Frames of a step.
-_FRAMES = 2
+FRAMES = 2
 
 Weights = Mapping[str, Float32Array]
 
@@ -80,7 +80,7 @@ def _block(w: Weights, bands: int) -> tuple[Float32Array, ...]:
     )
 
 
-def _layer(w: Weights) -> tuple[Any, ...]:
+def _layer(w: Weights, *, final: bool) -> tuple[Any, ...]:
     """Of one layer, its layer norms' scales and offsets taken in."""
     width, (heads, tokens, _) = len(w["attention.out.bias"]), w["attention.pulls"].shape
     scale, offset = w["attention_norm.weight"], w["attention_norm.bias"]
@@ -102,8 +102,8 @@ def _layer(w: Weights) -> tuple[Any, ...]:
         _row(w["attention.out.bias"]),
     )
     inside, inside_bias = w["inside.0.weight"], w["inside.0.bias"]
-    last = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)  # the head has the last one's
-    if "last.weight" in w:
+    last = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+    if not final:  # the head has the last one's
         last = np.ascontiguousarray(w["last.weight"].T), _row(w["last.bias"])
     return (
         attention,
@@ -121,7 +121,7 @@ def _stem(w: Weights, bands: int) -> tuple[Any, ...]:
         blocks.append(_block(_below(w, f"blocks.{number}."), bands))
         bands = len(blocks[-1][3])
     kernel, width = w["inlet.kernel"], len(w["outlet.weight"])
-    token = w["outlet.weight"].reshape(width, _FRAMES, -1, bands).transpose(1, 3, 2, 0)
+    token = w["outlet.weight"].reshape(width, FRAMES, -1, bands).transpose(1, 3, 2, 0)
     return (
         (_filled(kernel.reshape(len(kernel), -1).T), _row(w["inlet.bias"])),
         tuple(blocks),
@@ -152,13 +152,13 @@ def _sizes(w: Weights, bands: int) -> dict[str, tuple[int, ...]]:
         block = {
             "over_bands": (groups, each * bands, each * (out + 1)),
             "offset": (groups, 1, each * (out + 1)),
-            "over_time": (frames * after, _FRAMES * after),
-            "time_offset": (_FRAMES * after,),
+            "over_time": (frames * after, FRAMES * after),
+            "time_offset": (FRAMES * after,),
             "mix": (after, after),
         }
         if f"blocks.{i}.change.weight" in w or after != channels:
             block |= {"change.weight": (after, channels), "change.bias": (after, 1)}
-        if groups * each != after or out not in (bands, bands // 2) or frames <= _FRAMES:
+        if groups * each != after or out not in (bands, bands // 2) or frames <= FRAMES:
             block["over_bands"] = ()
         wanted |= {f"blocks.{i}.{name}": shape for name, shape in block.items()}
         channels, bands = after, out
@@ -183,7 +183,7 @@ def _sizes(w: Weights, bands: int) -> dict[str, tuple[int, ...]]:
         parts = layer if i == count - 1 else {**layer, **between}
         wanted |= {f"layers.{i}.{name}": shape for name, shape in parts.items()}
     return wanted | {
-        "outlet.weight": (width, _FRAMES * channels * bands),
+        "outlet.weight": (width, FRAMES * channels * bands),
         "outlet.bias": (width,),
         "head": (classes, width + inner),
         "head_bias": (classes,),
@@ -197,14 +197,17 @@ def _check_shapes(w: Weights, bands: int) -> None:
     empty = [name for name, array in w.items() if not array.size]
     if empty:
         raise ValueError(f"{empty[0]} is empty")
+    if not _count(w, "blocks"):
+        raise ValueError("it has no blocks")
     try:
         wanted = _sizes(w, bands)
     except (ZeroDivisionError, IndexError) as error:
         raise ValueError(f"the sizes make no sense ({error})") from error
     wrong = [name for name, shape in wanted.items() if w[name].shape != shape]
-    (width, _), heads = w["layers.0.attention.out.weight"].shape, len(w["layers.0.attention.pulls"])
+    (width, _), pulls = w["layers.0.attention.out.weight"].shape, w["layers.0.attention.pulls"]
     vectors = width % LANES == 0 and len(w["layers.0.inside.0.bias"]) % LANES == 0
-    if wrong or not vectors or width % heads or bands % STRIDE:
+    flat = pulls.shape[2] < 2  # the last dimension is no anchor's
+    if wrong or flat or not vectors or width % len(pulls) or bands % STRIDE:
         raise ValueError(f"{wrong[0] if wrong else 'position'} has another shape")
 
 
@@ -233,9 +236,12 @@ class KeywordStep:
         w = {name: np.ascontiguousarray(a, np.float32) for name, a in weights.items()}
         _check_shapes(w, bands)
         inlet, blocks, outlet = _stem(w, bands)
-        layers = tuple(_layer(_below(w, f"layers.{i}.")) for i in range(_count(w, "layers")))
+        count = _count(w, "layers")
+        layers = tuple(
+            _layer(_below(w, f"layers.{i}."), final=i == count - 1) for i in range(count)
+        )
         head = _filled(w["head"].T), _row(w["head_bias"]), w["labels"], w["position"]
-        remembered = [(KERNEL - 1 + _FRAMES, bands), *(b[6].shape[::2] for b in blocks)]
+        remembered = [(KERNEL - 1 + FRAMES, bands), *(b[6].shape[::2] for b in blocks)]
         shapes = [*remembered, w["position"].shape]
         self._memory = np.zeros(sum(int(np.prod(shape)) for shape in shapes), np.float32)
         self._before = np.zeros_like(self._memory)

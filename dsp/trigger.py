@@ -40,7 +40,8 @@ class Trigger:
 
     def __init__(self, thresholds: FloatArray, settings: TriggerSettings) -> None:
         self.settings = settings
-        self.thresholds = np.asarray(thresholds, dtype=np.float64)
+        #: May be replaced by others at any time.
+        self.thresholds: FloatArray = np.asarray(thresholds, dtype=np.float64)
         self.reset()
 
     def reset(self) -> None:

@@ -36,7 +36,7 @@ from resonance.app.text import shown
 @click.option(
     "--fast",
     is_flag=True,
-    help="Listen to the sound as it is only, not to the cleaned one, too: four times as fast, "
+    help="Listen to the sound as it is only, not to the cleaned one, too: several times as fast, "
     "less reliable in noise.",
 )
 @JSON

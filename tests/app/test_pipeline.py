@@ -254,6 +254,24 @@ def test_silence_costs_no_more_than_speech(denoiser, spotter, demo):
 
 
 @pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])
+def test_with_a_bypass_keywords_are_heard_once(kind, denoiser, spotter, demo):
+    """The same sound twice would be no second opinion, at thresholds for two."""
+    noisy, _, samplerate = demo
+    part, out = noisy[: 6 * samplerate], np.empty_like(noisy[: 6 * samplerate])
+    alone = Pipeline(samplerate, spotter=spotter)
+    both = kind(samplerate, denoiser=denoiser, spotter=spotter)
+    assert (both.spotter.thresholds < alone.spotter.thresholds).all()
+    both.bypass = True
+    assert [e.keyword for e in both.process(part, out)] == ["no"]
+    alone.process(part)
+    np.testing.assert_array_equal(both.spotter.thresholds, alone.spotter.thresholds)
+    np.testing.assert_allclose(both.spotter.probabilities, alone.spotter.probabilities, atol=1e-3)
+    both.bypass = False
+    both.process(part, out)
+    assert (both.spotter.thresholds < alone.spotter.thresholds).all()
+
+
+@pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])
 def test_no_keyword_is_detected_while_warming_up(kind, denoiser, spotter, demo):
     noisy, _, samplerate = demo
     pipeline = kind(samplerate, denoiser=denoiser, spotter=spotter)

@@ -17,6 +17,7 @@ from resonance.app.onnx_models import (
     SpotterState,
 )
 from resonance.app.pipeline import Pipeline
+from resonance.assets import MODELS
 from resonance.export import denoiser as export_denoiser
 from resonance.export import keywords as export_keywords
 from resonance.export.onnx_file import ParityError, check_close, write_card
@@ -289,3 +290,25 @@ def test_an_export_of_the_same_weights_keeps_its_identity(tmp_path):
     before, same = (SpotterModel(folders[n] / "keywords.onnx") for n in ("before", "same"))
     assert same.identity == before.identity
     assert isinstance(result.exception, ParityError)
+
+
+def test_a_spotter_of_another_step_is_refused(tmp_path):
+    """The compiled loop takes two frames and looks at no limits."""
+    model = onnx.load(MODELS / "keywords.onnx")
+    (frames,) = (each for each in model.graph.input if each.name == "frames")
+    frames.type.tensor_type.shape.dim[1].dim_value = 4
+    for node in model.graph.node:
+        node.input[:] = ["two" if name == "frames" else name for name in node.input]
+    ends = {"first": [0], "last": [2], "axis": [1]}
+    for name, value in ends.items():
+        tensor = onnx.numpy_helper.from_array(np.array(value, np.int64), name)
+        model.graph.initializer.append(tensor)
+    model.graph.node.insert(0, onnx.helper.make_node("Slice", ["frames", *ends], ["two"]))
+    for fact in model.metadata_props:
+        if fact.key == "step_frames":
+            fact.value = "4"
+    path = tmp_path / "keywords.onnx"
+    onnx.save(model, path)
+    write_card(path, {})
+    with pytest.raises(ModelError, match="another step"):
+        SpotterModel(path)
