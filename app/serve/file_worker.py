@@ -20,6 +20,7 @@ from resonance.app.batch.settings import BatchJob, BatchSettings
 from resonance.app.batch.worker import clean_file, custom_words, factory
 from resonance.app.errors import AudioFileError, UserError
 from resonance.app.files import spot_file
+from resonance.app.spotter import Sensitivity
 
 #: How much the process gives way to others (nice).
 GIVES_WAY = 10
@@ -56,14 +57,16 @@ def _answer(ask: dict[str, Any], most_s: float) -> dict[str, Any]:
             raise AudioFileError(f"{source} is longer than {most_s / 60:g} minutes")
 
     if ask["target"] is None:
-        return _spotted(source, report)
+        return _spotted(source, report, Sensitivity(**ask["sensitivity"]))
     settings = BatchSettings(preset=ask["preset"], limit_db=ask["limit_db"], pictures=False)
     outcome = clean_file(BatchJob(str(source), ask["target"]), settings, report)
     return {"error": outcome.error, "warnings": outcome.warnings}
 
 
-def _spotted(source: Path, report: Callable[[float], None]) -> dict[str, Any]:
-    make = partial(factory.make_spotting, custom=custom_words())
+def _spotted(
+    source: Path, report: Callable[[float], None], sensitivity: Sensitivity
+) -> dict[str, Any]:
+    make = partial(factory.make_spotting, sensitivity=sensitivity, custom=custom_words())
     try:
         result = spot_file(source, make, progress=report)
     except UserError as error:

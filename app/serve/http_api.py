@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +173,10 @@ class _Api:
             await _answer_file(target, answer["warnings"], request, send)
 
     async def spot(self, request: Request, send: Send) -> None:
+        wishes = {"sensitivity": asdict(self._streams.models.sensitivity)}
         with self._files.place() as folder:
             source = await self._received(request, folder)
-            answer = await self._worked(request, source, None, {})
+            answer = await self._worked(request, source, None, wishes)
         answer.pop("error")
         await JSONResponse(answer)(request.scope, request.receive, send)
 

@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from resonance import clean
 from resonance.app.presets import LIVE_PRESET
 from resonance.assets import DEMO
+from tests.serve_command import serving
 from tests.streamed import streamed
 
 
@@ -58,6 +59,12 @@ def test_keywords_of_a_file(server):
         found = client.post("/spot?name=demo.flac", content=DEMO.read_bytes()).json()
     assert [k["keyword"] for k in found["keywords"]] == truth()
     assert list(found["keywords"][0]) == ["time_s", "keyword", "score"]
+
+
+def test_a_file_is_searched_as_eagerly_as_the_server_was_told(words):
+    with serving("--false-accepts", "1e-6", words=words) as server, server.client() as client:
+        found = client.post("/spot?name=demo.flac", content=DEMO.read_bytes()).json()
+    assert all(keyword["score"] > 0.9 for keyword in found["keywords"])  # else 0.64 to 0.74
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
