@@ -29,6 +29,7 @@ from resonance.dsp.coupled import (
 from resonance.dsp.features import FEATURE_NAMES, SILENT_POWER
 from resonance.dsp.packing import pack
 from resonance.dsp.simd import LANES, load, store
+from resonance.dsp.weights import Weights, count, folded, singles
 
 _SILENT = np.float32(SILENT_POWER)
 _CONTRAST = FEATURE_NAMES.index("log_contrast")
@@ -249,9 +250,6 @@ def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
             gains[step, k] = kept_n[k - broad]
 
 
-Weights = Mapping[str, Float32Array]
-
-
 def _lanes(weight: Float32Array, parts: int = 1) -> Float32Array:
     """Columns in ``parts`` equal groups, each filled up with zeros to 16."""
     grouped = weight.reshape(*weight.shape[:-1], parts, -1)
@@ -287,10 +285,7 @@ def _inlet(w: Weights) -> tuple[Any, ...]:
 
 def _layers(w: Weights) -> tuple[Float32Array, ...]:
     """Weights of all layers in one array for each kind, as :func:`couple` takes them."""
-    count = 0
-    while f"layers.{count}.weight" in w:
-        count += 1
-    each = [_layer({n: w[f"layers.{i}.{n}"] for n in _LAYER}) for i in range(count)]
+    each = [_layer({n: w[f"layers.{i}.{n}"] for n in _LAYER}) for i in range(count(w, "layers"))]
     return tuple(np.ascontiguousarray(np.stack(kind)) for kind in zip(*each, strict=True))
 
 
@@ -301,17 +296,10 @@ _LAYER = ("norm.weight", "norm.bias", "weight", "bias", "turning", "mix_re", "mi
 def _layer(w: Weights) -> tuple[Float32Array, ...]:
     # The step form names the gain twice: for the real and for the imaginary part.
     once = np.r_[: 3 * STATES, 4 * STATES : 6 * STATES]
-    into, bias = _folded(w["norm.weight"], w["norm.bias"], w["weight"], w["bias"])
+    into, bias = folded(w["norm.weight"], w["norm.bias"], w["weight"], w["bias"])
     turn = [np.diag(w["turning"][:STATES, s : s + STATES]) for s in (0, STATES)]
     mix = np.stack([w["mix_re"], w["mix_im"]])
     return into[:, once], bias[once], np.stack(turn), mix, w["out"]
-
-
-def _folded(
-    scale: Float32Array, offset: Float32Array, weight: Float32Array, bias: Float32Array
-) -> tuple[Float32Array, Float32Array]:
-    """Weight and bias that take in the layer norm's own scale and offset."""
-    return scale[:, None] * weight, bias + offset @ weight
 
 
 def _outlet(w: Weights) -> tuple[Float32Array, ...]:
@@ -321,7 +309,7 @@ def _outlet(w: Weights) -> tuple[Float32Array, ...]:
     look = len(w["say_narrow_weight"])
     guides = []
     for kind in _KINDS:
-        guide, bias = _folded(*norm, w[f"guide_{kind}_weight"], w[f"guide_{kind}_bias"])
+        guide, bias = folded(*norm, w[f"guide_{kind}_weight"], w[f"guide_{kind}_bias"])
         parts = len(bias) // look
         guides += [_lanes(guide, parts), _lanes(bias, parts)]
     says = []
@@ -329,7 +317,7 @@ def _outlet(w: Weights) -> tuple[Float32Array, ...]:
         says += [_rows(_lanes(w[f"say_{kind}_weight"])), _lanes(w[f"say_{kind}_bias"])]
     none = np.zeros((0, 0), np.float32)
     phases = [w.get("equaliser.phase_map", none), w.get("equaliser.phase_share", none[0:0].ravel())]
-    reading, reading_bias = _folded(*norm, w["reading_weight"], w["reading_bias"])
+    reading, reading_bias = folded(*norm, w["reading_weight"], w["reading_bias"])
     looks = [_lanes(w[f"{k}_{n}"]) for k in _KINDS for n in ("weight", "code")]
     return (
         *guides,
@@ -347,9 +335,6 @@ def _outlet(w: Weights) -> tuple[Float32Array, ...]:
 
 def _check_shapes(w: Weights) -> None:
     """Raise KeyError or ValueError unless all weights fit: the compiled loop looks at no limits."""
-    empty = [name for name, array in w.items() if not array.size]
-    if empty:
-        raise ValueError(f"{empty[0]} is empty")
     (broad, look), (narrow, _) = w["inlet.broad_code"].shape, w["inlet.narrow_code"].shape
     (tokens, channels), features = w["inlet.code"].shape, len(FEATURE_NAMES)
     oscillators, group = broad + narrow, broad // tokens
@@ -403,12 +388,12 @@ def _check_shapes(w: Weights) -> None:
         "mix_im": (tokens, tokens),
         "out": (2 * STATES, channels),
     }
-    count = len({name.split(".")[1] for name in w if name.startswith("layers.")})
-    wanted |= {f"layers.{i}.{name}": shape for i in range(count) for name, shape in layer.items()}
+    layers = count(w, "layers")
+    wanted |= {f"layers.{i}.{name}": shape for i in range(layers) for name, shape in layer.items()}
     wrong = [name for name, shape in wanted.items() if w[name].shape != shape]
     # Rows that the equaliser writes in vectors: of bands, or of gains, real and imaginary.
     vectors = channels % LANES == 0 and (broad if kinds == 2 else 2 * broad) % LANES == 0
-    if wrong or kinds not in (1, 2) or not vectors or not 0 < look <= LANES or not count:
+    if wrong or kinds not in (1, 2) or not vectors or not 0 < look <= LANES or not layers:
         raise ValueError(f"{wrong[0] if wrong else 'inlet.code'} has another shape")
 
 
@@ -427,7 +412,7 @@ class Controller:
     """
 
     def __init__(self, weights: Mapping[str, Any]) -> None:
-        w = {name: np.ascontiguousarray(a, np.float32) for name, a in weights.items()}
+        w = singles(weights)
         _check_shapes(w)
         layers = _layers(w)
         self.oscillators, tokens = len(w["level.counted"]), len(w["inlet.code"])

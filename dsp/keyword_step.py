@@ -15,17 +15,16 @@ from resonance.dsp.arrays import Float32Array
 from resonance.dsp.keyword_kernels import KERNEL, STRIDE, TAPS, listen
 from resonance.dsp.packing import pack
 from resonance.dsp.simd import LANES
+from resonance.dsp.weights import Weights, count, folded, singles
 
 #: Frames of a step.
 FRAMES = 2
 
-Weights = Mapping[str, Float32Array]
 
-
-def _filled(array: Float32Array, axis: int = -1, to: int = LANES) -> Float32Array:
-    """With zeros along an axis up to a multiple of ``to``."""
+def _filled(array: Float32Array, axis: int = -1) -> Float32Array:
+    """With zeros along an axis up to a multiple of 16."""
     missing = [(0, 0)] * array.ndim
-    missing[axis] = (0, -array.shape[axis] % to)
+    missing[axis] = (0, -array.shape[axis] % LANES)
     return np.ascontiguousarray(np.pad(array, missing))
 
 
@@ -83,16 +82,15 @@ def _block(w: Weights, bands: int) -> tuple[Float32Array, ...]:
 def _layer(w: Weights, *, final: bool) -> tuple[Any, ...]:
     """Of one layer, its layer norms' scales and offsets taken in."""
     width, (heads, tokens, _) = len(w["attention.out.bias"]), w["attention.pulls"].shape
-    scale, offset = w["attention_norm.weight"], w["attention_norm.bias"]
-    maps = w["attention.maps"] * scale
-    bias = w["attention.maps"] @ offset
+    norm = w["attention_norm.weight"], w["attention_norm.bias"]
+    maps, bias = folded(*norm, w["attention.maps"].T, 0.0)
     asked, filled = 2 * width, -(-tokens // LANES) * LANES
     each = width // heads
     # The last head's values, too, are read in whole vectors.
     beyond = -(-each // LANES) * LANES - each
-    value = _filled(np.pad(maps[asked:].T, ((0, 0), (0, beyond))))
+    value = _filled(np.pad(maps[:, asked:], ((0, 0), (0, beyond))))
     attention = (
-        np.ascontiguousarray(maps[:asked]),
+        np.ascontiguousarray(maps[:, :asked].T),
         np.repeat(bias[:asked, None], filled, 1),
         value,
         _row(np.pad(bias[asked:], (0, value.shape[1] - width))),
@@ -101,14 +99,15 @@ def _layer(w: Weights, *, final: bool) -> tuple[Any, ...]:
         np.ascontiguousarray(w["attention.out.weight"].T),
         _row(w["attention.out.bias"]),
     )
-    inside, inside_bias = w["inside.0.weight"], w["inside.0.bias"]
+    norm = w["feed_norm.weight"], w["feed_norm.bias"]
+    inside, inside_bias = folded(*norm, w["inside.0.weight"].T, w["inside.0.bias"])
     last = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
     if not final:  # the head has the last one's
         last = np.ascontiguousarray(w["last.weight"].T), _row(w["last.bias"])
     return (
         attention,
-        np.ascontiguousarray((inside * w["feed_norm.weight"]).T),
-        _row(inside_bias + inside @ w["feed_norm.bias"]),
+        np.ascontiguousarray(inside),
+        _row(inside_bias),
         *last,
     )
 
@@ -117,7 +116,7 @@ def _stem(w: Weights, bands: int) -> tuple[Any, ...]:
     """First convolution, blocks, and the map to a token."""
     blocks: list[tuple[Float32Array, ...]] = []
     bands //= STRIDE
-    for number in range(_count(w, "blocks")):
+    for number in range(count(w, "blocks")):
         blocks.append(_block(_below(w, f"blocks.{number}."), bands))
         bands = len(blocks[-1][3])
     kernel, width = w["inlet.kernel"], len(w["outlet.weight"])
@@ -143,7 +142,7 @@ def _sizes(w: Weights, bands: int) -> dict[str, tuple[int, ...]]:
         "inlet.bias": (channels,),
     }
     bands //= STRIDE
-    for i in range(_count(w, "blocks")):
+    for i in range(count(w, "blocks")):
         after, maps = len(w[f"blocks.{i}.mix"]), w[f"blocks.{i}.over_bands"]
         groups = len(maps)
         each = after // groups
@@ -178,9 +177,9 @@ def _sizes(w: Weights, bands: int) -> dict[str, tuple[int, ...]]:
         "inside.0.bias": (inner,),
     }
     between = {"last.weight": (width, inner), "last.bias": (width,)}
-    count = _count(w, "layers")
-    for i in range(count):
-        parts = layer if i == count - 1 else {**layer, **between}
+    layers = count(w, "layers")
+    for i in range(layers):
+        parts = layer if i == layers - 1 else {**layer, **between}
         wanted |= {f"layers.{i}.{name}": shape for name, shape in parts.items()}
     return wanted | {
         "outlet.weight": (width, FRAMES * channels * bands),
@@ -194,10 +193,7 @@ def _sizes(w: Weights, bands: int) -> dict[str, tuple[int, ...]]:
 
 def _check_shapes(w: Weights, bands: int) -> None:
     """Raise KeyError or ValueError unless all weights fit: the compiled loop looks at no limits."""
-    empty = [name for name, array in w.items() if not array.size]
-    if empty:
-        raise ValueError(f"{empty[0]} is empty")
-    if not _count(w, "blocks"):
+    if not count(w, "blocks"):
         raise ValueError("it has no blocks")
     try:
         wanted = _sizes(w, bands)
@@ -211,9 +207,18 @@ def _check_shapes(w: Weights, bands: int) -> None:
         raise ValueError(f"{wrong[0] if wrong else 'position'} has another shape")
 
 
-def _count(w: Weights, kind: str) -> int:
-    """Blocks or layers."""
-    return len({name.split(".")[1] for name in w if name.startswith(f"{kind}.")})
+def _room(w: Weights, anchors: tuple[int, ...]) -> dict[str, Float32Array]:
+    """What a step fills, by name: the answer, the embedding, and the view as ``_show`` has it."""
+    heads, tokens, _ = anchors
+    shapes = {
+        "logits": w["labels"].shape[1:],
+        "embedding": (len(w["stretches"]) * w["position"].shape[1],),
+        "settled": anchors,
+        "order": (heads, tokens),
+        "pull": (heads, tokens),
+        "attention": (heads, tokens, tokens),
+    }
+    return {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
 
 
 class KeywordStep:
@@ -233,47 +238,30 @@ class KeywordStep:
     """
 
     def __init__(self, weights: Mapping[str, Any], bands: int) -> None:
-        w = {name: np.ascontiguousarray(a, np.float32) for name, a in weights.items()}
+        w = singles(weights)
         _check_shapes(w, bands)
         inlet, blocks, outlet = _stem(w, bands)
-        count = _count(w, "layers")
-        layers = tuple(
-            _layer(_below(w, f"layers.{i}."), final=i == count - 1) for i in range(count)
-        )
+        last = count(w, "layers") - 1
+        layers = tuple(_layer(_below(w, f"layers.{i}."), final=i == last) for i in range(last + 1))
         head = _filled(w["head"].T), _row(w["head_bias"]), w["labels"], w["position"]
         remembered = [(KERNEL - 1 + FRAMES, bands), *(b[6].shape[::2] for b in blocks)]
         shapes = [*remembered, w["position"].shape]
-        self._memory = np.zeros(sum(int(np.prod(shape)) for shape in shapes), np.float32)
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        self._memory = np.zeros(sum(sizes), np.float32)
         self._before = np.zeros_like(self._memory)
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        parts = np.split(self._memory, ends[:-1])
+        parts = np.split(self._memory, np.cumsum(sizes)[:-1])
         #: Frames and averages that the stem remembers, the newest last, and the tokens.
         *pasts, tokens = (p.reshape(shape) for p, shape in zip(parts, shapes, strict=True))
-        self.outputs = self._room(w)
-        logits, embedding, _, *view = (array[0] for array in self.outputs.values())
+        anchors = np.ascontiguousarray(w[f"layers.{last}.attention.pulls"][..., :-1])
+        self._told = _room(w, anchors.shape)
+        #: The file's outputs by name; overwritten by every step, but for the anchors.
+        self.outputs = {**self._told, "anchors": anchors}
+        logits, embedding, *view = (array[0] for array in self._told.values())
         course = embedding.reshape(len(w["stretches"]), -1)
         filled = (logits, course, tuple(view))
         self._packed = pack(
             (inlet, blocks, outlet, layers, (*head, w["stretches"]), tuple(pasts), tokens, filled)
         )
-
-    @staticmethod
-    def _room(w: Weights) -> dict[str, Float32Array]:
-        """The file's outputs by name; overwritten by every step, but for the anchors."""
-        pulls = w[f"layers.{_count(w, 'layers') - 1}.attention.pulls"][..., :-1]
-        heads, tokens, _ = pulls.shape
-        stretches, width = len(w["stretches"]), w["position"].shape[1]
-        shapes = {
-            "logits": w["labels"].shape[1:],
-            "embedding": (stretches * width,),
-            "anchors": (),
-            "settled": pulls.shape,
-            "order": (heads, tokens),
-            "pull": (heads, tokens),
-            "attention": (heads, tokens, tokens),
-        }
-        room = {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
-        return {**room, "anchors": np.ascontiguousarray(pulls)}
 
     def run(self, frames: Float32Array) -> None:
         """Take frames [2, bands] in."""
@@ -286,7 +274,5 @@ class KeywordStep:
 
     def reset(self) -> None:
         """Back to rest; the outputs too."""
-        self._memory[:] = 0.0
-        for name, array in self.outputs.items():
-            if name != "anchors":
-                array[:] = 0.0
+        for array in (self._memory, *self._told.values()):
+            array[:] = 0.0

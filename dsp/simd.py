@@ -82,6 +82,16 @@ for _operation, _method in (
     _define(_operation, _method)
 
 
+def _llvm(builder: Any, name: str, *vectors: Any) -> Any:
+    """What an intrinsic of LLVM makes of vectors: another one."""
+    kind = vectors[0].type
+    short = "f32" if kind.element == ir.FloatType() else "f64"
+    function_type = ir.FunctionType(kind, [kind] * len(vectors))
+    name = f"llvm.{name}.v{LANES}{short}"
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    return builder.call(function, vectors)
+
+
 def _place(context: Any, builder: Any, sig: Any, args: Any, at: int = 0, row: int = 0) -> Any:
     """Pointer to 16 numbers of the array ``args[at]`` from the index ``args[at + 1]`` on.
 
@@ -185,12 +195,7 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     """
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = args[0].type
-        short = "f32" if kind.element == ir.FloatType() else "f64"
-        function_type = ir.FunctionType(kind, [kind, kind])
-        name = f"llvm.maxnum.v{LANES}{short}"
-        function = cgutils.get_or_insert_function(builder.module, function_type, name)
-        return builder.call(function, args)
+        return _llvm(builder, "maxnum", *args)
 
     return a(a, b), code
 
@@ -202,7 +207,7 @@ def exp(typing: Any, vector: Any) -> Any:
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = args[0].type
         single = kind.element == ir.FloatType()
-        short, terms = ("f32", 7) if single else ("f64", 14)
+        terms = 7 if single else 14
         bits, shift, bias, most = (32, 23, 127, 87.0) if single else (64, 52, 1023, 708.0)
         high = 0.693359375  # exact in few bits, so that n · high is exact
         whole = ir.VectorType(ir.IntType(bits), LANES)
@@ -210,19 +215,15 @@ def exp(typing: Any, vector: Any) -> Any:
         def constant(value: float) -> Any:
             return ir.Constant(kind, [value] * LANES)
 
-        def call(name: str, *values: Any) -> Any:
-            function_type = ir.FunctionType(kind, [kind] * len(values))
-            name = f"llvm.{name}.v{LANES}{short}"
-            function = cgutils.get_or_insert_function(builder.module, function_type, name)
-            return builder.call(function, values)
-
-        x = call("maxnum", call("minnum", args[0], constant(most)), constant(-most))
-        n = call("rint", builder.fmul(x, constant(1.0 / math.log(2.0))))
-        left = call("fma", n, constant(-high), x)
-        left = call("fma", n, constant(high - math.log(2.0)), left)
+        x = _llvm(
+            builder, "maxnum", _llvm(builder, "minnum", args[0], constant(most)), constant(-most)
+        )
+        n = _llvm(builder, "rint", builder.fmul(x, constant(1.0 / math.log(2.0))))
+        left = _llvm(builder, "fma", n, constant(-high), x)
+        left = _llvm(builder, "fma", n, constant(high - math.log(2.0)), left)
         y = constant(1.0 / math.factorial(terms - 1))
         for k in reversed(range(terms - 1)):
-            y = call("fma", y, left, constant(1.0 / math.factorial(k)))
+            y = _llvm(builder, "fma", y, left, constant(1.0 / math.factorial(k)))
         exponent = builder.add(builder.fptosi(n, whole), ir.Constant(whole, [bias] * LANES))
         power = builder.shl(exponent, ir.Constant(whole, [shift] * LANES))
         return builder.fmul(y, builder.bitcast(power, kind))
