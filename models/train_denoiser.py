@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Set
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -228,7 +229,11 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss) -> dict[str, float
     metavar="TERM FACTOR",
     help=f"A term of the loss counts so many times as much, 0: not at all; {', '.join(TERMS)}.",
 )
-@click.option("--layers", default=ControllerConfig().layers, help="Coupled layers.")
+@click.option(
+    "--layers",
+    type=click.IntRange(1),
+    help="Coupled layers; as many as --start-from has, else 12, by default.",
+)
 @click.option(
     "--parts",
     type=click.IntRange(1, 8),
@@ -268,7 +273,7 @@ def main(
     opinion: Path | None,
     opinion_weight: float,
     weigh: tuple[tuple[str, float], ...],
-    layers: int,
+    layers: int | None,
     parts: int,
     updates: int,
     bank_steps: int,
@@ -299,7 +304,7 @@ def main(
             lookahead_s=lookahead_s,
             parts=parts,
             updates=updates,
-            controller=ControllerConfig(layers=layers),
+            controller=ControllerConfig(layers=layers or layers_of(start_from)),
         ),
         last,
         learning_rate,
@@ -350,6 +355,23 @@ def _check(task: str, weigh: tuple[tuple[str, float], ...], parts: int, updates:
         raise click.UsageError(f"--parts {parts} is no multiple of --updates {updates}")
 
 
+def layers_of(start: Path | None) -> int:
+    """Coupled layers of a checkpoint, or of a new model.
+
+    Parameters
+    ----------
+    start
+        The checkpoint, if a model begins with one.
+
+    Returns
+    -------
+    int
+        Layers.
+    """
+    saved = load_checkpoint(start).get("config", {}) if start else {}
+    return int(saved.get("controller", {}).get("layers", ControllerConfig.layers))
+
+
 def steps_within(left_s: float, steps: int, took_s: float) -> int:
     """How many steps the time left allows, when so many ``took_s``; none when it is over.
 
@@ -366,6 +388,10 @@ def steps_within(left_s: float, steps: int, took_s: float) -> int:
         Steps.
     """
     return max(0, int(left_s * steps / took_s))
+
+
+def _listed(names: Set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
 
 
 class Run:
@@ -417,8 +443,8 @@ class Run:
         if not fitting:
             raise click.ClickException(f"{path} holds no weights that fit; give a run's best.pt")
         self.model.load_state_dict(mine | fitting)
-        new = ", ".join(sorted(mine.keys() - fitting.keys())) or "nothing"
-        click.echo(f"beginning with {path}; from scratch: {new}")
+        new, left = _listed(mine.keys() - fitting.keys()), _listed(theirs.keys() - fitting.keys())
+        click.echo(f"beginning with {path}; from scratch: {new}; not taken over: {left}")
 
     def _resume(self) -> None:
         saved = load_checkpoint(self.folder / "last.pt")
