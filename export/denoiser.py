@@ -45,11 +45,11 @@ Sound = NDArray[np.float32]
 NextGains = Callable[[Sound, bool], NDArray[np.complex64]]
 
 PROOF_S = 60
-#: Largest difference of the sound, -70 dBFS: where it begins after digital silence, what still
-#: rings is rounding, and a phase's step is a ratio of it for a hop.
-SOUND_TOLERANCE = 3e-4
 #: Of it, what quantised weights are judged by.
 QUANTISED_S = 10
+#: Largest difference of a sample: -70 dBFS. Where sound begins after digital silence, the phase
+#: that turned since is that of what still rings, which is rounding; `live` differs there by 2e-4.
+SOUND_TOLERANCE = 3e-4
 #: How much of the sound quantising may change, dB of its level, for each number of bits.
 QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)

@@ -232,7 +232,8 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss) -> dict[str, float
 @click.option(
     "--layers",
     type=click.IntRange(1),
-    help="Coupled layers; as many as --start-from has, else 12, by default.",
+    help="Coupled layers; by default as many as the run or --start-from has, else "
+    f"{ControllerConfig.layers}.",
 )
 @click.option(
     "--parts",
@@ -298,13 +299,14 @@ def main(
     if opinion:
         loss_of = taught(loss_of, Opinion(opinion).to(device), opinion_weight)
     last = 10**9 if minutes else steps
+    folder = work / (name or f"denoiser-{task}")
     run = Run(
-        work / (name or f"denoiser-{task}"),
+        folder,
         DenoiserConfig(
             lookahead_s=lookahead_s,
             parts=parts,
             updates=updates,
-            controller=ControllerConfig(layers=layers or layers_of(start_from)),
+            controller=ControllerConfig(layers=layers or layers_of(folder / "last.pt", start_from)),
         ),
         last,
         learning_rate,
@@ -355,20 +357,23 @@ def _check(task: str, weigh: tuple[tuple[str, float], ...], parts: int, updates:
         raise click.UsageError(f"--parts {parts} is no multiple of --updates {updates}")
 
 
-def layers_of(start: Path | None) -> int:
-    """Coupled layers of a checkpoint, or of a new model.
+def layers_of(last: Path, start: Path | None) -> int:
+    """Coupled layers of a run that goes on, of what a new one begins with, or of a new model.
 
     Parameters
     ----------
+    last
+        The run's checkpoint; need not exist.
     start
-        The checkpoint, if a model begins with one.
+        Another model's, if a new run begins with one.
 
     Returns
     -------
     int
         Layers.
     """
-    saved = load_checkpoint(start).get("config", {}) if start else {}
+    path = last if last.exists() else start
+    saved = load_checkpoint(path).get("config", {}) if path else {}
     return int(saved.get("controller", {}).get("layers", ControllerConfig.layers))
 
 
@@ -430,7 +435,7 @@ class Run:
             state["step"] = state["step"].to(device)
 
     def _begin_with(self, path: Path) -> None:
-        """Take over every weight of another model that fits; say which stay new."""
+        """Take over every weight of another model that fits; say which do not."""
         saved = load_checkpoint(path)
         mine, theirs = self.model.state_dict(), saved.get("weights", {})
         times = self.model.config.updates / saved.get("config", {}).get(
