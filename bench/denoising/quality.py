@@ -379,8 +379,8 @@ def main(
         f"## {title}\n\n{mixtures} dev mixtures: held-out sentences, each in a random held-out "
         f"noise at {len(DEV_SNRS_DB)} SNRs, 16 kHz, all systems in one run on one thread each "
         f"(`{command}`). Held-out means unheard in training; the dev split also chose our best "
-        f"checkpoints. Resonance is trained for PESQ, ESTOI, word edges and DNSMOS as "
-        f"well. Means over all of them:\n\n{overview(scores, systems)}\n\n"
+        "checkpoints. Resonance is trained for PESQ, ESTOI, word edges and DNSMOS as well. Means "
+        f"over all of them:\n\n{overview(scores, systems)}\n\n"
         f"{by_snr(scores, names)}"
     )
     if section == "denoise":

@@ -158,8 +158,8 @@ def main(data: Path, work: Path) -> None:
         "wakewords",
         "## Beside another spotter\n\nOurs in the sound as it came only, both as shipped, on the "
         "same running speech and on synthetic readings of their own words (both were trained on "
-        "synthetic voices, too) in the same "
-        f"noise; the two phrases ({', '.join(TAUGHT)}) are no part of what ships "
+        "synthetic voices, too) in the same noise; the two phrases "
+        f"({', '.join(TAUGHT)}) are no part of what ships "
         f"(`python -m bench.keywords.wakewords --data DIR`):\n\n{table(header, rows)}",
     )
 
