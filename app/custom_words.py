@@ -3,14 +3,19 @@
 The embedding is compared with the mean of those at the ends of a word's recordings: the cosine of
 the two after the directions have been shrunk in which readings of one word differ most, and those
 in which ordinary speech varies (partial whitening), less a share of the highest cosine with a crowd
-of ordinary moments of speech, so that what is like everything is not like the word. The threshold
+of ordinary moments of speech, so that what is like everything is not like the word. Before, the
+mean is led away from the moments of other speech that are most like it, its rivals. The threshold
 is where three hours of ordinary speech, shipped as such embeddings, would be taken for the word at
 the wished rate.
 
-A phrase lasts longer than the second an embedding covers. It is learnt in parts: the seconds that
-begin with it, end with it and lie evenly between. A stream is compared with all of them at their
-distances in time, and is as like the phrase as the least like of its parts, so that a sentence with
-one word of the phrase is not like it.
+The embedding moves on while the word leaves the second it covers, and it does so in the same way
+each time. So a word is learnt in parts: its embeddings in four stretches of a tenth of a second
+that follow its end. A stream is compared with all of them at their distances in time, and is as
+like the word as its parts are on average.
+
+A phrase lasts longer than a second. Its parts are the seconds that begin with it, end with it and
+lie evenly between, and a stream is as like the phrase as the least like of them, so that a sentence
+with one word of the phrase is not like it.
 """
 
 from __future__ import annotations
@@ -33,12 +38,14 @@ from resonance.dsp.ring import FrameRing
 
 #: Part of the highest cosine with the crowd that is taken off the cosine with a word.
 CROWD_SHARE = 0.3
+#: Moments most like a word that it is led away from, by what part of their mean, and how often.
+RIVALS, RIVAL_SHARE, TURNS = 25, 0.2, 3
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
 #: Examples that are made floats at once.
 AT_ONCE = 4096
-#: Parts of a phrase.
-PARTS = 4
+#: Parts of a word or phrase, and from the first to the last of a word, s.
+PARTS, WORD_SPAN_S = 4, 0.288
 #: Sentences that share words with a phrase are commoner than ordinary speech has them: a phrase's
 #: threshold is set for the wished rate divided by this.
 PHRASES_STRICTER = 10.0
@@ -49,8 +56,8 @@ class CustomWord:
     """A word learnt from recordings."""
 
     word: str
-    #: What its embeddings have in common, of unit length [places]; of a phrase, those of its
-    #: PARTS, the last one first [PARTS · places].
+    #: What the embeddings of its PARTS have in common, each of unit length, the last part first
+    #: [PARTS · places].
     direction: list[float]
     threshold: float  #: likeness at which it fires
     per_hour: float  #: false accepts per hour of speech that the threshold was set for
@@ -58,7 +65,7 @@ class CustomWord:
     agreement: list[float] = field(default_factory=list)  #: of each recording with the others
     text: str = ""  #: that synthetic voices read, to be learnt from as well
     span_s: float = 0.0  #: from a phrase's first part to its last; 0 for a word
-    ordinary: float = 0.0  #: highest cosine of its end with the crowd
+    ordinary: float = 0.0  #: highest cosine of its parts with the crowd, on average
 
 
 class Background:
@@ -82,6 +89,8 @@ class Background:
                 self.examples, self.scale = arrays["examples"], float(arrays["scale"])
                 self.crowd = arrays["crowd"].astype(np.float32) * np.float32(self.scale)
                 self.ordinary_examples = arrays["ordinary"].astype(np.float32)
+                self.rivals, self.rivals_scale = arrays["rivals"], float(arrays["rivals_scale"])
+                self.ordinary_rivals = arrays["rivals_ordinary"].astype(np.float32)
                 self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
             self._check()
             self._every_s = self.hours * 3600 / len(self.examples)
@@ -93,15 +102,26 @@ class Background:
 
     def _check(self) -> None:
         features, places = self.map.shape
-        arrays = self.mean, self.map, self.examples, self.crowd, self.ordinary_examples
+        arrays = (
+            self.mean,
+            self.map,
+            self.examples,
+            self.ordinary_examples,
+            self.rivals,
+            self.ordinary_rivals,
+            self.crowd,
+        )
         fits = (
             self.mean.shape == (features,)
-            and self.examples.shape[1:] == self.crowd.shape[1:] == (places,)
+            and {each.shape[1:] for each in (self.examples, self.rivals, self.crowd)} == {(places,)}
             and self.ordinary_examples.shape == self.examples.shape[:1]
+            and self.ordinary_rivals.shape == self.rivals.shape[:1]
             and len(self.crowd) > 0
             and len(self.examples) > PEAKS
+            and len(self.rivals) > RIVALS
             and 0 < self.hours < 1e5
             and 0 < self.scale < 1
+            and 0 < self.rivals_scale < 1
             and all(np.isfinite(array).all() for array in arrays)
         )
         if not fits:
@@ -117,16 +137,29 @@ class Background:
         """Highest cosine of places [..., places] with the crowd [...]."""
         return np.asarray((places @ self.crowd.T).max(axis=-1))
 
+    def apart(self, directions: Float32Array) -> Float32Array:
+        """Unit vectors [parts, places], each led away from the speech that is most like it.
+
+        So a word is distinguished from what would be taken for it. That speech is none of the
+        examples: the threshold set on them would be too low.
+        """
+        for _ in range(TURNS):
+            cosines = _cosines(self.rivals, directions, self.rivals_scale)
+            likeness = less_ordinary(cosines, self.ordinary_rivals[:, None])
+            most = np.argpartition(-likeness, RIVALS, axis=0)[:RIVALS]
+            rivals = self.rivals[most].mean(axis=0, dtype=np.float32) * self.rivals_scale
+            directions = directions - RIVAL_SHARE * rivals
+            directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        return np.asarray(directions, np.float32)
+
     def likeness(self, direction: Float32Array, span_s: float = 0.0) -> Float32Array:
         """Of the examples with a word or a phrase, as :class:`CustomWord` has it [examples]."""
-        directions = direction.reshape(-1, self.map.shape[1])
-        scaled = directions.T * np.float32(self.scale)
-        parts = np.array_split(self.examples, len(self.examples) // AT_ONCE + 1)
-        found = np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+        directions = direction.reshape(PARTS, -1)
+        found = _cosines(self.examples, directions, self.scale)
         found = less_ordinary(found, self.ordinary_examples[:, None])
-        for part, back in enumerate(steps_back(len(directions), span_s, self._every_s)):
+        for part, back in enumerate(steps_back(span_s, self._every_s)):
             found[:, part] = np.roll(found[:, part], back)
-        return np.asarray(found.min(axis=1))
+        return together(found, span_s)
 
     def threshold(self, direction: Float32Array, per_hour: float, span_s: float = 0.0) -> float:
         """Likeness that ordinary speech reaches ``per_hour`` times an hour.
@@ -154,29 +187,39 @@ class Background:
         return float(np.clip((np.log(rate) - start) / slope, 0.05, 0.99))
 
 
+def _cosines(moments: NDArray[np.int8], directions: Float32Array, scale: float) -> Float32Array:
+    """Of moments [moments, places], in units of ``scale``, with directions [parts, places]."""
+    scaled = directions.T * np.float32(scale)
+    parts = np.array_split(moments, len(moments) // AT_ONCE + 1)
+    return np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+
+
 def less_ordinary(cosines: Float32Array, ordinary: Float32Array | float) -> Float32Array:
     """Likeness from cosines with a word, and the highest with the crowd (broadcast)."""
     return np.asarray(cosines - CROWD_SHARE * ordinary, np.float32)
 
 
-def steps_back(parts: int, span_s: float, step_s: float) -> list[int]:
-    """How many steps before a phrase's last part each part lies, the last first.
+def together(parts: Float32Array, span_s: float) -> Float32Array:
+    """Likeness to a word or phrase from those to its parts [..., PARTS] → [...]."""
+    return np.asarray(parts.min(axis=-1) if span_s else parts.mean(axis=-1))
+
+
+def steps_back(span_s: float, step_s: float) -> list[int]:
+    """How many steps before the last part each of the PARTS lies, the last first.
 
     Parameters
     ----------
-    parts
-        How many there are.
     span_s
-        From the first to the last.
+        From a phrase's first part to its last; 0 for a word.
     step_s
-        Time between steps, in the same unit.
+        Time between steps.
 
     Returns
     -------
     list of int
         Steps, from 0 up.
     """
-    return [round(part * span_s / (max(parts, 2) - 1) / step_s) for part in range(parts)]
+    return [round(part * (span_s or WORD_SPAN_S) / (PARTS - 1) / step_s) for part in range(PARTS)]
 
 
 class Matcher:
@@ -185,14 +228,9 @@ class Matcher:
     def __init__(self, words: Sequence[CustomWord], background: Background, step_s: float) -> None:
         self.words, self.background = words, background
         places = background.map.shape[1]
-        each = [np.array(word.direction, np.float32).reshape(-1, places) for word in words]
-        spans = [word.span_s for word in words]
-        backs = [
-            steps_back(len(parts), span_s, step_s)
-            for parts, span_s in zip(each, spans, strict=True)
-        ]
-        self._parts, self._backs = np.concatenate(each), np.concatenate(backs)
-        self._first = np.cumsum([0, *map(len, backs)])[:-1]  # part of each word
+        each = [np.array(word.direction, np.float32).reshape(PARTS, places) for word in words]
+        self._parts = np.array(each)  # [words, PARTS, places]
+        self._backs = np.array([steps_back(word.span_s, step_s) for word in words])
         longest = int(self._backs.max()) + 1
         self._places, self._ordinary = FrameRing(longest, places), FrameRing(longest, 1)
 
@@ -209,5 +247,6 @@ class Matcher:
         places, ordinary = (
             ring.view()[-1 - self._backs] for ring in (self._places, self._ordinary)
         )
-        parts = less_ordinary((self._parts * places).sum(axis=1), ordinary[:, 0])
-        return np.asarray(np.minimum.reduceat(parts, self._first))
+        parts = less_ordinary((self._parts * places).sum(axis=-1), ordinary[..., 0])
+        pairs = zip(parts, self.words, strict=True)
+        return np.array([together(each, word.span_s) for each, word in pairs], np.float32)

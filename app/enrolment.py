@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from resonance.app import safe_write
 from resonance.app.checks import RATES_PER_HOUR, are_numbers, is_number
-from resonance.app.custom_words import PARTS, Background, CustomWord, less_ordinary, steps_back
+from resonance.app.custom_words import (
+    PARTS,
+    Background,
+    CustomWord,
+    less_ordinary,
+    steps_back,
+    together,
+)
 from resonance.app.errors import UserError, WrongUsage
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.pipeline import Pipeline
@@ -49,8 +56,8 @@ LEAST_VOICE_S = 0.06
 WORD_FILE = "word.json"
 #: That a recording is kept with.
 MOST_CHANNELS = 8
-#: Steps after a word's end whose embeddings are taken.
-AFTER_STEPS = (5, 9)
+#: Steps after the end of a word, and of a phrase, whose embeddings are its last part.
+AFTER_STEPS, AFTER_PHRASE_STEPS = (9, 12), (5, 9)
 #: Steps after a phrase's beginning at which its first part is taken: most of a second.
 FIRST_PART_STEPS = 24
 #: What lasts longer does not fit into the second of an embedding, s: it is learnt as a phrase.
@@ -63,16 +70,24 @@ class Said(NamedTuple):
     embeddings: Float32Array  #: [steps, features]
     begin: int  #: step at which it begins
     end: int  #: step at which it ends
+    step_s: float
 
     @property
-    def span(self) -> int:
-        """Steps from its first part, when it is a phrase, to its last."""
-        return max(0, self.end + AFTER_STEPS[0] + 2 - self.begin - FIRST_PART_STEPS)
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return (self.end - self.begin) * self.step_s
 
-    def places(self, background: Background, parts: int) -> Float32Array:
-        """Where its parts lie, the last one first: unit vectors [parts, places]."""
-        first, last = (self.end + step for step in AFTER_STEPS)
-        found = [self.embeddings[first - b : last - b] for b in steps_back(parts, self.span, 1)]
+    @property
+    def span_s(self) -> float:
+        """From its first part, when it is a phrase, to its last."""
+        steps = self.end + AFTER_PHRASE_STEPS[0] + 2 - self.begin - FIRST_PART_STEPS
+        return max(1, steps) * self.step_s
+
+    def places(self, background: Background, phrase: bool) -> Float32Array:
+        """Where its parts lie, the last one first: unit vectors [PARTS, places]."""
+        first, last = (self.end + step for step in (AFTER_PHRASE_STEPS if phrase else AFTER_STEPS))
+        backs = steps_back(self.span_s if phrase else 0.0, self.step_s)
+        found = [self.embeddings[first - back : last - back] for back in backs]
         return _unit(np.array([background.place(each).mean(axis=0) for each in found]))
 
 
@@ -132,7 +147,7 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
     if check:
         loud = np.array(loudness) > 0.1 * max(loudness)
         _check_word(path, own, model.hop_s * np.count_nonzero(loud & np.array(voices)))
-    return Said(np.array(found), first + first_loud(own), first + last_loud(own))
+    return Said(np.array(found), first + first_loud(own), first + last_loud(own), model.step_s)
 
 
 @functools.cache
@@ -199,16 +214,18 @@ def learn(
         )
     background = Background(model)
     takes = [listen(model, path, check) for path in recordings]
-    seconds = model.step_s * float(np.median([said.end - said.begin for said in takes]))
-    parts = PARTS if seconds > PHRASE_S else 1
-    span_s = model.step_s * float(np.median([said.span for said in takes])) * (parts > 1)
-    places = np.array([said.places(background, parts) for said in takes])
-    learnt_from = [*places, *_read_aloud(text, model, background, parts)]
-    directions = _unit(np.mean(learnt_from, axis=0))
-    direction = directions.ravel()
-    others = [_unit(np.delete(places, i, axis=0).mean(axis=0)) for i in range(len(places))]
+    phrase = float(np.median([said.seconds for said in takes])) > PHRASE_S
+    span_s = float(np.median([said.span_s for said in takes])) if phrase else 0.0
+    places = np.array([said.places(background, phrase) for said in takes])
+    learnt_from = [*places, *_read_aloud(text, model, background, phrase)]
+    common = _unit(np.mean(learnt_from, axis=0))
+    direction = background.apart(common).ravel()
+    others = [
+        background.apart(_unit(np.delete(places, i, axis=0).mean(axis=0)))
+        for i in range(len(places))
+    ]
     agreement = [
-        round(float(less_ordinary((own * other).sum(axis=1), background.ordinary(own)).min()), 3)
+        float(together(less_ordinary((own * other).sum(axis=1), background.ordinary(own)), span_s))
         for own, other in zip(places, others, strict=True)
     ]
     return CustomWord(
@@ -217,17 +234,17 @@ def learn(
         round(background.threshold(direction, per_hour, span_s), 4),
         per_hour,
         background.sha256,
-        agreement,
+        [round(each, 3) for each in agreement],
         text,
         round(span_s, 3),
-        round(float(background.ordinary(directions[0])), 3),
+        round(float(background.ordinary(common).mean()), 3),
     )
 
 
 def _read_aloud(
-    text: str, model: SpotterModel, background: Background, parts: int
+    text: str, model: SpotterModel, background: Background, phrase: bool
 ) -> list[Float32Array]:
-    """Where synthetic readings lie on average [parts, places]; nothing without a text."""
+    """Where synthetic readings lie on average [PARTS, places]; nothing without a text."""
     if not text:
         return []
     with tempfile.TemporaryDirectory() as folder:
@@ -237,7 +254,7 @@ def _read_aloud(
         except UserError as error:
             length = f"{SHORTEST_S:g} to {LONGEST_S:g} s"
             raise UserError(f"--text {text!r} must be a word or phrase of {length}") from error
-    return [_unit(np.mean([said.places(background, parts) for said in takes], axis=0))]
+    return [_unit(np.mean([said.places(background, phrase) for said in takes], axis=0))]
 
 
 def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:
@@ -262,9 +279,10 @@ def doubts(learnt: CustomWord, others: Sequence[CustomWord]) -> list[str]:
 
 def _likeness(one: CustomWord, other: CustomWord) -> float:
     """Of two words, the lesser way; of a word and a phrase: how like the word the phrase ends."""
-    shared = min(len(one.direction), len(other.direction))
-    a, b = (_unit(np.array(word.direction[:shared])) for word in (one, other))
-    return float(less_ordinary(a @ b, max(one.ordinary, other.ordinary)))
+    a, b = (np.array(word.direction).reshape(PARTS, -1) for word in (one, other))
+    if bool(one.span_s) != bool(other.span_s):
+        a, b = (a[:1], b) if one.span_s else (a, b[:1])
+    return float(less_ordinary((a * b).sum(axis=1).mean(), max(one.ordinary, other.ordinary)))
 
 
 def other_words(learnt: CustomWord) -> list[CustomWord]:
@@ -428,11 +446,11 @@ def load_all(model: SpotterModel) -> list[CustomWord]:
 def _check_directions(words: Sequence[CustomWord], places: int) -> None:
     for word in words:
         length = float(np.linalg.norm(word.direction[:places]))
-        fits = len(word.direction) == places * (PARTS if word.span_s else 1)
-        if not fits or not 0.9 < length < 1.1:
+        if len(word.direction) != PARTS * places or not 0.9 < length < 1.1:
             raise UserError(
-                f"the direction of {word.word!r} has {len(word.direction)} numbers of length "
-                f"{length:.2f}, not {places} or {PARTS * places} of length 1; enroll the word again"
+                f"the direction of {word.word!r} has {len(word.direction)} numbers, the first "
+                f"{places} of length {length:.2f}, not {PARTS * places} of length 1; enroll the "
+                "word again"
             )
 
 

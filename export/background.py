@@ -2,7 +2,8 @@
 
 ``python -m resonance.export.background`` does it. Three hours of recordings that the spotter never
 trained on go through it; kept are its embeddings only, rounded, the map that makes them
-comparable, and a crowd: moments that stand for all of speech, from recordings that it trained on.
+comparable, and from as much speech that it trained on: rivals, which words are led away from, and
+a crowd, moments that stand for all of it.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ from resonance.models.options import DATA, WORK
 BETWEEN_READINGS, IN_SPEECH = 0.7, 0.3
 #: Readings of a word that count: at least, at most; variance added to all, part of the mean one.
 FEWEST_READINGS, READINGS, LEAST_VARIANCE = 6, 8, 0.02
-#: Silence around a reading, and steps after its end whose embeddings are taken, as enrolment does.
+#: Silence around a reading, and steps after its end whose embeddings are taken.
 AROUND_FRAMES, AFTER_STEPS = 32, (5, 9)
-#: Steps a likeness is averaged over, and steps between two examples that are kept.
-AVERAGED, EVERY = 3, 6
-#: Of a coordinate of an example: the error of a likeness is 0.006.
-ROUNDED_TO = 1 / 48
+#: Steps a likeness is averaged over, and steps between two examples and two rivals that are kept.
+AVERAGED, EVERY, RIVALS_EVERY = 3, 3, 6
+#: Of a coordinate: the error of an example's likeness is 0.009 for a word, 0.018 for a part.
+ROUNDED_TO, RIVALS_ROUNDED_TO = 1 / 16, 1 / 12
 
-#: Moments in the crowd, speech that they stand for [h], and rounds of k-means.
-CROWD, CROWD_HOURS, ROUNDS = 512, 1.5, 6
+#: Moments in the crowd, and rounds of k-means.
+CROWD, ROUNDS = 512, 6
 
 FloatArray = NDArray[np.float32]
 
@@ -190,10 +191,10 @@ def placed(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArra
     return np.asarray(places / np.linalg.norm(places, axis=1, keepdims=True), np.float32)
 
 
-def averages(values: FloatArray) -> FloatArray:
-    """Every so many of a recording's values [steps, …], averaged as likenesses are."""
+def averages(values: FloatArray, every: int = EVERY) -> FloatArray:
+    """One in ``every`` of a recording's values [steps, …], averaged as likenesses are."""
     sums = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0, dtype=np.float64)
-    return np.asarray((sums[AVERAGED:] - sums[:-AVERAGED])[::EVERY] / AVERAGED, np.float32)
+    return np.asarray((sums[AVERAGED:] - sums[:-AVERAGED])[::every] / AVERAGED, np.float32)
 
 
 def crowd_of(places: FloatArray) -> NDArray[np.int8]:
@@ -205,9 +206,32 @@ def crowd_of(places: FloatArray) -> NDArray[np.int8]:
     return rounded(centres / np.linalg.norm(centres, axis=1, keepdims=True))
 
 
-def rounded(values: FloatArray) -> NDArray[np.int8]:
-    """In multiples of ROUNDED_TO."""
-    return np.rint(values / ROUNDED_TO).astype(np.int8)
+def rounded(values: FloatArray, step: float = ROUNDED_TO) -> NDArray[np.int8]:
+    """In multiples of ``step``."""
+    return np.rint(values / step).astype(np.int8)
+
+
+def moments(
+    places: Sequence[FloatArray], crowd: FloatArray, every: int
+) -> tuple[FloatArray, FloatArray]:
+    """Averages of recordings' places, and of their highest cosines with the crowd.
+
+    Parameters
+    ----------
+    places
+        Of each recording [steps, places].
+    crowd
+        Unit vectors [crowd, places].
+    every
+        Steps from one to the next.
+
+    Returns
+    -------
+    tuple of arrays
+        [moments, places], [moments].
+    """
+    ordinary = [averages((each @ crowd.T).max(axis=1), every) for each in places]
+    return np.concatenate([averages(each, every) for each in places]), np.concatenate(ordinary)
 
 
 def write(
@@ -236,13 +260,13 @@ def write(
     str
         What was written, for people.
     """
-    crowd = crowd_of(np.concatenate([averages(placed(each, mean, mapped)) for each in trained]))
-    cosines = crowd.T.astype(np.float32) * np.float32(ROUNDED_TO)
-    examples, ordinary = [], []
-    for each in found:
-        places = placed(each, mean, mapped)
-        examples.append(averages(places))
-        ordinary.append(averages((places @ cosines).max(axis=1)))
+    places, other_places = (
+        [placed(each, mean, mapped) for each in lot] for lot in (found, trained)
+    )
+    crowd = crowd_of(np.concatenate([averages(each, RIVALS_EVERY) for each in other_places]))
+    centres = crowd.astype(np.float32) * np.float32(ROUNDED_TO)
+    examples, ordinary = moments(places, centres, EVERY)
+    rivals, rivals_ordinary = moments(other_places, centres, RIVALS_EVERY)
     target = path.with_name("keywords-background.npz")
     aside = target.with_suffix(".part.npz")
     np.savez_compressed(
@@ -250,10 +274,13 @@ def write(
         model=identity(path),
         mean=mean,
         map=mapped,
-        examples=rounded(np.concatenate(examples)),
+        examples=rounded(examples),
         crowd=crowd,
-        ordinary=np.concatenate(ordinary).astype(np.float16),
+        ordinary=ordinary.astype(np.float16),
         scale=np.float32(ROUNDED_TO),
+        rivals=rounded(rivals, RIVALS_ROUNDED_TO),
+        rivals_ordinary=rivals_ordinary.astype(np.float16),
+        rivals_scale=np.float32(RIVALS_ROUNDED_TO),
         averaged=AVERAGED,
         hours=hours,
     )
@@ -261,8 +288,8 @@ def write(
     os.replace(aside, target)
     card = {"file": target.name, "sha256": digest}
     target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    count = sum(map(len, examples))
-    return f"{target}: {count} examples, {target.stat().st_size / 1e6:.1f} MB"
+    size = target.stat().st_size / 1e6
+    return f"{target}: {len(examples)} examples, {len(rivals)} rivals, {size:.1f} MB"
 
 
 @click.command(context_settings={"show_default": True})
@@ -275,7 +302,7 @@ def write(
     required=True,
     help="keywords.onnx; written beside it.",
 )
-@click.option("--hours", default=3.0, help="How much speech.")
+@click.option("--hours", default=3.0, help="How much speech of each kind.")
 def main(data: Path, work: Path, path: Path, hours: float) -> None:
     """Write keywords-background.npz beside the spotter it belongs to."""
     torch.set_num_threads(1)
@@ -285,11 +312,10 @@ def main(data: Path, work: Path, path: Path, hours: float) -> None:
         sounds = (torch.from_numpy(corpus.speech.get(i)[None]) for i in recordings)
         return [embed(corpus.levels(sound)[0].numpy()) for sound in sounds]
 
-    found = listen(held_out_speech(corpus, hours))
+    found, trained = (listen(chosen(corpus, hours)) for chosen in (held_out_speech, trained_on))
     mean, mapped = comparable(found, readings(embed, corpus, work))
-    hours = sum(map(len, found)) * STEP_FRAMES * corpus.levels.frame_s / 3600
-    trained = listen(trained_on(corpus, CROWD_HOURS))
-    click.echo(write(path, found, trained, mean, mapped, hours))
+    there_are = sum(map(len, found)) * STEP_FRAMES * corpus.levels.frame_s / 3600
+    click.echo(write(path, found, trained, mean, mapped, there_are))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.keywords.detection import heights
 from bench.report import table, write_section
-from resonance.app.custom_words import CROWD_SHARE, PEAKS, Background
+from resonance.app.custom_words import CROWD_SHARE, PEAKS, Background, steps_back, together
 from resonance.app.enrolment import AFTER_STEPS, AROUND_S
 from resonance.app.onnx_models import SpotterModel
 from resonance.app.spotter import last_loud
@@ -37,11 +37,14 @@ from resonance.models.options import DATA, WORK
 FloatArray = NDArray[np.floating]
 
 #: Recordings that a word is learnt from, and enrolments of each word.
-ENROLLED, DRAWS = (5, 3), 2
+ENROLLED, DRAWS = (5, 3), 10
 #: Words of one second and less, and of wake-word recordings.
 WORDS = (*CUSTOM_WORDS, "alexa", "computer", "jarvis", "snowboy")
 #: False accepts that thresholds are set for, and hours of speech that they are set on.
 PER_HOUR, HOURS = 1.0, 3.0
+#: Time between embeddings, s, and how many of them before the last of a word's parts each lies.
+STEP_S = 0.032
+BACKS = steps_back(0.0, STEP_S)
 
 
 class EmbeddedSound(NamedTuple):
@@ -52,9 +55,12 @@ class EmbeddedSound(NamedTuple):
     text: str
     taken_off: FloatArray | float = 0.0  #: from every likeness [steps]
 
-    def likeness(self, direction: FloatArray) -> FloatArray:
-        """To a word [dimensions], over the last AVERAGED steps, as the program does [steps]."""
-        return averaged(self.embeddings @ direction - self.taken_off)
+    def likeness(self, directions: FloatArray) -> FloatArray:
+        """To a word [PARTS, places], over the last AVERAGED steps, as the program does [steps]."""
+        parts = self.embeddings @ directions.T - np.reshape(self.taken_off, (-1, 1))
+        for part, back in enumerate(BACKS):
+            parts[:, part] = np.pad(parts[:, part], (back, 0))[: len(parts)]
+        return averaged(together(parts.astype(np.float32), 0.0))
 
 
 def embed_sound(embed: Embedder, corpus: Corpus, sound: Sound, text: str) -> EmbeddedSound:
@@ -93,9 +99,11 @@ def averaged(scores: FloatArray) -> FloatArray:
     return np.convolve(scores, np.ones(AVERAGED) / AVERAGED)[: len(scores)]
 
 
-def at_the_end(sound: EmbeddedSound, values: FloatArray) -> FloatArray:
-    """Mean of ``values [steps, …]`` where a recording's word has just ended."""
-    return np.asarray(values[sound.end + AFTER_STEPS[0] : sound.end + AFTER_STEPS[1]].mean(axis=0))
+def parts_of(sound: EmbeddedSound) -> FloatArray:
+    """Where the parts of a recording's word lie, the last one first [PARTS, places]."""
+    first, last = (sound.end + step for step in AFTER_STEPS)
+    found = [sound.embeddings[first - back : last - back].mean(axis=0) for back in BACKS]
+    return unit(np.array(found))
 
 
 class Way(NamedTuple):
@@ -104,6 +112,7 @@ class Way(NamedTuple):
     name: str
     place: Callable[[FloatArray], FloatArray]
     ordinary: Callable[[FloatArray], FloatArray] | None = None
+    apart: Callable[[FloatArray], FloatArray] = lambda directions: directions
     readings: bool = False  #: whether synthetic voices read the word as well
 
 
@@ -118,13 +127,13 @@ def placed(way: Way, sounds: Sequence[EmbeddedSound]) -> list[EmbeddedSound]:
 
 
 def learn(enrolled: Sequence[EmbeddedSound], readings: Sequence[EmbeddedSound]) -> FloatArray:
-    """What placed recordings of a word have in common, of unit length [places].
+    """What placed recordings of a word have in common, of unit length [PARTS, places].
 
     Synthetic readings count as one recording together, as ``resonance.app.enrolment`` has it.
     """
-    takes = [unit(at_the_end(h, h.embeddings)) for h in enrolled]
+    takes = [parts_of(sound) for sound in enrolled]
     if readings:
-        takes.append(unit(np.mean([unit(at_the_end(h, h.embeddings)) for h in readings], axis=0)))
+        takes.append(unit(np.mean([parts_of(sound) for sound in readings], axis=0)))
     return unit(np.mean(takes, axis=0))
 
 
@@ -134,21 +143,17 @@ def threshold(found: list[float], hours: float) -> float:
     return float((np.log(PER_HOUR) - start) / slope)
 
 
-def all_peaks(
-    direction: FloatArray, sounds: Sequence[EmbeddedSound], word: str, step_s: float
-) -> list[float]:
+def all_peaks(directions: FloatArray, sounds: Sequence[EmbeddedSound], word: str) -> list[float]:
     """Peaks of a word in speech, without as many as were really said.
 
     Parameters
     ----------
-    direction
-        Of the word [dimensions].
+    directions
+        Of the word [PARTS, places].
     sounds
         Running speech.
     word
         The word.
-    step_s
-        Time between embeddings, s.
 
     Returns
     -------
@@ -158,7 +163,7 @@ def all_peaks(
     return [
         peak
         for sound in sounds
-        for peak in heights(sound.likeness(direction), step_s)[words_of(sound.text).count(word) :][
+        for peak in heights(sound.likeness(directions), STEP_S)[words_of(sound.text).count(word) :][
             :PEAKS
         ]
     ]
@@ -169,8 +174,8 @@ def measure(
     readings: dict[str, list[EmbeddedSound]],
     tuning: Sequence[EmbeddedSound],
     judging: Sequence[EmbeddedSound],
-    step_s: float,
     takes: int,
+    apart: Callable[[FloatArray], FloatArray],
 ) -> tuple[dict[str, float], float]:
     """Hits by word, percent, and false accepts per hour, averaged over DRAWS enrolments each.
 
@@ -184,10 +189,10 @@ def measure(
         Speech that thresholds are set on.
     judging
         Speech that false accepts are counted on.
-    step_s
-        Time between embeddings, s.
     takes
         Recordings that a word is learnt from.
+    apart
+        Leads directions [PARTS, places] away from what would be taken for them.
 
     Returns
     -------
@@ -195,18 +200,18 @@ def measure(
         Hits and false accepts.
     """
     rng = np.random.default_rng(0)
-    hours = [sum(len(h.embeddings) for h in lot) * step_s / 3600 for lot in (tuning, judging)]
+    hours = [sum(len(h.embeddings) for h in lot) * STEP_S / 3600 for lot in (tuning, judging)]
     hits: dict[str, float] = {}
     false = []
     for word, sounds in clips.items():
         shares = []
         for _ in range(DRAWS):
             order = rng.permutation(len(sounds))
-            direction = learn([sounds[i] for i in order[:takes]], readings.get(word, []))
-            least = threshold(all_peaks(direction, tuning, word, step_s), hours[0])
-            best = [sounds[i].likeness(direction).max() for i in order[takes:]]
+            directions = apart(learn([sounds[i] for i in order[:takes]], readings.get(word, [])))
+            least = threshold(all_peaks(directions, tuning, word), hours[0])
+            best = [sounds[i].likeness(directions).max() for i in order[takes:]]
             shares.append(np.mean(np.array(best) >= least))
-            found = np.array(all_peaks(direction, judging, word, step_s))
+            found = np.array(all_peaks(directions, judging, word))
             false.append(float((found >= least).sum()) / hours[1])
         hits[word] = 100 * float(np.mean(shares))
     return hits, float(np.mean(false))
@@ -244,7 +249,6 @@ def report(
     readings: dict[str, list[EmbeddedSound]],
     tuning: Sequence[EmbeddedSound],
     judging: Sequence[EmbeddedSound],
-    step_s: float,
 ) -> None:
     """Measure ways of matching and write the table into docs/benchmarks.md.
 
@@ -260,22 +264,22 @@ def report(
         Speech that thresholds are set on.
     judging
         Speech that false accepts are counted on.
-    step_s
-        Time between embeddings, s.
     """
     rows = []
+    shipped = background.place, background.ordinary, background.apart
     ways = (
         Way("cosine", lambda embedding: unit(embedding - background.mean)),
-        Way("without the crowd", background.place),
-        Way("shipped likeness", background.place, background.ordinary),
-        Way("the same, with `--text`", background.place, background.ordinary, readings=True),
+        Way("without crowd and rivals", background.place),
+        Way("without rivals", background.place, background.ordinary),
+        Way("shipped likeness", *shipped),
+        Way("the same, with `--text`", *shipped, readings=True),
     )
     for way in ways:
         mapped = {word: placed(way, sounds) for word, sounds in clips.items()}
         read = {word: placed(way, sounds) for word, sounds in readings.items() if way.readings}
         lots = placed(way, tuning), placed(way, judging)
         for takes in (*ENROLLED, 0) if read else ENROLLED:
-            hits, false = measure(mapped, read, *lots, step_s, takes)
+            hits, false = measure(mapped, read, *lots, takes, way.apart)
             each = (f"{share:.0f}" for share in hits.values())
             mean = f"{np.mean(list(hits.values())):.1f}"
             rows.append((str(takes), way.name, mean, f"{false:.2f}", *each))
@@ -287,7 +291,7 @@ def report(
         f"speakers, found in the clips of other speakers (clips: {counts}); {DRAWS} draws each. "
         f"The threshold is set for {PER_HOUR:g} false accept per hour on {HOURS:g} h of speech, "
         "the false accepts are counted on "
-        f"{sum(len(h.embeddings) for h in judging) * step_s / 3600:.2f} h by other readers "
+        f"{sum(len(h.embeddings) for h in judging) * STEP_S / 3600:.2f} h by other readers "
         f"(`python -m bench.keywords.custom_words --data DIR`):\n\n{table(header, rows)}",
     )
 
@@ -315,7 +319,7 @@ def main(data: Path, path: Path, work: Path) -> None:
     judging = listen(corpus.judged_on())
     clips = recorded(embed, corpus)
     read = synthetic(embed, corpus)
-    report(background, clips, read, tuning, judging, STEP_FRAMES * corpus.levels.frame_s)
+    report(background, clips, read, tuning, judging)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from resonance.app import enrolment
 from resonance.app.cli import main
-from resonance.app.custom_words import CROWD_SHARE, Background, CustomWord, Matcher
+from resonance.app.custom_words import CROWD_SHARE, PARTS, Background, CustomWord, Matcher
 from resonance.app.errors import ModelError, UserError
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity
@@ -65,7 +65,7 @@ def test_a_word_is_learnt_detected_and_forgotten(said, folder):
     assert kept == [*(f"{i}.flac" for i in range(1, 6)), "word.json"]
     events = [json.loads(line) for line in run("spot", sentence, "--json").stdout.splitlines()]
     assert [e["keyword"] for e in events] == ["marvin"]
-    assert run("spot", sentence, "--false-accepts", "marvin=0.00001").stdout.count("marvin ") == 0
+    assert run("spot", sentence, "--false-accepts", "marvin=1e-9").stdout.count("marvin ") == 0
     listed = run("enroll", "--list").stdout
     assert "marvin" in listed
     assert "5 recordings, 1 false accepts an hour" in listed
@@ -115,7 +115,7 @@ def test_synthetic_readings_are_learnt_from_too(said, folder, spotter, monkeypat
     run("enroll", "marvin", *takes[:3], "--text", "marvin")
     (learnt,) = enrolment.load_all(spotter)
     assert learnt.text == "marvin"
-    assert 0.5 < np.dot(learnt.direction, alone.direction) < 0.999
+    assert 0.5 < np.dot(learnt.direction, alone.direction) / PARTS < 0.999
     assert learnt.agreement == alone.agreement
     assert "marvin " in run("spot", sentence).stdout
     long = "This is no word that anybody would wish to say to a computer, nor is it a phrase."
@@ -233,10 +233,10 @@ def test_words_that_sound_alike_are_doubted(said, folder):
 
 
 def test_a_word_like_ordinary_speech_is_doubted():
-    rare = CustomWord("marvin", [1.0, 0.0], 0.5, 1.0, "model", [0.7, 0.6, 0.4])
+    rare = CustomWord("marvin", [1.0, 0.0] * PARTS, 0.5, 1.0, "model", [0.7, 0.6, 0.4])
     assert enrolment.doubts(rare, []) == []
-    common = CustomWord("the", [1.0, 0.0], 0.65, 1.0, "model", [0.7, 0.6, 0.4])
-    (doubt,) = enrolment.doubts(common, [CustomWord("on", [0.0, 1.0], 0.5, 1.0, "model")])
+    common = CustomWord("the", [1.0, 0.0] * PARTS, 0.65, 1.0, "model", [0.7, 0.6, 0.4])
+    (doubt,) = enrolment.doubts(common, [CustomWord("on", [0.0, 1.0] * PARTS, 0.5, 1.0, "model")])
     assert "2 of 3 recordings would be missed" in doubt
     assert "alike by 0.57 and ordinary speech is by 0.65" in doubt
 
@@ -265,13 +265,33 @@ def test_what_is_like_any_speech_is_less_like_a_word(spotter):
     back = np.linalg.pinv(background.map)
 
     def likeness(place, word):
-        matcher = Matcher([CustomWord("otter", word.tolist(), 0.5, 1.0, "")], background, 0.032)
-        return float(matcher.likeness(background.mean + place @ back)[0])
+        otter = CustomWord("otter", word.tolist() * PARTS, 0.5, 1.0, "")
+        matcher = Matcher([otter], background, 0.032)
+        return [float(matcher.likeness(background.mean + place @ back)[0]) for _ in range(12)][-1]
 
     ordinary = background.crowd[0] / np.linalg.norm(background.crowd[0])
     rare = np.linalg.svd(background.crowd)[2][-1]  # as far from all of the crowd as can be
     assert likeness(rare, rare) > 0.95
     assert likeness(ordinary, ordinary) == pytest.approx(1 - CROWD_SHARE, abs=0.03)
+
+
+def test_a_word_is_led_away_from_what_is_most_like_it(said, spotter):
+    background = Background(spotter)
+    takes = np.array(
+        [enrolment.listen(spotter, path).places(background, False) for path in said[0]]
+    )
+    common = takes.mean(axis=0)
+    common /= np.linalg.norm(common, axis=1, keepdims=True)
+    apart = background.apart(common)
+    np.testing.assert_allclose(np.linalg.norm(apart, axis=1), 1.0, atol=1e-5)
+    assert (apart * common).sum(axis=1).min() > 0.8
+
+    def contrast(directions):
+        """Of the word's own recordings with the speech that its threshold is set on."""
+        own = (takes * directions).sum(axis=2).mean()
+        return own - np.sort(background.likeness(directions))[-20:].mean()
+
+    assert contrast(apart) > contrast(common)
 
 
 def test_a_background_of_another_spotter_is_refused(spotter, tmp_path):

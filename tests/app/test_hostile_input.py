@@ -15,7 +15,7 @@ import soundfile
 from resonance.app import enrolment
 from resonance.app.actions import JsonLines, Program, WebSocket, address, broker
 from resonance.app.batch.worker import Outcome
-from resonance.app.custom_words import Background, CustomWord
+from resonance.app.custom_words import PARTS, Background, CustomWord
 from resonance.app.errors import UserError
 from resonance.app.model_facts import DEFAULTS, has_external_data, wrong_fact
 from resonance.app.pipeline import Pipeline
@@ -36,7 +36,7 @@ def good(spotter):
     places = background.map.shape[1]
     return {
         "word": "otter",
-        "direction": [places**-0.5] * places,
+        "direction": [places**-0.5] * places * PARTS,
         "threshold": 0.9,
         "per_hour": 1.0,
         "model": background.sha256,
@@ -65,7 +65,6 @@ def write_word(folder, facts):
         ("per_hour", float("nan")),
         ("agreement", 3),
         ("span_s", -1),
-        ("span_s", 0.6),
         ("model", 7),
     ],
 )
