@@ -45,10 +45,10 @@ Sound = NDArray[np.float32]
 NextGains = Callable[[Sound, bool], NDArray[np.complex64]]
 
 PROOF_S = 60
-#: Noise where the proof's sound is next to silent (-100 dBFS), and how far its samples may differ.
-FLOOR, CLOSE = 1e-5, 2e-5
 #: Of it, what quantised weights are judged by.
 QUANTISED_S = 10
+#: Noise where the proof's sound is next to silent (-100 dBFS), and how far its samples may differ.
+FLOOR, CLOSE = 1e-5, 2e-5
 #: How much of the sound quantising may change, dB of its level, for each number of bits.
 QUANTISATION_NOISE_DB = {8: -30.0, 4: -15.0}
 SAMPLERATES_VERIFIED = (8000, 16000, 44100, 48000, 96000)

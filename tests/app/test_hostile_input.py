@@ -57,6 +57,7 @@ def write_word(folder, facts):
         ("word", ["otter"]),
         ("word", "a\x1b[2J"),
         ("direction", [1.0]),
+        ("direction", [320**-0.5] * 320),  # one part, as earlier versions had
         ("direction", "x"),
         ("direction", None),
         ("threshold", "high"),

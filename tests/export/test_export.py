@@ -100,6 +100,17 @@ def test_torch_and_pipeline_agree_with_lookahead(exported_ahead):
     assert np.abs(trained - played[pipeline.latency_samples :]).max() < 2e-5
 
 
+def test_torch_and_pipeline_agree_after_digital_silence(exported):
+    folder, model, _ = exported
+    sound = export_denoiser.proof_sound()
+    sound[np.abs(sound) < 10 * export_denoiser.FLOOR] = 0.0
+    with torch.no_grad():
+        trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
+    played = np.empty_like(sound)
+    Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-live.onnx")).process(sound, played)
+    assert np.abs(trained - played).max() < 1e-4
+
+
 def test_card_and_metadata_tell_where_a_model_comes_from(exported):
     folder, model, _ = exported
     card = json.loads((folder / "denoiser-live.json").read_text())
