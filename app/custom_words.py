@@ -20,11 +20,14 @@ with one word of the phrase is not like it.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +71,40 @@ class CustomWord:
     ordinary: float = 0.0  #: highest cosine of its parts with the crowd, on average
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Moments of speech among all speech, rounded."""
+
+    places: NDArray[np.int8]  #: in units of ``scale`` [moments, places]
+    scale: float
+    ordinary: Float32Array  #: highest cosine of each with the crowd [moments]
+
+    def fit(self, least: int, places: int) -> bool:
+        """Whether they are more than ``least`` and make sense."""
+        return (
+            len(self.places) > least
+            and self.places.shape == (len(self.ordinary), places)
+            and 0 < self.scale < 1
+            and bool(np.isfinite(self.ordinary).all())
+        )
+
+    def likeness(self, directions: Float32Array) -> Float32Array:
+        """With directions [parts, places]: [moments, parts]."""
+        scaled = directions.T * np.float32(self.scale)
+        lots = np.array_split(self.places, len(self.places) // AT_ONCE + 1)
+        cosines = np.concatenate([lot.astype(np.float32) @ scaled for lot in lots])
+        return less_ordinary(cosines, self.ordinary[:, None])
+
+    def mean(self, chosen: NDArray[np.int64]) -> Float32Array:
+        """Of the chosen ones [number, parts]: [parts, places]."""
+        return np.asarray(self.places[chosen].mean(axis=0) * self.scale, np.float32)
+
+
 class Background:
     """Ordinary speech as the spotter's embeddings, and the map that makes them comparable.
+
+    To listen for a word, the map and the crowd are enough; the hours of speech are read when a word
+    is learnt.
 
     Raises
     ------
@@ -78,54 +113,54 @@ class Background:
     """
 
     def __init__(self, spotter: SpotterModel, path: Path = MODELS / "keywords-background.npz"):
-        try:
-            content = path.read_bytes()
-            self.sha256 = sha256(content).hexdigest()
-            if read_card(path.with_suffix(".json")).get("sha256") != self.sha256:
-                raise ValueError("it is not the file its card describes")
-            with np.load(io.BytesIO(content)) as arrays:
-                made_with = str(arrays["model"])
-                self.mean, self.map = arrays["mean"], arrays["map"]
-                self.examples, self.scale = arrays["examples"], float(arrays["scale"])
-                self.crowd = arrays["crowd"].astype(np.float32) * np.float32(self.scale)
-                self.ordinary_examples = arrays["ordinary"].astype(np.float32)
-                self.rivals, self.rivals_scale = arrays["rivals"], float(arrays["rivals_scale"])
-                self.ordinary_rivals = arrays["rivals_ordinary"].astype(np.float32)
-                self.hours, self.averaged = float(arrays["hours"]), int(arrays["averaged"])
-            self._check()
-            self._every_s = self.hours * 3600 / len(self.examples)
-            self._second = max(1, round(1 / self._every_s))  #: examples in about a second
-        except Exception as error:  # archives have errors of many kinds
-            raise ModelError(f"{path} cannot be read ({error}); reinstall") from error
+        self.path = path
+        with self._arrays() as arrays:
+            made_with = str(arrays["model"])
+            self.mean, self.map = arrays["mean"], arrays["map"]
+            self.crowd = arrays["crowd"].astype(np.float32) * np.float32(arrays["scale"])
+            self.averaged = int(arrays["averaged"])
+            features, self.places = self.map.shape
+            kept = (self.mean, self.map, self.crowd)
+            _require(
+                self.mean.shape == (features,)
+                and self.crowd.shape[1:] == (self.places,)
+                and len(self.crowd) > 0
+                and all(np.isfinite(array).all() for array in kept)
+            )
         if made_with != spotter.identity:
             raise ModelError(f"{path} belongs to another spotter; reinstall, or make it again")
 
-    def _check(self) -> None:
-        features, places = self.map.shape
-        arrays = (
-            self.mean,
-            self.map,
-            self.examples,
-            self.ordinary_examples,
-            self.rivals,
-            self.ordinary_rivals,
-            self.crowd,
-        )
-        fits = (
-            self.mean.shape == (features,)
-            and {each.shape[1:] for each in (self.examples, self.rivals, self.crowd)} == {(places,)}
-            and self.ordinary_examples.shape == self.examples.shape[:1]
-            and self.ordinary_rivals.shape == self.rivals.shape[:1]
-            and len(self.crowd) > 0
-            and len(self.examples) > PEAKS
-            and len(self.rivals) > RIVALS
-            and 0 < self.hours < 1e5
-            and 0 < self.scale < 1
-            and 0 < self.rivals_scale < 1
-            and all(np.isfinite(array).all() for array in arrays)
-        )
-        if not fits:
-            raise ValueError("what is in it makes no sense")
+    @contextlib.contextmanager
+    def _arrays(self) -> Iterator[Mapping[str, Any]]:
+        """What is in the file; whatever is wrong with it is reported as a ModelError."""
+        try:
+            content = self.path.read_bytes()
+            self.sha256 = sha256(content).hexdigest()
+            if read_card(self.path.with_suffix(".json")).get("sha256") != self.sha256:
+                raise ValueError("it is not the file its card describes")
+            with np.load(io.BytesIO(content)) as arrays:
+                yield arrays
+        except Exception as error:  # archives have errors of many kinds
+            raise ModelError(f"{self.path} cannot be read ({error}); reinstall") from error
+
+    @functools.cached_property
+    def _speech(self) -> tuple[Moments, Moments, float]:
+        """Examples, rivals, and how many hours the examples last."""
+        with self._arrays() as arrays:
+            examples, rivals = (
+                Moments(arrays[name], float(arrays[scale]), arrays[ordinary].astype(np.float32))
+                for name, scale, ordinary in (
+                    ("examples", "scale", "ordinary"),
+                    ("rivals", "rivals_scale", "rivals_ordinary"),
+                )
+            )
+            hours = float(arrays["hours"])
+            _require(
+                examples.fit(PEAKS, self.places)
+                and rivals.fit(RIVALS, self.places)
+                and 0 < hours < 1e5
+            )
+        return examples, rivals, hours
 
     def place(self, embedding: NDArray[np.floating]) -> Float32Array:
         """Where embeddings [..., features] lie among all speech: unit vectors [..., places]."""
@@ -143,21 +178,19 @@ class Background:
         So a word is distinguished from what would be taken for it. That speech is none of the
         examples: the threshold set on them would be too low.
         """
+        _, rivals, _ = self._speech
         for _ in range(TURNS):
-            cosines = _cosines(self.rivals, directions, self.rivals_scale)
-            likeness = less_ordinary(cosines, self.ordinary_rivals[:, None])
-            most = np.argpartition(-likeness, RIVALS, axis=0)[:RIVALS]
-            rivals = self.rivals[most].mean(axis=0, dtype=np.float32) * self.rivals_scale
-            directions = directions - RIVAL_SHARE * rivals
+            most = np.argpartition(-rivals.likeness(directions), RIVALS, axis=0)[:RIVALS]
+            directions = directions - RIVAL_SHARE * rivals.mean(most)
             directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         return np.asarray(directions, np.float32)
 
     def likeness(self, direction: Float32Array, span_s: float = 0.0) -> Float32Array:
         """Of the examples with a word or a phrase, as :class:`CustomWord` has it [examples]."""
-        directions = direction.reshape(PARTS, -1)
-        found = _cosines(self.examples, directions, self.scale)
-        found = less_ordinary(found, self.ordinary_examples[:, None])
-        for part, back in enumerate(steps_back(span_s, self._every_s)):
+        examples, _, hours = self._speech
+        found = examples.likeness(direction.reshape(PARTS, -1))
+        every_s = hours * 3600 / len(found)
+        for part, back in enumerate(steps_back(span_s, every_s)):
             found[:, part] = np.roll(found[:, part], back)
         return together(found, span_s)
 
@@ -180,18 +213,17 @@ class Background:
         float
             0.05 … 0.99.
         """
-        likeness = self.likeness(direction, span_s)
-        highest = peaks(likeness, self._second, most=PEAKS)
-        slope, start = rate_line(likeness[highest], self.hours)
+        likeness, hours = self.likeness(direction, span_s), self._speech[-1]
+        second = max(1, round(len(likeness) / (hours * 3600)))  # examples in about a second
+        highest = peaks(likeness, second, most=PEAKS)
+        slope, start = rate_line(likeness[highest], hours)
         rate = per_hour / PHRASES_STRICTER if span_s else per_hour
         return float(np.clip((np.log(rate) - start) / slope, 0.05, 0.99))
 
 
-def _cosines(moments: NDArray[np.int8], directions: Float32Array, scale: float) -> Float32Array:
-    """Of moments [moments, places], in units of ``scale``, with directions [parts, places]."""
-    scaled = directions.T * np.float32(scale)
-    parts = np.array_split(moments, len(moments) // AT_ONCE + 1)
-    return np.concatenate([part.astype(np.float32) @ scaled for part in parts])
+def _require(fits: bool) -> None:
+    if not fits:
+        raise ValueError("what is in it makes no sense")
 
 
 def less_ordinary(cosines: Float32Array, ordinary: Float32Array | float) -> Float32Array:
@@ -227,7 +259,7 @@ class Matcher:
 
     def __init__(self, words: Sequence[CustomWord], background: Background, step_s: float) -> None:
         self.words, self.background = words, background
-        places = background.map.shape[1]
+        places = background.places
         each = [np.array(word.direction, np.float32).reshape(PARTS, places) for word in words]
         self._parts = np.array(each)  # [words, PARTS, places]
         self._backs = np.array([steps_back(word.span_s, step_s) for word in words])
