@@ -34,8 +34,8 @@ from resonance.models.options import DATA, WORK
 BETWEEN_READINGS, IN_SPEECH = 0.7, 0.3
 #: Readings of a word that count: at least, at most; variance added to all, part of the mean one.
 FEWEST_READINGS, READINGS, LEAST_VARIANCE = 6, 8, 0.02
-#: Silence around a reading, and steps after its end whose embeddings are taken.
-AROUND_FRAMES, AFTER_STEPS = 32, (5, 9)
+#: Silence around a reading, and steps after its end whose embeddings say what was read.
+AROUND_FRAMES, READING_STEPS = 32, (5, 9)
 #: Steps a likeness is averaged over, and steps between two examples and two rivals that are kept.
 AVERAGED, EVERY, RIVALS_EVERY = 3, 3, 6
 #: Of a coordinate: the error of an example's likeness is 0.009 for a word, 0.018 for a part.
@@ -141,8 +141,8 @@ def readings(embed: Embedder, corpus: Corpus, cache: Path) -> dict[str, list[Flo
             around = ((AROUND_FRAMES, AROUND_FRAMES), (0, 0))
             padded = np.pad(frames[number].numpy(), around, constant_values=silence)
             end = (AROUND_FRAMES + last) // STEP_FRAMES
-            embeddings = embed(padded[: STEP_FRAMES * (end + AFTER_STEPS[1])])
-            kind.append(embeddings[end + AFTER_STEPS[0] :].mean(axis=0))
+            embeddings = embed(padded[: STEP_FRAMES * (end + READING_STEPS[1])])
+            kind.append(embeddings[end + READING_STEPS[0] :].mean(axis=0))
     return found
 
 
