@@ -370,7 +370,22 @@ def report(
 
 
 def row(way: Way, takes: int, found: Measured) -> tuple[str, ...]:
-    """Of the table."""
+    """A row of the table.
+
+    Parameters
+    ----------
+    way
+        How sounds were compared.
+    takes
+        Recordings that each word was learnt from.
+    found
+        What was measured.
+
+    Returns
+    -------
+    tuple of str
+        Cells.
+    """
     each = (f"{share:.0f}" for share in found.hits.values())
     counted = f"{found.asked:g}", f"{found.false:.2f}", f"{found.mean:.1f}"
     return str(takes), way.name, *counted, *each
