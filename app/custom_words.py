@@ -59,8 +59,8 @@ class CustomWord:
     """A word learnt from recordings."""
 
     word: str
-    #: What the embeddings of its PARTS have in common, each of unit length, the last part first
-    #: [PARTS · places].
+    #: What the embeddings of its PARTS have in common, led away from rivals, each of unit length,
+    #: the last part first [PARTS · places].
     direction: list[float]
     threshold: float  #: likeness at which it fires
     per_hour: float  #: false accepts per hour of speech that the threshold was set for

@@ -186,7 +186,7 @@ def learn(
     word
         Its name.
     recordings
-        3 to 5 sound files of the word alone.
+        3 to 20 sound files of the word alone; 3 to 5 are enough.
     model
         The spotter.
     per_hour

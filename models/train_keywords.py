@@ -1,4 +1,4 @@
-"""Train the keyword spotter: ``python -m models.train_keywords --data DIR --work DIR``."""
+"""Train the keyword spotter: ``python -m resonance.models.train_keywords``."""
 
 from __future__ import annotations
 
