@@ -140,12 +140,27 @@ def limit(gains, kept, out):  # type: ignore[no-untyped-def]
         out[k] = complex(re + kept * (np.float32(1.0) - re), im - kept * im)
 
 
+@compiled(f"void({_HOPS}, float32[::1], float32[::1])", **OPTIONS)
+def _translate(translation, re, im):  # type: ignore[no-untyped-def]
+    """Replace the first of re and im [oscillators] by translation times both."""
+    count = translation.shape[0] // 2
+    given = np.concatenate((re[:count], im[:count]))
+    for k in range(count):
+        real, imaginary = np.float32(0.0), np.float32(0.0)
+        for j in range(2 * count):
+            real += translation[k, j] * given[j]
+            imaginary += translation[count + k, j] * given[j]
+        re[k], im[k] = real, imaginary
+
+
 @compiled(
-    "void(complex64[::1], complex64[::1], complex64[::1], complex64[::1], float32[:, :, ::1], "
-    f"float32, {', '.join(['float32[::1]'] * 4)})",
+    f"void(complex64[::1], {_HOPS}, complex64[::1], complex64[::1], complex64[::1], "
+    f"float32[:, :, ::1], float32, {', '.join(['float32[::1]'] * 4)})",
     **OPTIONS,
 )
-def lead(gains, identity, span, onset, probes, wire, old_re, old_im, step_re, step_im):  # type: ignore[no-untyped-def]
+def lead(  # type: ignore[no-untyped-def]
+    gains, translation, identity, span, onset, probes, wire, old_re, old_im, step_re, step_im
+):
     """Go on from where the weights were going, to those for complex gains, wings and tap included.
 
     The wings do what the model's oscillators do to the top of their band, at most 1. The tap is
@@ -155,6 +170,9 @@ def lead(gains, identity, span, onset, probes, wire, old_re, old_im, step_re, st
     ----------
     gains
         Of the model's oscillators [oscillators].
+    translation
+        What makes of the first gains, less 1, those that answer alike at this samplerate
+        (``identity.translation``) [2 · carriers, 2 · carriers], or nothing [0, 0].
     identity
         Weights at a gain of 1 [oscillators, wings and tap].
     span
@@ -172,9 +190,14 @@ def lead(gains, identity, span, onset, probes, wire, old_re, old_im, step_re, st
     """
     count, last = gains.shape[0], identity.shape[0] - 1
     w_re, w_im = np.empty(last + 1, np.float32), np.empty(last + 1, np.float32)
+    delta_re, delta_im = np.empty(count, np.float32), np.empty(count, np.float32)
+    for k in range(count):
+        delta_re[k], delta_im[k] = gains[k].real - np.float32(1.0), gains[k].imag
+    if translation.shape[0]:
+        _translate(translation, delta_re, delta_im)
     at_once = np.float32(0.0)
     for k in range(count):
-        re, im = gains[k].real - np.float32(1.0), gains[k].imag
+        re, im = delta_re[k], delta_im[k]
         w_re[k] = identity[k].real + span[k].real * re - span[k].imag * im
         w_im[k] = identity[k].imag + span[k].real * im + span[k].imag * re
         at_once += onset[k].real * w_re[k] - onset[k].imag * w_im[k]

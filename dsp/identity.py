@@ -22,6 +22,8 @@ RIDGE = 1e-6
 #: How much stronger a model's oscillators are held to their own weights above the training
 #: samplerate, where others carry what they cannot.
 HOLD = 1e3
+#: Frequencies at which responses of gains are compared, evenly spaced; and a ridge as above.
+GRID, GRID_RIDGE = 400, 1e-4
 
 
 def unit_peak(poles: ComplexArray) -> FloatArray:
@@ -170,6 +172,100 @@ def _identity_and_span(
     found = identity.astype(np.complex64), span.astype(np.complex64)
     for array in found:
         array.flags.writeable = False  # it is shared
+    return found
+
+
+def response_matrix(
+    bank: OscillatorBank,
+    units: NDArray[np.inexact],
+    hz: FloatArray,
+    samplerate: float,
+    *,
+    two_sided: bool,
+) -> FloatArray:
+    """From gains to what the weighted oscillators together do to each frequency.
+
+    Parameters
+    ----------
+    bank
+        The oscillators.
+    units
+        Weights at a gain of 1 [oscillators].
+    hz
+        Frequencies [frequencies], Hz.
+    samplerate
+        Hz.
+    two_sided
+        Whether they run backwards in time, too: the response to ``Re w λ^|n|`` is real.
+
+    Returns
+    -------
+    FloatArray
+        Matrix from real, then imaginary parts of the gains to those of the response
+        [2 · frequencies, 2 · oscillators]; two-sided [frequencies, 2 · oscillators].
+    """
+    above, below = (bank.transfer_function(f, samplerate) * units for f in (hz, -hz))
+    columns = np.concatenate([(above + below.conj()) / 2, 1j * (above - below.conj()) / 2], axis=1)
+    if two_sided:  # the sample itself counts once
+        return np.asarray(2.0 * columns.real - np.concatenate([units.real, -units.imag]))
+    return np.concatenate([columns.real, columns.imag])
+
+
+def translation(
+    bank: OscillatorBank, carriers: NDArray[np.bool_], samplerate: float, *, two_sided: bool = False
+) -> NDArray[np.float32]:
+    """From gains to those that do the same to the sound at a samplerate below the model's.
+
+    Sampled more coarsely, broad oscillators answer differently far from their resonance (their
+    skirts fold at half the samplerate), and the skirts of those that rest are missing. Least
+    squares over the band that is left lets all that are awake make up for it together.
+
+    Parameters
+    ----------
+    bank
+        The model's oscillators.
+    carriers
+        Which of them carry the unchanged sound: the first ones [oscillators].
+    samplerate
+        Hz.
+    two_sided
+        Whether they run backwards in time, too.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Matrix for the carriers' gains less 1, real, then imaginary parts
+        [2 · carriers, 2 · carriers]; at the model's own samplerate and above nothing [0, 0].
+    """
+    if samplerate >= TRAINING_SAMPLERATE:
+        return np.zeros((0, 0), np.float32)
+    what = (part.tobytes() for part in (bank.f0_hz, bank.damping_ratio, carriers))
+    return _translation(*what, samplerate, two_sided)
+
+
+@functools.lru_cache(maxsize=16)
+def _translation(
+    f0_hz: bytes, damping_ratio: bytes, carrying: bytes, samplerate: float, two_sided: bool
+) -> NDArray[np.float32]:
+    """Solved once for all channels of a sound, and for all files of a rate."""
+    bank = OscillatorBank(np.frombuffer(f0_hz), np.frombuffer(damping_ratio))
+    carriers = np.frombuffer(carrying, dtype=np.bool_)
+    broad = OscillatorBank(bank.f0_hz[carriers], bank.damping_ratio[carriers])
+    hz = (np.arange(GRID) + 0.5) / GRID * samplerate / 2
+    wanted, able = (
+        response_matrix(
+            broad,
+            identity_and_span(bank, carriers, rate, two_sided=two_sided)[1][carriers],
+            hz,
+            rate,
+            two_sided=two_sided,
+        )
+        for rate in (TRAINING_SAMPLERATE, samplerate)
+    )
+    gram = able.T @ able  # all zero for those that rest: the ridge gives them nothing
+    gram += GRID_RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    found = np.linalg.solve(gram, able.T @ wanted).astype(np.float32)
+    found.flags.writeable = False  # it is shared
     return found
 
 

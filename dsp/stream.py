@@ -21,7 +21,7 @@ from resonance.dsp.hop_kernels import (
     lead,
     pass_on,
 )
-from resonance.dsp.identity import identity_and_span, onset_shares, unit_peak
+from resonance.dsp.identity import identity_and_span, onset_shares, translation, unit_peak
 from resonance.dsp.kernels import advance, listen
 from resonance.dsp.packing import Packed, pack
 from resonance.dsp.parts import edge, edges_ahead, lengths_up_to
@@ -149,10 +149,11 @@ class BankStream:
         carrying = np.concatenate([carriers, np.ones(len(full) - count, dtype=bool)])
         shared = identity_and_span(full, carrying, self.samplerate, count, two_sided=two_sided)
         tap = np.zeros(1, np.complex64)
-        self._identity, self._span = (np.concatenate([x, tap]) for x in shared)
+        self._identity, span = (np.concatenate([x, tap]) for x in shared)
+        translated = translation(bank, carriers, self.samplerate, two_sided=two_sided)
         onset = onset_shares(bank, self.samplerate, two_sided=two_sided)
-        self._onset = onset.astype(np.complex64)
-        self._identity[-1] = (self._onset * self._identity[:count]).sum().real
+        at_once = onset.astype(np.complex64)
+        self._identity[-1] = (at_once * self._identity[:count]).sum().real
         top_hz = bank.f0_hz[carriers].max()
         probes_hz = np.linspace(*WING_REFERENCE, 8) * top_hz
         above, below = (
@@ -162,9 +163,11 @@ class BankStream:
         # above w + (below w)*, real part and imaginary part, from those of w
         real = np.stack([(above + below).real, -(above + below).imag], 1)
         imaginary = np.stack([(above - below).imag, (above - below).real], 1)
-        self._probes = np.concatenate([real, imaginary]).astype(np.float32)
+        probes = np.concatenate([real, imaginary]).astype(np.float32)
         wire = np.stack([self._identity.real, self._identity.imag])[:, :count]
-        self._wire = np.float32(np.linalg.norm((self._probes * wire).sum((1, 2))))
+        level = np.float32(np.linalg.norm((probes * wire).sum((1, 2))))
+        #: From gains to weights, as :func:`lead` takes it; compiled code wants it writable.
+        self._to_weights = translated.copy(), self._identity, span, at_once, probes, level
 
     def _turn(self, bank: OscillatorBank, length: int) -> NDArray[np.complex64]:
         """exp(iω_d n / samplerate) for n = ``length`` samples [oscillators]."""
@@ -314,8 +317,7 @@ class BankStream:
         looks = self._drive, self._pairs, self._highest, self._fall
         features = np.zeros((1, 2, self.oscillators, len(FEATURE_NAMES)), np.float32)
         analysis = tuple(self._ends), looks, self._turns, features
-        to_weights = self._identity, self._span, self._onset, self._probes, self._wire
-        groups = listening, playing, analysis, to_weights, self._rewinding.given
+        groups = listening, playing, analysis, self._to_weights, self._rewinding.given
         packed = pack(((*form, *shortest, self._moving), *(pack(group) for group in groups)))
         return cast("Packed", packed)
 
@@ -521,8 +523,7 @@ class BankStream:
 
     def _lead_to(self, gains: NDArray[np.complex64]) -> None:
         """Go on to the weights for gains [oscillators]."""
-        shares = self._identity, self._span, self._onset, self._probes, self._wire
-        lead(gains, *shares, *self._weights)
+        lead(gains, *self._to_weights, *self._weights)
 
 
 def _near(samples: float) -> tuple[int, int]:

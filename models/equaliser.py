@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
-from resonance.dsp.identity import TRAINING_SAMPLERATE, unit_peak
+from resonance.dsp.identity import TRAINING_SAMPLERATE, response_matrix, unit_peak
 
 GRID = 400
 RIDGE = 1e-5
@@ -97,15 +97,8 @@ def _response_to_gains(
     The gains are laid out as pairs (real, imaginary) and count in units of the identity weights.
     Two-sided, the response to ``Re w λ^|n|`` is real, and so is the wanted one [2 · bands, grid].
     """
-    above, below = (bank.transfer_function(f, TRAINING_SAMPLERATE) for f in (hz, -hz))
     scale = unit_peak(bank.poles(TRAINING_SAMPLERATE))
-    columns = np.concatenate(
-        [(above + below.conj()) * scale / 2, 1j * (above - below.conj()) * scale / 2], axis=1
-    )
-    if two_sided:
-        stacked = 2.0 * columns.real - np.concatenate([scale, 0.0 * scale])
-    else:
-        stacked = np.concatenate([columns.real, columns.imag])
+    stacked = response_matrix(bank, scale, hz, TRAINING_SAMPLERATE, two_sided=two_sided)
     gram = stacked.T @ stacked
     gram += RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
     weights = np.linalg.solve(gram, stacked.T)

@@ -49,7 +49,9 @@ def test_features_are_those_of_the_definition(rng, resting):
             assert np.isnan(out[step, row, count:]).all()
 
 
-def test_weights_follow_the_gains_and_wings_the_top(rng):
+@pytest.mark.parametrize("translated", [0, MOVING])
+def test_weights_follow_the_gains_and_wings_the_top(translated, rng):
+    matrix = rng.standard_normal((2 * translated, 2 * translated)).astype(np.float32)
     identity, span = rng.standard_normal((2, OSCILLATORS + WINGS + 1, 2)) @ (1, 1j)
     onset = (rng.standard_normal((OSCILLATORS, 2)) @ (1, 1j)).astype(np.complex64)
     gains = (rng.standard_normal((HOPS, OSCILLATORS, 2)) @ (1, 1j)).astype(np.complex64)
@@ -58,14 +60,18 @@ def test_weights_follow_the_gains_and_wings_the_top(rng):
     identity, span = identity.astype(np.complex64), span.astype(np.complex64)
     begun = rng.standard_normal((4, OSCILLATORS + WINGS + 1)).astype(np.float32)
     old, step = begun[0] + 1j * begun[1], begun[2] + 1j * begun[3]
-    own = identity[:OSCILLATORS] + span[:OSCILLATORS] * (gains - 1)
+    change = gains - 1
+    first = change[:, :translated]
+    first = np.concatenate([first.real, first.imag], 1) @ matrix.T
+    change[:, :translated] = first[:, :translated] + 1j * first[:, translated:]
+    own = identity[:OSCILLATORS] + span[:OSCILLATORS] * change
     parts = np.stack([own.real, own.imag], 1)
     top = np.sqrt((np.einsum("rpk,hpk->hr", probes, parts) ** 2).sum(1)) / 9.0
     wings = np.minimum(1.0, top)[:, None] * identity[OSCILLATORS:-1]
     tap = (own * onset).real.sum(1, keepdims=True)
     wanted = np.concatenate([own, wings, tap], 1)
     for chosen, weights in zip(gains, wanted, strict=True):
-        lead(chosen, identity, span, onset, probes, np.float32(9.0), *begun)
+        lead(chosen, matrix, identity, span, onset, probes, np.float32(9.0), *begun)
         old, step = old + step, weights - old - step
         np.testing.assert_allclose(begun[0] + 1j * begun[1], old, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(begun[2] + 1j * begun[3], step, rtol=1e-4, atol=1e-5)

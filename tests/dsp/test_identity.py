@@ -3,7 +3,13 @@ import pytest
 from scipy.signal import lfilter
 
 from resonance.dsp.bank import broad_bank, narrow_bank, wing_bank
-from resonance.dsp.identity import identity_and_span, identity_weights, onset_shares
+from resonance.dsp.identity import (
+    identity_and_span,
+    identity_weights,
+    onset_shares,
+    response_matrix,
+    translation,
+)
 
 
 def passed_snr_db(poles, weights, sound, tap=0.0):
@@ -44,6 +50,32 @@ def test_gains_answer_alike_at_every_samplerate(samplerate, two_sided, rng):
             response = 2 * response.real - weights.real.sum() - at_once.real
         levels.append(20 * np.log10(np.abs(response)))
     assert np.abs(levels[1] - levels[0]).mean() < 0.5
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("samplerate", [8000, 11025, 12000])
+def test_gains_do_the_same_at_lower_samplerates(samplerate, two_sided, rng):
+    """Also where the oscillators above the Nyquist frequency rest."""
+    bank = broad_bank()
+    carriers = np.ones(len(bank), dtype=bool)
+    hz = np.linspace(100, 0.45 * samplerate, 200)
+    shaped = [np.convolve(rng.random(len(bank) + 8), np.ones(9) / 9, "valid") for _ in range(2)]
+    wanted = np.concatenate([shaped[0] - 1, 0.3 * (shaped[1] - 0.5)])
+    matrix = translation(bank, carriers, samplerate, two_sided=two_sided)
+    changes = []
+    for rate, gains in ((16000, wanted), (samplerate, matrix @ wanted)):
+        _, span = identity_and_span(bank, carriers, rate, two_sided=two_sided)
+        changes.append(response_matrix(bank, span, hz, rate, two_sided=two_sided) @ gains)
+    one = np.ones_like(hz) if two_sided else np.repeat([1, 0], len(hz))
+    there, here = (one + change for change in changes)
+    assert np.sum((here - there) ** 2) < 0.01 * np.sum(there**2)
+
+
+def test_gains_need_no_translation_at_the_models_samplerate_and_above():
+    bank = broad_bank()
+    carriers = np.ones(len(bank), dtype=bool)
+    assert translation(bank, carriers, 16000).shape == (0, 0)
+    assert translation(bank, carriers, 48000).shape == (0, 0)
 
 
 def test_oscillators_that_do_not_carry_stay_silent():
