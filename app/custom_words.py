@@ -3,8 +3,8 @@
 The embedding is compared with the mean of those at the ends of a word's recordings: the cosine of
 the two after the directions have been shrunk in which readings of one word differ most, and those
 in which ordinary speech varies (partial whitening), less a share of the highest cosine with a crowd
-of ordinary moments of speech, so that what is like everything is not like the word. Before, the
-mean is led away from the moments of other speech that are most like it, its rivals. The threshold
+of ordinary moments of speech, so that what is like everything is not like the word. Before, its
+parts are led away from the seconds of other speech that are most like it, its rivals. The threshold
 is where three hours of ordinary speech, shipped as such embeddings, would be taken for the word at
 the wished rate.
 
@@ -41,7 +41,7 @@ from resonance.dsp.ring import FrameRing
 
 #: Part of the highest cosine with the crowd that is taken off the cosine with a word.
 CROWD_SHARE = 0.3
-#: Moments most like a word that it is led away from, by what part of their mean, and how often.
+#: Seconds most like a word that it is led away from, by what part of their mean, and how often.
 RIVALS, RIVAL_SHARE, TURNS = 25, 0.2, 3
 #: Highest peaks in the background that a threshold is read from.
 PEAKS = 10
@@ -78,6 +78,12 @@ class Moments:
     places: NDArray[np.int8]  #: in units of ``scale`` [moments, places]
     scale: float
     ordinary: Float32Array  #: highest cosine of each with the crowd [moments]
+    step_s: float  #: from one to the next
+
+    @property
+    def hours(self) -> float:
+        """How long they last."""
+        return len(self.places) * self.step_s / 3600
 
     def fit(self, least: int, places: int) -> bool:
         """Whether they are more than ``least`` and make sense."""
@@ -86,18 +92,27 @@ class Moments:
             and self.places.shape == (len(self.ordinary), places)
             and 0 < self.scale < 1
             and bool(np.isfinite(self.ordinary).all())
+            and 0 < self.hours < 1e5
         )
 
-    def likeness(self, directions: Float32Array) -> Float32Array:
-        """With directions [parts, places]: [moments, parts]."""
+    def likeness(self, directions: Float32Array, span_s: float) -> Float32Array:
+        """Of each with the parts [PARTS, places] of a word or phrase that ends there [moments]."""
         scaled = directions.T * np.float32(self.scale)
         lots = np.array_split(self.places, len(self.places) // AT_ONCE + 1)
         cosines = np.concatenate([lot.astype(np.float32) @ scaled for lot in lots])
-        return less_ordinary(cosines, self.ordinary[:, None])
+        found = less_ordinary(cosines, self.ordinary[:, None])
+        for part, back in enumerate(steps_back(span_s, self.step_s)):
+            found[:, part] = np.roll(found[:, part], back)
+        return together(found, span_s)
 
-    def mean(self, chosen: NDArray[np.int64]) -> Float32Array:
-        """Of the chosen ones [number, parts]: [parts, places]."""
-        return np.asarray(self.places[chosen].mean(axis=0) * self.scale, np.float32)
+    def highest(self, likeness: Float32Array, most: int) -> NDArray[np.int64]:
+        """Where its highest peaks lie, a second or more apart [most]."""
+        return np.array(peaks(likeness, max(1, round(1 / self.step_s)), most=most))
+
+    def mean(self, last: NDArray[np.int64], span_s: float) -> Float32Array:
+        """Mean parts [PARTS, places] of what ends at the moments ``last``."""
+        parts = last[:, None] - np.array(steps_back(span_s, self.step_s))
+        return np.asarray(self.places[parts].mean(axis=0) * self.scale, np.float32)
 
 
 class Background:
@@ -144,23 +159,21 @@ class Background:
             raise ModelError(f"{self.path} cannot be read ({error}); reinstall") from error
 
     @functools.cached_property
-    def _speech(self) -> tuple[Moments, Moments, float]:
-        """Examples, rivals, and how many hours the examples last."""
+    def _speech(self) -> tuple[Moments, Moments]:
+        """Examples, and rivals."""
         with self._arrays() as arrays:
+            step_s = float(arrays["hours"]) * 3600 / max(1, len(arrays["ordinary"]))
             examples, rivals = (
-                Moments(arrays[name], float(arrays[scale]), arrays[ordinary].astype(np.float32))
+                Moments(
+                    arrays[name], float(arrays[scale]), arrays[ordinary].astype(np.float32), step_s
+                )
                 for name, scale, ordinary in (
                     ("examples", "scale", "ordinary"),
                     ("rivals", "rivals_scale", "rivals_ordinary"),
                 )
             )
-            hours = float(arrays["hours"])
-            _require(
-                examples.fit(PEAKS, self.places)
-                and rivals.fit(RIVALS, self.places)
-                and 0 < hours < 1e5
-            )
-        return examples, rivals, hours
+            _require(examples.fit(PEAKS, self.places) and rivals.fit(RIVALS, self.places))
+        return examples, rivals
 
     def place(self, embedding: NDArray[np.floating]) -> Float32Array:
         """Where embeddings [..., features] lie among all speech: unit vectors [..., places]."""
@@ -172,27 +185,34 @@ class Background:
         """Highest cosine of places [..., places] with the crowd [...]."""
         return np.asarray((places @ self.crowd.T).max(axis=-1))
 
-    def apart(self, directions: Float32Array) -> Float32Array:
-        """Unit vectors [parts, places], each led away from the speech that is most like it.
+    def apart(self, directions: Float32Array, span_s: float = 0.0) -> Float32Array:
+        """The parts [PARTS, places] of a word or phrase, led away from the speech most like it.
 
-        So a word is distinguished from what would be taken for it. That speech is none of the
-        examples: the threshold set on them would be too low.
+        So it is distinguished from what would be taken for it. That speech is none of the examples:
+        the threshold set on them would be too low.
+
+        Parameters
+        ----------
+        directions
+            Unit vectors [PARTS, places].
+        span_s
+            From a phrase's first part to its last; 0 for a word.
+
+        Returns
+        -------
+        array
+            Unit vectors [PARTS, places].
         """
-        _, rivals, _ = self._speech
+        _, rivals = self._speech
         for _ in range(TURNS):
-            most = np.argpartition(-rivals.likeness(directions), RIVALS, axis=0)[:RIVALS]
-            directions = directions - RIVAL_SHARE * rivals.mean(most)
+            most = rivals.highest(rivals.likeness(directions, span_s), RIVALS)
+            directions = directions - RIVAL_SHARE * rivals.mean(most, span_s)
             directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         return np.asarray(directions, np.float32)
 
     def likeness(self, direction: Float32Array, span_s: float = 0.0) -> Float32Array:
         """Of the examples with a word or a phrase, as :class:`CustomWord` has it [examples]."""
-        examples, _, hours = self._speech
-        found = examples.likeness(direction.reshape(PARTS, -1))
-        every_s = hours * 3600 / len(found)
-        for part, back in enumerate(steps_back(span_s, every_s)):
-            found[:, part] = np.roll(found[:, part], back)
-        return together(found, span_s)
+        return self._speech[0].likeness(direction.reshape(PARTS, -1), span_s)
 
     def threshold(self, direction: Float32Array, per_hour: float, span_s: float = 0.0) -> float:
         """Likeness that ordinary speech reaches ``per_hour`` times an hour.
@@ -213,10 +233,8 @@ class Background:
         float
             0.05 … 0.99.
         """
-        likeness, hours = self.likeness(direction, span_s), self._speech[-1]
-        second = max(1, round(len(likeness) / (hours * 3600)))  # examples in about a second
-        highest = peaks(likeness, second, most=PEAKS)
-        slope, start = rate_line(likeness[highest], hours)
+        examples, likeness = self._speech[0], self.likeness(direction, span_s)
+        slope, start = rate_line(likeness[examples.highest(likeness, PEAKS)], examples.hours)
         rate = per_hour / PHRASES_STRICTER if span_s else per_hour
         return float(np.clip((np.log(rate) - start) / slope, 0.05, 0.99))
 

@@ -219,9 +219,9 @@ def learn(
     places = np.array([said.places(background, phrase) for said in takes])
     learnt_from = [*places, *_read_aloud(text, model, background, phrase)]
     common = _unit(np.mean(learnt_from, axis=0))
-    direction = background.apart(common).ravel()
+    direction = background.apart(common, span_s).ravel()
     others = [
-        background.apart(_unit(np.delete(places, i, axis=0).mean(axis=0)))
+        background.apart(_unit(np.delete(places, i, axis=0).mean(axis=0)), span_s)
         for i in range(len(places))
     ]
     agreement = [

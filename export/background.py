@@ -36,10 +36,10 @@ BETWEEN_READINGS, IN_SPEECH = 0.7, 0.3
 FEWEST_READINGS, READINGS, LEAST_VARIANCE = 6, 8, 0.02
 #: Silence around a reading, and steps after its end whose embeddings say what was read.
 AROUND_FRAMES, READING_STEPS = 32, (5, 9)
-#: Steps a likeness is averaged over, and steps between two examples and two rivals that are kept.
-AVERAGED, EVERY, RIVALS_EVERY = 3, 3, 6
+#: Steps a likeness is averaged over, and steps between two examples, or two rivals, that are kept.
+AVERAGED, EVERY = 3, 3
 #: Of a coordinate: the error of an example's likeness is 0.009 for a word, 0.018 for a part.
-ROUNDED_TO, RIVALS_ROUNDED_TO = 1 / 16, 1 / 12
+ROUNDED_TO, RIVALS_ROUNDED_TO = 1 / 16, 1 / 8
 
 #: Moments in the crowd, and rounds of k-means.
 CROWD, ROUNDS = 512, 6
@@ -191,10 +191,10 @@ def placed(found: FloatArray, mean: FloatArray, mapped: FloatArray) -> FloatArra
     return np.asarray(places / np.linalg.norm(places, axis=1, keepdims=True), np.float32)
 
 
-def averages(values: FloatArray, every: int = EVERY) -> FloatArray:
-    """One in ``every`` of a recording's values [steps, …], averaged as likenesses are."""
+def averages(values: FloatArray) -> FloatArray:
+    """One in EVERY of a recording's values [steps, …], averaged as likenesses are."""
     sums = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0, dtype=np.float64)
-    return np.asarray((sums[AVERAGED:] - sums[:-AVERAGED])[::every] / AVERAGED, np.float32)
+    return np.asarray((sums[AVERAGED:] - sums[:-AVERAGED])[::EVERY] / AVERAGED, np.float32)
 
 
 def crowd_of(places: FloatArray) -> NDArray[np.int8]:
@@ -211,9 +211,7 @@ def rounded(values: FloatArray, step: float = ROUNDED_TO) -> NDArray[np.int8]:
     return np.rint(values / step).astype(np.int8)
 
 
-def moments(
-    places: Sequence[FloatArray], crowd: FloatArray, every: int
-) -> tuple[FloatArray, FloatArray]:
+def moments(places: Sequence[FloatArray], crowd: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Averages of recordings' places, and of their highest cosines with the crowd.
 
     Parameters
@@ -222,16 +220,14 @@ def moments(
         Of each recording [steps, places].
     crowd
         Unit vectors [crowd, places].
-    every
-        Steps from one to the next.
 
     Returns
     -------
     tuple of arrays
         [moments, places], [moments].
     """
-    ordinary = [averages((each @ crowd.T).max(axis=1), every) for each in places]
-    return np.concatenate([averages(each, every) for each in places]), np.concatenate(ordinary)
+    ordinary = [averages((each @ crowd.T).max(axis=1)) for each in places]
+    return np.concatenate([averages(each) for each in places]), np.concatenate(ordinary)
 
 
 def write(
@@ -263,10 +259,10 @@ def write(
     places, other_places = (
         [placed(each, mean, mapped) for each in lot] for lot in (found, trained)
     )
-    crowd = crowd_of(np.concatenate([averages(each, RIVALS_EVERY) for each in other_places]))
+    crowd = crowd_of(np.concatenate([averages(each)[::2] for each in other_places]))
     centres = crowd.astype(np.float32) * np.float32(ROUNDED_TO)
-    examples, ordinary = moments(places, centres, EVERY)
-    rivals, rivals_ordinary = moments(other_places, centres, RIVALS_EVERY)
+    examples, ordinary = moments(places, centres)
+    rivals, rivals_ordinary = moments(other_places, centres)
     target = path.with_name("keywords-background.npz")
     aside = target.with_suffix(".part.npz")
     np.savez_compressed(

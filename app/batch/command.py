@@ -35,7 +35,7 @@ class Screen:
     def __init__(self, console: Console, jobs: list[BatchJob]) -> None:
         self._console, self._running = console, dict[BatchJob, TaskID]()
         self._sizes = {job.source: max(1, job.size) for job in jobs}
-        self._failed, self._seconds, self._begin = 0, 0.0, time.monotonic()
+        self._seconds, self._begin = 0.0, time.monotonic()
         self._under_way: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),

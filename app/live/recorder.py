@@ -67,7 +67,7 @@ class Recorder:
         if engine.board is None:
             raise AudioFileError(f"cannot record to {path}: there is no input yet")
         self.path, self.report = path, report
-        self.samples = self.lost_samples = 0
+        self.samples = self._lost = 0
         self._engine, self._board = engine, engine.board
         self._columns = SIDES[what]
         self.samplerate = round(self._board.facts["samplerate"])
@@ -95,6 +95,11 @@ class Recorder:
         else:
             if self.path != wished:
                 self.report(f"{wished} was made by somebody else; the recording is {self.path}")
+        if self.lost_s:
+            self.report(
+                f"{self.path} lacks {self.lost_s:.1f} s of sound: the disk was too slow, or this "
+                "computer too busy"
+            )
 
     def _write(self) -> None:
         if self._refused:
@@ -108,13 +113,18 @@ class Recorder:
             self._refuse(f"the disk refuses: {why(error)}")
 
     @property
+    def lost_s(self) -> float:
+        """Sound that was gone before it was written."""
+        return self._lost / self.samplerate
+
+    @property
     def refused(self) -> bool:
         """Whether it has ended by itself, and reported why."""
         return self._refused
 
     def _write_from(self, board: Board) -> None:
         first, sound = board.sound.since(self._next)
-        self.lost_samples += first - self._next
+        self._lost += first - self._next
         self._next = first + len(sound)
         self._file.write(sound[:, self._columns])
         self.samples += len(sound)

@@ -67,7 +67,6 @@ class Track:
     kinds: set[tuple[int, int]] = field(default_factory=set)  #: samplerate and channels
     ranges: list[tuple[int, int]] = field(default_factory=list)  #: bytes with nothing but frames
     first: bytes = b""  #: header of the first frame
-    cut: bool = False  #: the last frame is not whole
     misleads: bool = False  #: what comes before the first frame is no tag that decoders skip
 
     @property
@@ -111,8 +110,7 @@ def track(file: BinaryIO) -> Track | None:
                 break
             continue
         if place + frame.size > length:
-            found.cut = True
-            break
+            break  # the last frame is not whole
         _count(found, frame, window.at(place, 64), place)
         place += frame.size
     return found if found.frames else None

@@ -155,3 +155,14 @@ def test_a_crash_keeps_what_was_written_and_the_next_recording_leaves_it(board, 
     ending = name.rsplit(".", 1)[1]
     assert "never ended is now" in told[0]
     assert len(read_as_far_as_it_goes(tmp_path / f"a.rescued1.{ending}")) > 3.5 * 48000
+
+
+def test_sound_that_came_too_fast_is_reported(board, tmp_path, sound):
+    """A disk that stands still for longer than sound is kept."""
+    told = []
+    recorder = Recorder(SimpleNamespace(board=board), tmp_path / "a.wav", "raw", told.append)
+    while not recorder.lost_s:
+        put(board, sound)
+    recorder.close()
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path / 'a.wav'} lacks ")
