@@ -38,6 +38,7 @@ from resonance.app.soundfiles.reader import open_sound
 from resonance.app.soundfiles.writer import open_part
 from resonance.app.spotter import BELOW_PEAK, first_loud, last_loud
 from resonance.app.synthetic_readings import read_aloud
+from resonance.app.take_versions import versions
 from resonance.dsp.arrays import Float32Array
 
 #: Recordings of a word: fewer say too little, more are no longer a few.
@@ -71,6 +72,7 @@ class Said(NamedTuple):
     begin: int  #: step at which it begins
     end: int  #: step at which it ends
     step_s: float
+    versions: tuple[Said, ...] = ()  #: as it would sound elsewhere
 
     @property
     def seconds(self) -> float:
@@ -83,6 +85,11 @@ class Said(NamedTuple):
         steps = self.end + AFTER_PHRASE_STEPS[0] + 2 - self.begin - FIRST_PART_STEPS
         return max(1, steps) * self.step_s
 
+    def common(self, background: Background, phrase: bool) -> Float32Array:
+        """What it has in common with its versions: as :meth:`places`."""
+        each = [said.places(background, phrase) for said in (self, *self.versions)]
+        return _unit(np.mean(each, axis=0))
+
     def places(self, background: Background, phrase: bool) -> Float32Array:
         """Where its parts lie, the last one first: unit vectors [PARTS, places]."""
         first, last = (self.end + step for step in (AFTER_PHRASE_STEPS if phrase else AFTER_STEPS))
@@ -91,7 +98,7 @@ class Said(NamedTuple):
         return _unit(np.array([background.place(each).mean(axis=0) for each in found]))
 
 
-def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
+def listen(model: SpotterModel, path: Path, check: bool = True, *, elsewhere: bool = False) -> Said:
     """What the spotter makes of a recording.
 
     Parameters
@@ -102,6 +109,8 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
         Sound file of the word alone.
     check
         Refuse recordings without a voice.
+    elsewhere
+        Make versions of it, too.
 
     Returns
     -------
@@ -115,7 +124,7 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
         no voice stands out of it.
     """
     with open_sound(path) as source:
-        samplerate, channels = source.samplerate, source.channels
+        samplerate = source.samplerate
         most = round((LONGEST_S + 1) * samplerate)
         sound = source.read(most)
     seconds = len(sound) / samplerate
@@ -126,7 +135,40 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
         )
     if np.abs(sound).max() < 1e-3:
         raise UserError(f"{path} is silent; speak nearer to the microphone")
-    pipeline = Pipeline(samplerate, channels, spotter=model, denoiser=_voice_finder(), twice=False)
+    said, levels, voice_s = _spotted(model, sound, samplerate, _voice_finder() if check else None)
+    if check:
+        _check_word(path, levels, voice_s)
+    others = versions(sound.mean(axis=1), samplerate) if elsewhere else []
+    heard = (_spotted(model, other[:, None], samplerate)[0] for other in others)
+    return said._replace(versions=tuple(heard))
+
+
+def _spotted(
+    model: SpotterModel,
+    sound: Float32Array,
+    samplerate: int,
+    voice_finder: DenoiserModel | None = None,
+) -> tuple[Said, NDArray[np.floating], float]:
+    """What the spotter makes of a sound [samples, channels].
+
+    Parameters
+    ----------
+    model
+        The spotter.
+    sound
+        [samples, channels].
+    samplerate
+        Hz.
+    voice_finder
+        A denoiser, if voice is to be found.
+
+    Returns
+    -------
+    tuple
+        The word, the sound's levels [steps], and seconds of voice in it.
+    """
+    channels = sound.shape[1]
+    pipeline = Pipeline(samplerate, channels, spotter=model, denoiser=voice_finder, twice=False)
     spotter = pipeline.spotter
     assert spotter is not None
     around = np.zeros((round(AROUND_S * samplerate), channels), np.float32)
@@ -143,11 +185,11 @@ def listen(model: SpotterModel, path: Path, check: bool = True) -> Said:
             found.append(spotter.state.embedding.copy())
             levels.append(spotter.level)
     first = round(AROUND_S / model.step_s)
-    own = np.array(levels[first : first + round(seconds / model.step_s)])
-    if check:
-        loud = np.array(loudness) > 0.1 * max(loudness)
-        _check_word(path, own, model.hop_s * np.count_nonzero(loud & np.array(voices)))
-    return Said(np.array(found), first + first_loud(own), first + last_loud(own), model.step_s)
+    own = np.array(levels[first : first + round(len(sound) / samplerate / model.step_s)])
+    loud = np.array(loudness) > 0.1 * max(loudness)
+    voice_s = model.hop_s * np.count_nonzero(loud & np.array(voices))
+    begin, end = first + first_loud(own), first + last_loud(own)
+    return Said(np.array(found), begin, end, model.step_s), own, voice_s
 
 
 @functools.cache
@@ -179,7 +221,8 @@ def learn(
 ) -> CustomWord:
     """Learn a word from recordings of it alone; ``check`` that a voice stands out of each.
 
-    Readings by synthetic voices count as one recording together.
+    Each take counts as what it has in common with its versions (``app/take_versions.py``);
+    readings by synthetic voices count as one take together.
 
     Parameters
     ----------
@@ -213,15 +256,16 @@ def learn(
             f"{_count(len(recordings))} of {word!r}: give {FEWEST} to 5, of the word alone"
         )
     background = Background(model)
-    takes = [listen(model, path, check) for path in recordings]
+    takes = [listen(model, path, check, elsewhere=True) for path in recordings]
     phrase = float(np.median([said.seconds for said in takes])) > PHRASE_S
     span_s = float(np.median([said.span_s for said in takes])) if phrase else 0.0
     places = np.array([said.places(background, phrase) for said in takes])
-    learnt_from = [*places, *_read_aloud(text, model, background, phrase)]
+    commons = np.array([said.common(background, phrase) for said in takes])
+    learnt_from = [*commons, *_read_aloud(text, model, background, phrase)]
     common = _unit(np.mean(learnt_from, axis=0))
     direction = background.apart(common, span_s).ravel()
     others = [
-        background.apart(_unit(np.delete(places, i, axis=0).mean(axis=0)), span_s)
+        background.apart(_unit(np.delete(commons, i, axis=0).mean(axis=0)), span_s)
         for i in range(len(places))
     ]
     agreement = [

@@ -115,7 +115,7 @@ class Recorder:
     @property
     def lost_s(self) -> float:
         """Sound that was gone before it was written."""
-        return self._lost / self.samplerate
+        return float(self._lost / self.samplerate)
 
     @property
     def refused(self) -> bool:

@@ -26,6 +26,7 @@ from resonance.app.enrolment import AFTER_STEPS, AROUND_S
 from resonance.app.onnx_models import SpotterModel
 from resonance.app.spotter import last_loud
 from resonance.app.synthetic_readings import read_aloud
+from resonance.app.take_versions import versions
 from resonance.assets import MODELS
 from resonance.dsp.peaks import rate_line
 from resonance.export.background import AVERAGED, Embedder, held_out_speech
@@ -58,6 +59,7 @@ class EmbeddedSound(NamedTuple):
     text: str
     taken_off: FloatArray | float = 0.0  #: from every likeness [steps]
     speaker: str = ""  #: empty: not known
+    versions: tuple[EmbeddedSound, ...] = ()  #: as it would sound elsewhere
 
     def likeness(self, directions: FloatArray) -> FloatArray:
         """To a word [PARTS, places], over the last AVERAGED steps, as the program does [steps]."""
@@ -117,6 +119,7 @@ class Way(NamedTuple):
     place: Callable[[FloatArray], FloatArray]
     ordinary: Callable[[FloatArray], FloatArray] | None = None
     apart: Callable[[FloatArray], FloatArray] = lambda directions: directions
+    versions: bool = False  #: whether each take is also heard as it would sound elsewhere
     readings: bool = False  #: whether synthetic voices read the word as well
 
 
@@ -126,7 +129,8 @@ def placed(way: Way, sounds: Sequence[EmbeddedSound]) -> list[EmbeddedSound]:
     for each in sounds:
         places = way.place(each.embeddings)
         off = CROWD_SHARE * way.ordinary(places) if way.ordinary else 0.0
-        found.append(each._replace(embeddings=places, taken_off=off))
+        others = tuple(placed(way, each.versions)) if way.versions else ()
+        found.append(each._replace(embeddings=places, taken_off=off, versions=others))
     return found
 
 
@@ -135,7 +139,10 @@ def learn(enrolled: Sequence[EmbeddedSound], readings: Sequence[EmbeddedSound]) 
 
     Synthetic readings count as one recording together, as ``resonance.app.enrolment`` has it.
     """
-    takes = [parts_of(sound) for sound in enrolled]
+    takes = [
+        unit(np.mean([parts_of(each) for each in (sound, *sound.versions)], axis=0))
+        for sound in enrolled
+    ]
     if readings:
         takes.append(unit(np.mean([parts_of(sound) for sound in readings], axis=0)))
     return unit(np.mean(takes, axis=0))
@@ -289,9 +296,13 @@ def recorded(embed: Embedder, corpus: Corpus) -> dict[str, list[EmbeddedSound]]:
     for store in (corpus.words, corpus.dev_words):
         for i, recording in enumerate(store.recordings):
             if recording.label in clips:
-                sound = np.concatenate([around, store.get(i), around])
-                found = embed_sound(embed, corpus, sound, "")
-                clips[recording.label].append(found._replace(speaker=recording.speaker))
+                take = store.get(i)
+                found, *others = (
+                    embed_sound(embed, corpus, np.concatenate([around, sound, around]), "")
+                    for sound in (take, *versions(take, SAMPLERATE))
+                )
+                found = found._replace(speaker=recording.speaker, versions=tuple(others))
+                clips[recording.label].append(found)
     return clips
 
 
@@ -337,8 +348,9 @@ def report(
         Way("cosine", lambda embedding: unit(embedding - background.mean)),
         Way("without crowd and rivals", background.place),
         Way("without rivals", background.place, background.ordinary),
-        Way(SHIPPED, *shipped),
-        Way(f"{SHIPPED}, `--text`", *shipped, readings=True),
+        Way("takes as they are", *shipped),
+        Way(SHIPPED, *shipped, versions=True),
+        Way(f"{SHIPPED}, `--text`", *shipped, versions=True, readings=True),
     )
     for way in ways:
         mapped = {word: placed(way, sounds) for word, sounds in clips.items()}
