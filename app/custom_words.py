@@ -68,7 +68,8 @@ class CustomWord:
     agreement: list[float] = field(default_factory=list)  #: of each recording with the others
     text: str = ""  #: that synthetic voices read, to be learnt from as well
     span_s: float = 0.0  #: from a phrase's first part to its last; 0 for a word
-    ordinary: float = 0.0  #: highest cosine of its parts with the crowd, on average
+    #: Highest cosine of its parts with the crowd, on average, before they are led away.
+    ordinary: float = 0.0
 
 
 @dataclass(frozen=True)
