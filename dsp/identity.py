@@ -84,8 +84,8 @@ def onset_shares(bank: OscillatorBank, samplerate: float, *, two_sided: bool) ->
     jump. By the Euler-Maclaurin formula (DLMF 2.10.1) the two differ by half the jump and a
     twelfth of its slope, the same at all frequencies: less, the higher the samplerate. The
     difference between two rates is a share of the input itself: ``w (z + share x)`` answers
-    alike at both. Zero at the training samplerate; below it other errors are larger, and it is
-    zero, too.
+    alike at both. Zero at the training samplerate; below it other errors are larger, it is zero,
+    too, and :func:`translation` makes up for them.
 
     Parameters
     ----------
@@ -211,6 +211,28 @@ def response_matrix(
     return np.concatenate([columns.real, columns.imag])
 
 
+def least_squares(able: FloatArray, wanted: FloatArray, ridge: float) -> FloatArray:
+    """What comes closest to ``able @ x = wanted`` with small x.
+
+    Parameters
+    ----------
+    able
+        [responses, numbers].
+    wanted
+        [responses, columns].
+    ridge
+        How much small numbers count, relative to the mean diagonal of the Gram matrix.
+
+    Returns
+    -------
+    FloatArray
+        x [numbers, columns].
+    """
+    gram = able.T @ able
+    gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.asarray(np.linalg.solve(gram, able.T @ wanted))
+
+
 def translation(
     bank: OscillatorBank, carriers: NDArray[np.bool_], samplerate: float, *, two_sided: bool = False
 ) -> NDArray[np.float32]:
@@ -262,9 +284,8 @@ def _translation(
         )
         for rate in (TRAINING_SAMPLERATE, samplerate)
     )
-    gram = able.T @ able  # all zero for those that rest: the ridge gives them nothing
-    gram += GRID_RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    found = np.linalg.solve(gram, able.T @ wanted).astype(np.float32)
+    # All zero for those that rest: the ridge gives them nothing.
+    found = least_squares(able, wanted, GRID_RIDGE).astype(np.float32)
     found.flags.writeable = False  # it is shared
     return found
 

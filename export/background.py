@@ -259,6 +259,7 @@ def write(
     places, other_places = (
         [placed(each, mean, mapped) for each in lot] for lot in (found, trained)
     )
+    # Every other one is enough for a crowd.
     crowd = crowd_of(np.concatenate([averages(each)[::2] for each in other_places]))
     centres = crowd.astype(np.float32) * np.float32(ROUNDED_TO)
     examples, ordinary = moments(places, centres)

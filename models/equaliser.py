@@ -17,9 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resonance.dsp.bank import FloatArray, OscillatorBank, hz_to_erb
-from resonance.dsp.identity import TRAINING_SAMPLERATE, response_matrix, unit_peak
+from resonance.dsp.identity import (
+    GRID,
+    TRAINING_SAMPLERATE,
+    least_squares,
+    response_matrix,
+    unit_peak,
+)
 
-GRID = 400
 RIDGE = 1e-5
 
 
@@ -99,9 +104,7 @@ def _response_to_gains(
     """
     scale = unit_peak(bank.poles(TRAINING_SAMPLERATE))
     stacked = response_matrix(bank, scale, hz, TRAINING_SAMPLERATE, two_sided=two_sided)
-    gram = stacked.T @ stacked
-    gram += RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    weights = np.linalg.solve(gram, stacked.T)
+    weights = least_squares(stacked, np.eye(len(stacked)), RIDGE)
     change = weights[: len(bank)] + 1j * weights[len(bank) :]
     gains = change * (scale / identity)[:, None]
     return np.stack([gains.real, gains.imag], axis=1).reshape(2 * len(bank), -1)
