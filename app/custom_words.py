@@ -51,7 +51,7 @@ AT_ONCE = 4096
 PARTS, WORD_SPAN_S = 4, 0.288
 #: Sentences that share words with a phrase are commoner than ordinary speech has them: a phrase's
 #: threshold is set for the wished rate divided by this.
-PHRASES_STRICTER = 10.0
+PHRASES_STRICTER = 4.0
 
 
 @dataclass(frozen=True)
