@@ -250,7 +250,22 @@ class FastInletStep(nn.Module):
         self.register_buffer("weight", fast.inlet.weight.detach().T.contiguous())
 
     def forward(self, x: Tensor, seen: Tensor, part: Tensor) -> Tensor:
-        """Tokens [batch, tokens, channels], from those, what is seen, and features of the part."""
+        """What goes into the fast layers.
+
+        Parameters
+        ----------
+        x
+            Tokens as they were said last [batch, tokens, channels].
+        seen
+            By each oscillator in the time of a hop [batch, oscillators, 14].
+        part
+            Relative features of its last part [batch, oscillators, 4].
+
+        Returns
+        -------
+        Tensor
+            Tokens, moved.
+        """
         broad = len(self.neighbours.around) // 3
         near = self.neighbours(part[:, :broad])
         looked = F.silu(seen[:, :broad] @ self.window + near @ self.part + self.code)

@@ -205,13 +205,19 @@ class FastLayers(nn.Module):
         Tensor
             Of x's shape.
         """
-        x = self.renewed(x, windows, parts, averages)
+        x = self._moved(x, windows, parts, averages)
         for layer in self.layers:
             x = layer(x)
         return x
 
-    def renewed(self, x: Tensor, windows: Tensor, parts: Tensor, averages: Tensor) -> Tensor:
-        """What goes into the layers, from the same."""
+    def fuse(self) -> None:
+        """As :meth:`Controller.fuse`."""
+        for layer in self.layers:
+            layer.fused = True  # type: ignore[assignment]
+        self._moved = torch.compile(self._moved, dynamic=False)  # type: ignore[method-assign]
+
+    def _moved(self, x: Tensor, windows: Tensor, parts: Tensor, averages: Tensor) -> Tensor:
+        """What goes into the layers."""
         seen = F.silu(self.look(torch.cat([_around(windows), _around(parts), averages], -1)))
         moved: Tensor = x + self.inlet(seen.reshape(*x.shape[:-1], -1))
         return moved
@@ -319,11 +325,10 @@ class Controller(nn.Module):
 
         Needs a C++ compiler (on a GPU: Triton), and a minute the first time.
         """
-        fast = self.fast
-        for layer in (*self.layers, *(fast.layers if fast is not None else ())):
+        for layer in self.layers:
             layer.fused = True  # type: ignore[assignment]
-        if fast is not None:
-            fast.renewed = torch.compile(fast.renewed, dynamic=False)  # type: ignore[method-assign]
+        if self.fast is not None:
+            self.fast.fuse()
         self._lately = torch.compile(self._lately, dynamic=False)  # type: ignore[method-assign]
         self._tokens = torch.compile(self._tokens, dynamic=False)  # type: ignore[method-assign]
         self._out = torch.compile(self._out, dynamic=False)  # type: ignore[method-assign]
