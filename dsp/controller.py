@@ -490,10 +490,10 @@ class Controller:
         self._states = level, floor, slow_states, fast_states, *said, narrow
         #: For the part after the last one, by :func:`resonance.dsp.flow.flow` [oscillators].
         self.gains = np.ones(self.oscillators, np.complex64)
-        weights = _inlet(w), layers, fast, _outlet(w)
+        all_weights = _inlet(w), layers, fast, _outlet(w)
         states = level, floor, (slow_states, fast_states), said, narrow
         #: All of it for compiled functions.
-        self.packed = pack((*weights, *states, self.reading, self.gains[None]))
+        self.packed = pack((*all_weights, *states, self.reading, self.gains[None]))
 
     def reset(self) -> None:
         """Back to rest."""
