@@ -116,8 +116,10 @@ def _shortest_ahead(facts: Facts) -> float:
 
 Check = Callable[[Any, Facts], bool]
 
+#: Label of what is no word and no speech.
+SILENCE = "_silence_"
 #: What a file of before need not say.
-DEFAULTS: Facts = {"updates": 1, "identity": "", "sensitivity_twice": {}}
+DEFAULTS: Facts = {"updates": 1, "identity": "", "sensitivity_twice": {}, "apart_odds": 0.0}
 
 _BANK: dict[str, Check] = {
     "f0_hz": lambda value, _: are_numbers(value, range(4, 10_000), 1e-3, 1e5),
@@ -141,5 +143,8 @@ _KEYWORDS: dict[str, Check] = {
     "pooling": _pooling,
     "sensitivity": _sensitivity,
     "sensitivity_twice": _sensitivity,
+    "apart_odds": lambda value, facts: (
+        is_number(value, 0.0, 10.0) and (not value or SILENCE in facts["labels"])
+    ),
     "identity": lambda value, _: isinstance(value, str),
 }

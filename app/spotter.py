@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from resonance.app.custom_words import Background, CustomWord, Matcher
 from resonance.app.errors import WrongUsage
+from resonance.app.model_facts import SILENCE
 from resonance.app.onnx_models import SpotterModel, SpotterState
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.features import LOG_SCALE, log_power
 from resonance.dsp.ring import FrameRing
-from resonance.dsp.trigger import FloatArray, Trigger, TriggerSettings
+from resonance.dsp.trigger import FloatArray, Pause, Trigger, TriggerSettings
 
 IntArray = NDArray[np.int_]
 
@@ -36,7 +37,7 @@ class KeywordEvent:
 
     time_s: float  #: about the end of the word, from the start of the stream
     keyword: str
-    score: float  #: smoothed probability, 0 … 1
+    score: float  #: smoothed probability, 0 … 1; higher if there was a pause before the word
     wall_time: str | None = None  #: ``time_s`` by the clock, ISO 8601; None: it is no live sound
 
     def at(self, seconds: float) -> KeywordEvent:
@@ -159,7 +160,8 @@ class Spotter:
 
     Feed :meth:`hop` with the mean power of neighbours' differences of each hop; it pools them to
     bands and gives the model two frames at a time. What the model makes of the sound as it came
-    and of the cleaned one is averaged: it mistakes other things in either.
+    and of the cleaned one is averaged: it mistakes other things in either. Then, too, a word after
+    a pause counts for more than one amid speech, as commands are said apart.
 
     Parameters
     ----------
@@ -194,6 +196,8 @@ class Spotter:
             thresholds = sensitivity.custom_thresholds(self._matcher)
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
             self._triggers.append(Trigger(thresholds, settings))
+        self._pause, self._apart_odds = Pause(), float(model.facts["apart_odds"])
+        self._silence = model.labels.index(SILENCE) if self._apart_odds else 0
         self._hops_per_frame = round(model.frame_s / model.hop_s)
         self._mean = np.full((model.bands, 1), 1 / model.bands, np.float32)
         self._levels = FrameRing(round(model.window_s / model.frame_s), 1, float(log_power(0.0)))
@@ -232,6 +236,7 @@ class Spotter:
             self._matcher.reset()
         for trigger in self._triggers:
             trigger.reset()
+        self._pause.reset()
         times = len(self._states)
         self._power = np.zeros((times, self.model.pooling.shape[1]), np.float32)
         self._frames = np.zeros((times, self.model.step_frames, self.model.bands), np.float32)
@@ -264,7 +269,9 @@ class Spotter:
         self.steps += 1
         now_s = frame * self.model.frame_s
         known = self.probabilities[: len(self.model.words)]
-        fired = self._triggers[0].update(now_s, known)
+        pause = self._pause.update(float(self.probabilities[self._silence]))
+        odds = self._apart_odds * pause if self.twice else 0.0
+        fired = self._triggers[0].update(now_s, known, odds)
         if self._matcher:
             likeness = self._matcher.likeness(self.state.embedding)
             learnt = self._triggers[1].update(now_s, likeness)

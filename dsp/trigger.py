@@ -1,4 +1,4 @@
-"""From a stream of word scores to events: smoothing, thresholds, hysteresis, rest."""
+"""From a stream of word scores to events: smoothing, pauses, thresholds, hysteresis, rest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
+
+#: Before a word there is a pause if nothing is heard in evaluations that it does not reach: so many
+#: before now, and so many of them (1.2 to 1.6 s ago).
+PAUSE_BEFORE, PAUSE_LENGTH = 38, 13
+#: By how much a word's odds are multiplied after a pause: e to the power of this.
+APART_ODDS = 1.4
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,28 @@ class Trigger:
         recent = np.roll(self._recent[:, word], -self._turn)
         return len(recent) - 1 - int(np.argmax(recent >= recent.max() / 2))
 
-    def update(self, time_s: float, scores: FloatArray) -> int | None:
-        """One evaluation at ``time_s``: the word that fires now, else None; ``scores [words]``."""
+    def update(self, time_s: float, scores: FloatArray, odds: float = 0.0) -> int | None:
+        """One evaluation: the word that fires now, else None.
+
+        Parameters
+        ----------
+        time_s
+            When it is.
+        scores
+            Of each word, 0 … 1 [words].
+        odds
+            What is added to the smoothed scores' log odds before they are compared.
+
+        Returns
+        -------
+        int or None
+            Number of the word.
+        """
         oldest = self._recent[self._turn]
         self._sum += scores - oldest
         oldest[:] = scores
         self._turn = (self._turn + 1) % len(self._recent)
-        self.scores = self._sum / len(self._recent)
+        self.scores = raised(self._sum / len(self._recent), odds)
         self._armed |= self.scores < self.settings.release * self.thresholds
         self._high = np.where(scores >= self.thresholds / 2, self._high + 1, 0)
         self._armed |= self._high > self.settings.longest
@@ -81,6 +102,35 @@ class Trigger:
             self._high[best] = 0
         self._quiet_until_s = time_s + self.settings.rest_s
         return best
+
+
+class Pause:
+    """How much of a pause there was before a word that is said now."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing was heard yet."""
+        self._silence = np.ones(PAUSE_BEFORE + PAUSE_LENGTH)
+
+    def update(self, silence: float) -> float:
+        """One evaluation: its probability of silence → share of a pause, 0 … 1."""
+        self._silence[:-1] = self._silence[1:]
+        self._silence[-1] = silence
+        return float(self._silence[:PAUSE_LENGTH].mean())
+
+
+def pauses(silence: FloatArray) -> FloatArray:
+    """What :class:`Pause` finds in a whole stream [steps]."""
+    before = np.concatenate([np.ones(PAUSE_BEFORE + PAUSE_LENGTH - 1), silence])
+    return np.lib.stride_tricks.sliding_window_view(before, PAUSE_LENGTH)[: len(silence)].mean(1)
+
+
+def raised(scores: FloatArray, odds: FloatArray | float) -> FloatArray:
+    """Scores 0 … 1 whose log odds are higher by ``odds``; both broadcast."""
+    factor = np.exp(odds)
+    return np.asarray(scores * factor / (1.0 + scores * (factor - 1.0)))
 
 
 def smoothed(scores: FloatArray, smoothing: int) -> FloatArray:

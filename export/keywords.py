@@ -129,6 +129,7 @@ def metadata(model: KeywordSpotter, scores: dict[str, Any], data: str) -> dict[s
         "feature_normalisation": [POWER_FLOOR, LOG_OFFSET, LOG_SCALE],
         "sensitivity": scores.get("sensitivity", {}),
         "sensitivity_twice": scores.get("sensitivity_twice", {}),
+        "apart_odds": scores.get("apart_odds", 0.0),
         "git_revision": git_revision(),
         "training_data": data,
         "scores": scores.get("accuracy", scores),

@@ -32,7 +32,7 @@ from bench.report import DOCS, table, write_section
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.presets import LIVE_PRESET
 from resonance.app.spotter import HIGHEST, LOWEST
-from resonance.dsp.trigger import TriggerSettings
+from resonance.dsp.trigger import APART_ODDS, TriggerSettings
 from resonance.models.data import find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, held_out, held_out_noise
 from resonance.models.keyword_frames import resampled
@@ -375,6 +375,7 @@ def main(
             "detection_twice": curve_of(detection_twice),
             "sensitivity": detection.curve,
             "sensitivity_twice": detection_twice.curve,
+            "apart_odds": APART_ODDS,
         }
         scores_path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     draw_detection(detection, detection_twice, DOCS / "detection.png")
@@ -395,7 +396,8 @@ def main(
         "recorded, faster, slower and in noise, and other noise; the smoothing of "
         f"{TriggerSettings.smoothing} steps was chosen on "
         "these. Heard twice, in the sound as it came and as `call` cleans it, as in `spot` "
-        "(elsewhere: as the preset in use cleans it):\n\n"
+        "(elsewhere: as the preset in use cleans it), a word after a pause counting for more "
+        "than one amid speech:\n\n"
         f"{left_running(detection_twice)}\n\n"
         "In the sound as it came only (`spot --fast`):\n\n"
         f"{left_running(detection)}\n\n"

@@ -1,6 +1,15 @@
 import numpy as np
 
-from resonance.dsp.trigger import Trigger, TriggerSettings, smoothed
+from resonance.dsp.trigger import (
+    PAUSE_BEFORE,
+    PAUSE_LENGTH,
+    Pause,
+    Trigger,
+    TriggerSettings,
+    pauses,
+    raised,
+    smoothed,
+)
 
 
 def fire(scores, threshold=0.7, **settings):
@@ -64,3 +73,26 @@ def test_the_onset_is_where_the_score_rose():
     for score in (0.0, 0.1, 0.2, 0.9, 0.8, 0.9):
         trigger.update(0.0, np.array([score]))
     assert trigger.steps_since_onset(0) == 2
+
+
+def test_a_pause_is_silence_before_what_can_be_the_word():
+    silence = np.random.default_rng(0).uniform(size=200)
+    pause = Pause()
+    found = [pause.update(value) for value in silence]
+    np.testing.assert_allclose(found, pauses(silence))
+    long_ago = silence[:PAUSE_LENGTH]
+    assert np.isclose(found[PAUSE_LENGTH + PAUSE_BEFORE - 1], long_ago.mean())
+    assert pause.update(0.0) < 1.0
+    pause.reset()
+    assert pause.update(0.0) == 1.0  # before the start there was nothing
+
+
+def test_higher_odds_are_compared_and_reported():
+    scores = np.array([0.0, 0.2, 0.5, 1.0])
+    odds = scores[1:3] / (1 - scores[1:3]) * np.e
+    np.testing.assert_allclose(raised(scores, 1.0), [0.0, *(odds / (1 + odds)), 1.0])
+    np.testing.assert_array_equal(raised(scores, 0.0), scores)
+    trigger = Trigger([0.6], TriggerSettings(smoothing=1))
+    assert trigger.update(0.0, np.array([0.5])) is None
+    assert trigger.update(0.1, np.array([0.5]), 1.0) == 0
+    assert trigger.scores[0] > 0.6
