@@ -196,7 +196,7 @@ class Spotter:
             thresholds = sensitivity.custom_thresholds(self._matcher)
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
             self._triggers.append(Trigger(thresholds, settings))
-        self._pause, self._apart_odds = Pause(), float(model.facts["apart_odds"])
+        self._pause, self._apart_odds = Pause(), float(model.facts.get("apart_odds", 0.0))
         self._silence = model.labels.index(SILENCE) if self._apart_odds else 0
         self._hops_per_frame = round(model.frame_s / model.hop_s)
         self._mean = np.full((model.bands, 1), 1 / model.bands, np.float32)
