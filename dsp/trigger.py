@@ -53,7 +53,7 @@ class Trigger:
     def reset(self) -> None:
         """Forget all scores."""
         words = len(self.thresholds)
-        self.scores = np.zeros(words)  #: smoothed scores now [words]
+        self.scores: FloatArray = np.zeros(words)  #: smoothed scores now [words]
         self._recent = np.zeros((self.settings.smoothing, words))
         self._sum = np.zeros(words)
         self._turn = 0
@@ -124,7 +124,8 @@ class Pause:
 def pauses(silence: FloatArray) -> FloatArray:
     """What :class:`Pause` finds in a whole stream [steps]."""
     before = np.concatenate([np.ones(PAUSE_BEFORE + PAUSE_LENGTH - 1), silence])
-    return np.lib.stride_tricks.sliding_window_view(before, PAUSE_LENGTH)[: len(silence)].mean(1)
+    windows = np.lib.stride_tricks.sliding_window_view(before, PAUSE_LENGTH)[: len(silence)]
+    return np.asarray(windows.mean(1))
 
 
 def raised(scores: FloatArray, odds: FloatArray | float) -> FloatArray:
