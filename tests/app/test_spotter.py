@@ -9,9 +9,10 @@ import soundfile
 from resonance.app.files import spot_file
 from resonance.app.onnx_models import SpotterState
 from resonance.app.pipeline import Pipeline
-from resonance.app.spotter import Sensitivity, last_loud, threshold_for
+from resonance.app.spotter import Sensitivity, Spotter, last_loud, threshold_for
 from resonance.assets import DEMO
 from resonance.dsp.keyword_step import KeywordStep
+from resonance.dsp.trigger import TriggerSettings, pauses, raised, smoothed
 from resonance.models.synthetic_voices import speak
 
 
@@ -70,6 +71,31 @@ def test_nothing_is_computed_in_digital_silence_and_nothing_changes(spotter, wor
     monkeypatch.setattr(KeywordStep, "unchanged", lambda step: False)
     np.testing.assert_array_equal(resting, outputs())
     assert steps < len(runs) - 40
+
+
+def test_heard_twice_a_word_after_a_pause_counts_for_more(spotter):
+    rng = np.random.default_rng(0)
+    level = 10 ** rng.uniform(-8, -2, 12).repeat(100)[:, None]
+    hops = (level * rng.gamma(2.0, size=(1200, spotter.pooling.shape[1]))).astype(np.float32)
+
+    def listen(twice):
+        listener, found = Spotter(spotter, Sensitivity(), twice=True), []
+        listener.twice = twice
+        for hop in hops:
+            steps = listener.steps
+            listener.hop(hop, hop)
+            if listener.steps > steps:
+                found.append((listener.probabilities, listener.scores))
+        return (np.array(each) for each in zip(*found, strict=True))
+
+    (probabilities, once), (_, twice) = listen(False), listen(True)
+    plain = smoothed(probabilities[:, : len(spotter.words)], TriggerSettings.smoothing)
+    np.testing.assert_allclose(once, plain, atol=1e-6)
+    pause = pauses(probabilities[:, spotter.labels.index("_silence_")])
+    assert pause.min() < 0.3 < 0.9 < pause.max()
+    odds = spotter.facts["apart_odds"] * pause[:, None]
+    np.testing.assert_allclose(twice, raised(plain, odds), atol=1e-6)
+    assert (twice > once)[pause > 0.9].all()
 
 
 @pytest.mark.parametrize("apart_s", [0.7, 0.85, 1.0, 1.5])
