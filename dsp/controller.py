@@ -122,79 +122,39 @@ def _equalise(said, kinds, phase_map, phase_share, weight_map, response, angle, 
     add_product(response, weight_map, out)
 
 
-@kernel
-def _couple(x, layers, states):  # type: ignore[no-untyped-def]
-    """Take the tokens [T, C] through all layers."""
-    into, bias, turn, mix, out = layers
-    room = scratch(x.shape[0], x.shape[1], x)
-    for i in range(into.shape[0]):
-        couple(x, into[i], bias[i], turn[i], mix[i], out[i], states[i], states[i], room, x)
-
-
 @once
-def _look_around(features, ended, loud, inlet, floor, relative, seen, part):  # type: ignore[no-untyped-def]
-    """Fill seen [oscillators, 14] and part [broad, 12]; renew the averages if an update ends."""
-    per_feature, offset, rate = inlet[3:6]
-    broad = len(part)
-    count = len(seen) if ended else broad
-    _relative(features[0, :count], loud, per_feature, offset, relative)
-    _see(relative[:count], broad, seen)
-    if ended:
-        _average(relative, rate, floor)
-    for k in range(count):
-        for a in range(2):
-            seen[k, _AROUND + a] = floor[k, a]
-    _relative(features[1, :broad], loud, per_feature, offset, relative)
-    _see(relative[:broad], broad, part)
-
-
-@once
-def _hear(seen, inlet, layers, states, x):  # type: ignore[no-untyped-def]
-    """Fill the tokens x [T, C] with what an update brings: looks inward, then all layers."""
+def _hear(seen, inlet, layers, states, n):  # type: ignore[no-untyped-def]
+    """Take an update in: looks inward, then all layers; fill n with the tokens, normalised."""
     look_b, code_b, look_n, code_n, own_weight, pooled_weight, code, down = inlet[6:]
-    broad, kind = code_b.shape[0], seen.dtype
+    into, bias, turn, mix, out_weight = layers
+    broad, (tokens, channels), kind = code_b.shape[0], code.shape, seen.dtype
     looked_b, looked_n = np.empty(code_b.shape, kind), np.empty(code_n.shape, kind)
-    pooled = np.zeros((x.shape[0], LANES), kind)
+    x, pooled = np.empty((tokens, channels), kind), np.zeros((tokens, LANES), kind)
     set_product(code_b, seen[:broad], look_b, looked_b)
     set_product(code_n, seen[broad:], look_n, looked_n)
     _silu(looked_b, looked_b)
     _silu(looked_n, looked_n)
     add_product(down, looked_n, pooled)
-    set_product(code, looked_b.reshape(x.shape[0], own_weight.shape[0]), own_weight, x)
+    set_product(code, looked_b.reshape(tokens, own_weight.shape[0]), own_weight, x)
     add_product(pooled, pooled_weight, x)
-    _couple(x, layers, states)
+    room = scratch(tokens, channels, x)
+    for i in range(into.shape[0]):
+        couple(x, into[i], bias[i], turn[i], mix[i], out_weight[i], states[i], states[i], room, x)
+    normalise(x, n, np.empty(tokens, kind))
 
 
 @once
-def _renew(seen, part, said, fast, states, x):  # type: ignore[no-untyped-def]
-    """Fill the tokens x with what was said last, moved by what is near, through the fast layers."""
-    code, window, near, weight, layers = fast
-    looked = np.empty((seen.shape[0], LANES), seen.dtype)
-    set_product(code, seen, window, looked)
-    add_product(part, near, looked)
-    _silu(looked, looked)
-    set_product(said, looked.reshape(x.shape[0], weight.shape[0]), weight, x)
-    _couple(x, layers, states)
-
-
-@once
-def _guide_broad(n, outlet, guide_b):  # type: ignore[no-untyped-def]
-    """Fill the guide of the broad oscillators [broad, 16] from the tokens, normalised."""
-    weight, bias = outlet[:2]
-    said = guide_b.reshape(n.shape[0], weight.shape[1])
-    set_product(bias.reshape(1, len(bias)), n, weight, said)
-
-
-@once
-def _tell(n, loud, outlet, guide_n, reading):  # type: ignore[no-untyped-def]
-    """Fill the guide of the narrow oscillators [narrow, 16] and the reading [2]."""
-    weight, bias, up = outlet[2:5]
+def _tell(n, loud, outlet, guide_b, guide_n, reading):  # type: ignore[no-untyped-def]
+    """Fill guides [broad, 16] and [narrow, 16] and the reading [2] from the tokens."""
+    guide_b_weight, guide_b_bias, guide_n_weight, guide_n_bias, up = outlet[:5]
     reading_weight, reading_bias, reading_level = outlet[12:15]
     (tokens, channels), kind = n.shape, n.dtype
-    said = np.empty((tokens, LANES), kind)
-    set_product(bias.reshape(1, len(bias)), n, weight, said)
+    said_b = guide_b.reshape(tokens, guide_b_weight.shape[1])
+    set_product(guide_b_bias.reshape(1, len(guide_b_bias)), n, guide_b_weight, said_b)
+    said_n = np.empty((tokens, LANES), kind)
+    set_product(guide_n_bias.reshape(1, len(guide_n_bias)), n, guide_n_weight, said_n)
     guide_n[:] = 0.0
-    add_product(up, said, guide_n)
+    add_product(up, said_n, guide_n)
     for r in range(2):
         read = np.float32(0.0)
         for t in range(tokens):
@@ -258,35 +218,36 @@ def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
     gains
         Complex gain for the next part [parts, oscillators]; 1 until the first update.
     """
-    inlet, layers, fast, outlet = controller.content[:4]
-    level, floor, states, said, kept_n, reading = controller.content[4:10]
-    counted, log_rate, keep = inlet[:3]
-    slow_states, fast_states, (heard, guide_b) = states[0], states[1], said
+    inlet, layers, outlet, level, floor, states, guide_b, kept_n, reading = controller.content[:9]
+    counted, log_rate, keep, per_feature, offset, rate = inlet[:6]
     oscillators, broad, kind = features.shape[2], guide_b.shape[0], features.dtype
     relative = np.empty(features.shape[2:], kind)
     seen, part = np.empty((oscillators, _SEEN), kind), np.empty((broad, _AROUND), kind)
-    x, n, scale = np.empty_like(heard), np.empty_like(heard), np.empty(len(heard), kind)
-    guide_n = np.empty((oscillators - broad, LANES), kind)
-    moving = len(fast_states) > 0
+    n, guide_n = np.empty(inlet[12].shape, kind), np.empty((oscillators - broad, LANES), kind)
     for step in range(features.shape[0]):
         if ended[step]:
             _level(features[step, 0], counted, log_rate, keep, level)
         elif level[1] == 0.0:
-            gains[step] = np.complex64(1.0)
+            for k in range(oscillators):
+                gains[step, k] = np.complex64(1.0)
             continue
-        _look_around(features[step], ended[step], level[2], inlet, floor, relative, seen, part)
+        count = oscillators if ended[step] else broad
+        _relative(features[step, 0, :count], level[2], per_feature, offset, relative)
+        _see(relative[:count], broad, seen)
         if ended[step]:
-            _hear(seen, inlet, layers, slow_states, heard)
-        if moving:
-            _renew(seen[:broad], part, heard, fast, fast_states, x)
-        if ended[step] or moving:
-            normalise(x if moving else heard, n, scale)
-            _guide_broad(n, outlet, guide_b)
+            _average(relative, rate, floor)
+        for k in range(count):
+            for a in range(2):
+                seen[k, _AROUND + a] = floor[k, a]
         if ended[step]:
-            _tell(n, level[2], outlet, guide_n, reading)
+            _hear(seen, inlet, layers, states, n)
+            _tell(n, level[2], outlet, guide_b, guide_n, reading)
             _keep(seen[broad:], outlet, guide_n, kept_n)
+        _relative(features[step, 1, :broad], level[2], per_feature, offset, relative)
+        _see(relative[:broad], broad, part)
         _move(seen[:broad], part, outlet, guide_b, gains[step])
-        gains[step, broad:] = kept_n
+        for k in range(broad, oscillators):
+            gains[step, k] = kept_n[k - broad]
 
 
 def _lanes(weight: Float32Array, parts: int = 1) -> Float32Array:
@@ -322,20 +283,10 @@ def _inlet(w: Weights) -> tuple[Any, ...]:
     )
 
 
-def _layers(w: Weights, kind: str = "layers") -> tuple[Float32Array, ...]:
+def _layers(w: Weights) -> tuple[Float32Array, ...]:
     """Weights of all layers in one array for each kind, as :func:`couple` takes them."""
-    each = [_layer({n: w[f"{kind}.{i}.{n}"] for n in _LAYER}) for i in range(count(w, kind))]
+    each = [_layer({n: w[f"layers.{i}.{n}"] for n in _LAYER}) for i in range(count(w, "layers"))]
     return tuple(np.ascontiguousarray(np.stack(kind)) for kind in zip(*each, strict=True))
-
-
-def _fast(w: Weights, layers: tuple[Float32Array, ...]) -> tuple[Any, ...]:
-    """Looks (in 16 lanes), what they move of the tokens, and fast layers; or empty ones."""
-    if not count(w, "fast_layers"):
-        none = np.zeros((1, LANES), np.float32)
-        return none, none, none, none, tuple(kind[:0] for kind in layers)
-    looks = [_lanes(w[f"fast.{name}"]) for name in ("code", "window", "part")]
-    group = len(w["inlet.broad_code"]) // len(w["inlet.code"])
-    return *looks, _rows(w["fast.weight"], group), _layers(w, "fast_layers")
 
 
 _KINDS = ("broad", "narrow")
@@ -437,16 +388,8 @@ def _check_shapes(w: Weights) -> None:
         "mix_im": (tokens, tokens),
         "out": (2 * STATES, channels),
     }
-    layers, fast = count(w, "layers"), count(w, "fast_layers")
-    if fast:
-        wanted |= {
-            "fast.code": (1, look),
-            "fast.window": (_SEEN, look),
-            "fast.part": (_AROUND, look),
-            "fast.weight": (group * look, channels),
-        }
-    for kind, many in (("layers", layers), ("fast_layers", fast)):
-        wanted |= {f"{kind}.{i}.{n}": shape for i in range(many) for n, shape in layer.items()}
+    layers = count(w, "layers")
+    wanted |= {f"layers.{i}.{name}": shape for i in range(layers) for name, shape in layer.items()}
     wrong = [name for name, shape in wanted.items() if w[name].shape != shape]
     # Rows that the equaliser writes in vectors: of bands, or of gains, real and imaginary.
     vectors = channels % LANES == 0 and (broad if kinds == 2 else 2 * broad) % LANES == 0
@@ -472,28 +415,24 @@ class Controller:
         w = singles(weights)
         _check_shapes(w)
         layers = _layers(w)
-        fast = _fast(w, layers)
-        self.oscillators, (tokens, channels) = len(w["level.counted"]), w["inlet.code"].shape
+        self.oscillators, tokens = len(w["level.counted"]), len(w["inlet.code"])
         self.broad = len(w["inlet.broad_code"])
         level, floor = np.zeros(3, np.float32), np.zeros((self.oscillators, 2), np.float32)
-        slow_states, fast_states = (
-            np.zeros((len(into), 2, tokens, STATES), np.float32)
-            for into in (layers[0], fast[-1][0])
-        )
+        states = np.zeros((len(layers[0]), 2, tokens, STATES), np.float32)
         narrow = np.zeros(self.oscillators - self.broad, np.complex64)
-        said = np.zeros((tokens, channels), np.float32), np.zeros((self.broad, LANES), np.float32)
+        guide = np.zeros((self.broad, LANES), np.float32)
         #: Voice (0 … 1) and noise level, dBFS, around the last update [2]; zeros before the first.
         self.reading = np.zeros(2, np.float32)
-        #: Running level [3], slow averages [oscillators, 2], slow oscillators of the layers and of
-        #: the fast ones [layers, 2, T, S]; what was said last: tokens [T, C] and guide of the broad
-        #: oscillators [broad, 16], and gains of the narrow ones [narrow].
-        self._states = level, floor, slow_states, fast_states, *said, narrow
+        #: Running level [3], slow averages [oscillators, 2], slow oscillators [layers, 2, T, S];
+        #: what the last update said: guide of the broad oscillators [broad, 16] and gains of the
+        #: narrow ones [narrow].
+        self._states = level, floor, states, guide, narrow
         #: For the part after the last one, by :func:`resonance.dsp.flow.flow` [oscillators].
         self.gains = np.ones(self.oscillators, np.complex64)
-        all_weights = _inlet(w), layers, fast, _outlet(w)
-        states = level, floor, (slow_states, fast_states), said, narrow
         #: All of it for compiled functions.
-        self.packed = pack((*all_weights, *states, self.reading, self.gains[None]))
+        self.packed = pack(
+            (_inlet(w), layers, _outlet(w), *self._states, self.reading, self.gains[None])
+        )
 
     def reset(self) -> None:
         """Back to rest."""

@@ -9,7 +9,6 @@ one, too. The numbers are those of ``models/controller.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +16,7 @@ from torch.nn import functional as F
 
 from resonance.dsp.coupled import STATES
 from resonance.dsp.features import LOG_OFFSET, LOG_SCALE, SILENT_POWER
-from resonance.models.controller import (
-    CONTRAST,
-    DB_PER_UNIT,
-    Controller,
-    CoupledLayer,
-    FastLayers,
-    Looks,
-)
+from resonance.models.controller import CONTRAST, DB_PER_UNIT, Controller, CoupledLayer, Looks
 from resonance.models.denoiser import Denoiser
 
 
@@ -42,10 +34,9 @@ class DenoiserStep(nn.Module):
         controller = model.controller
         self.level = LevelStep(controller, model.oscillators)
         self.inlet = InletStep(controller, model.oscillators)
-        self.layers = _steps(controller.layers)
-        fast = controller.fast
-        self.fast = FastInletStep(fast) if fast is not None else None
-        self.fast_layers = _steps(fast.layers if fast is not None else ())
+        self.layers = nn.ModuleList(
+            CoupledStep(layer) for layer in controller.layers if isinstance(layer, CoupledLayer)
+        )
         self.outlet = OutletStep(controller)
 
     def forward(self, features: Tensor, ended: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
@@ -56,8 +47,8 @@ class DenoiserStep(nn.Module):
         features
             Of the time of a hop, and of its last part alone.
         ended
-            1 where the part ends an update, else 0: then only fast layers and the looks outward
-            are new [batch, 1, 1].
+            1 where the part ends an update, else 0: then only the looks outward are new
+            [batch, 1, 1].
         states
             As :meth:`first_states` has them.
 
@@ -67,60 +58,37 @@ class DenoiserStep(nn.Module):
             Complex gain [batch, oscillators, 2]; reading: voice (0 … 1) and noise (dBFS)
             [batch, 2]; new states.
         """
-        level, floor, said, narrow, reading, *layers = states
+        level, floor, guide, narrow, reading, *layers = states
         whole = ended > 0.5
         relative, part, new_level = self.level(features, whole, level)
-        known = new_level[..., 1:2] > 0  # until the first update nothing is
         x, seen, new_floor = self.inlet(relative, whole, floor)
-        slow = len(self.layers)
-        x, new = _through(self.layers, x, layers[:slow], whole)
-        if self.fast is not None:
-            said = x = torch.where(whole, x, said)
-            x = self.fast(x, seen, part)
-            x, after = _through(self.fast_layers, x, layers[slow:], known)
-            new += after
-        guide, *told = self.outlet.tell(x, new_level, seen)
-        kept = zip(told, (narrow, reading), strict=True)
-        narrow, reading = (torch.where(whole, now, before) for now, before in kept)
-        if self.fast is None:
-            said = guide = torch.where(whole, guide, said)
+        new = []
+        for layer, state in zip(self.layers, layers, strict=True):
+            x, after = layer(x, state)
+            new.append(torch.where(whole, after, state))
+        kept = guide, narrow, reading
+        told = zip(self.outlet.tell(x, new_level, seen), kept, strict=True)
+        guide, narrow, reading = (torch.where(whole, now, before) for now, before in told)
         gain = torch.cat([self.outlet(seen, part, guide), narrow], -2) + self.outlet.wire
-        gain = torch.where(known, gain, self.outlet.wire)
-        return gain, reading.flatten(1), new_level, new_floor, said, narrow, reading, *new
+        # Until the first update nothing is known.
+        gain = torch.where(new_level[..., 1:2] > 0, gain, self.outlet.wire)
+        return gain, reading.flatten(1), new_level, new_floor, guide, narrow, reading, *new
 
     def first_states(self) -> dict[str, Tensor]:
         """States at rest by name: running level, slow levels, what was said, then each layer's."""
-        tokens, channels = self.inlet.code.shape
+        tokens = self.inlet.code.shape[0]
         layers = {
-            f"state_{kind}_{i}": torch.zeros(1, tokens, 2 * STATES)
-            for kind, these in (("layer", self.layers), ("fast_layer", self.fast_layers))
-            for i in range(len(these))
+            f"state_layer_{i}": torch.zeros(1, tokens, 2 * STATES) for i in range(len(self.layers))
         }
         oscillators = self.inlet.rate.shape[0]
-        guides = self.outlet.guide_broad_bias.shape[0]
         first = {
             "state_level": torch.zeros(1, 1, 2),
             "state_floor": torch.zeros(1, oscillators, 2),
-            "state_said": torch.zeros(1, tokens, guides if self.fast is None else channels),
+            "state_guide": torch.zeros(1, tokens, self.outlet.guide_broad_bias.shape[0]),
             "state_narrow": torch.zeros(1, self.outlet.narrow, 2),
             "state_reading": torch.zeros(1, 1, 2),
         }
         return first | layers
-
-
-def _steps(layers: Iterable[nn.Module]) -> nn.ModuleList:
-    return nn.ModuleList(CoupledStep(layer) for layer in layers if isinstance(layer, CoupledLayer))
-
-
-def _through(
-    layers: nn.ModuleList, x: Tensor, states: Sequence[Tensor], moving: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """Tokens after layers, and their states: new where they are moving."""
-    new = []
-    for layer, state in zip(layers, states, strict=True):
-        x, after = layer(x, state)
-        new.append(torch.where(moving, after, state))
-    return x, new
 
 
 class LevelStep(nn.Module):
@@ -228,49 +196,6 @@ class InletStep(nn.Module):
         own = F.silu(broad_in).reshape(len(relative), len(self.code), -1)
         x = torch.cat([own, self.down @ F.silu(narrow_in)], -1) @ self.weight + self.code
         return x, seen, new
-
-
-class FastInletStep(nn.Module):
-    """What moves the tokens with every part (``FastLayers``)."""
-
-    code: Tensor
-    window: Tensor
-    part: Tensor
-    weight: Tensor
-
-    def __init__(self, fast: FastLayers) -> None:
-        super().__init__()
-        broad = fast.tokens * fast.inlet.in_features // fast.look.out_features
-        self.neighbours = Neighbours(broad, broad)
-        near = (fast.look.in_features - 2) // 2
-        window, part, averages = fast.look.weight.detach().split([near, near, 2], 1)
-        self.register_buffer("window", _rows(torch.cat([window, averages], 1)))
-        self.register_buffer("part", _rows(part))
-        self.register_buffer("code", fast.look.bias.detach()[None])
-        self.register_buffer("weight", fast.inlet.weight.detach().T.contiguous())
-
-    def forward(self, x: Tensor, seen: Tensor, part: Tensor) -> Tensor:
-        """What goes into the fast layers.
-
-        Parameters
-        ----------
-        x
-            Tokens as they were said last [batch, tokens, channels].
-        seen
-            By each oscillator in the time of a hop [batch, oscillators, 14].
-        part
-            Relative features of its last part [batch, oscillators, 4].
-
-        Returns
-        -------
-        Tensor
-            Tokens, moved.
-        """
-        broad = len(self.neighbours.around) // 3
-        near = self.neighbours(part[:, :broad])
-        looked = F.silu(seen[:, :broad] @ self.window + near @ self.part + self.code)
-        moved: Tensor = x + looked.reshape(*x.shape[:-1], -1) @ self.weight
-        return moved
 
 
 class Neighbours(nn.Module):

@@ -7,8 +7,7 @@ that the same sound 50 dB quieter gets the same gains.
 
 The tokens speak with every update, once a hop or more often. What they say steers a look outward
 of each oscillator; that of the broad ones, which answer within a few milliseconds, is renewed with
-every part of a hop, and so are their gains. With fast layers the tokens, too, are: what they said
-last goes through a few layers more, together with what has been heard since.
+every part of a hop, and so are their gains.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class ControllerConfig:
     channels: int = 32  #: numbers per token
     layers: int = 12
     look: int = 12  #: numbers per oscillator, each way
-    fast_layers: int = 0  #: coupled layers that run with every part of a hop
 
 
 class RunningLevel(nn.Module):
@@ -169,60 +167,6 @@ class Looks(nn.Module):
         return self.outward(torch.cat([_around(features), averages], -1)) + self.code_outward
 
 
-class FastLayers(nn.Module):
-    """The tokens with every part of a hop: what they said last, and what has been heard since.
-
-    A look at each broad oscillator's last hop and last part moves its token; a few coupled layers
-    follow. New ones change nothing.
-    """
-
-    def __init__(self, config: ControllerConfig, tokens: int, part_s: float) -> None:
-        super().__init__()
-        self.tokens = tokens
-        self.look = nn.Linear(2 * _AROUND + 2, config.look)
-        self.inlet = nn.Linear(config.look * config.group, config.channels, bias=False)
-        nn.init.zeros_(self.inlet.weight)
-        self.layers = nn.ModuleList(
-            CoupledLayer(config.channels, tokens, part_s, top_hz=60.0)
-            for _ in range(config.fast_layers)
-        )
-
-    def forward(self, x: Tensor, windows: Tensor, parts: Tensor, averages: Tensor) -> Tensor:
-        """Tokens of every part [batch, steps, tokens, channels].
-
-        Parameters
-        ----------
-        x
-            What the tokens said last, of the same shape.
-        windows, parts
-            Relative features of the broad oscillators in the time of a hop up to the end of each
-            part, and in that part [batch, steps, broad, 4].
-        averages
-            Fast and slow average of their levels [batch, steps, broad, 2].
-
-        Returns
-        -------
-        Tensor
-            Of x's shape.
-        """
-        x = self._moved(x, windows, parts, averages)
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def fuse(self) -> None:
-        """As :meth:`Controller.fuse`."""
-        for layer in self.layers:
-            layer.fused = True  # type: ignore[assignment]
-        self._moved = torch.compile(self._moved, dynamic=False)  # type: ignore[method-assign]
-
-    def _moved(self, x: Tensor, windows: Tensor, parts: Tensor, averages: Tensor) -> Tensor:
-        """What goes into the layers."""
-        seen = F.silu(self.look(torch.cat([_around(windows), _around(parts), averages], -1)))
-        moved: Tensor = x + self.inlet(seen.reshape(*x.shape[:-1], -1))
-        return moved
-
-
 class Controller(nn.Module):
     """Features of every update in, gains (minus 1) and readings out.
 
@@ -275,9 +219,6 @@ class Controller(nn.Module):
         self.layers = nn.ModuleList(
             CoupledLayer(channels, self.tokens, update_s) for _ in range(config.layers)
         )
-        self.fast = None
-        if config.fast_layers:
-            self.fast = FastLayers(config, self.tokens, update_s / parts)
         self.norm = nn.LayerNorm(channels)
         self.guide_broad = nn.Linear(channels, config.group * look)
         self.guide_narrow = nn.Linear(channels, look)
@@ -315,10 +256,7 @@ class Controller(nn.Module):
         x = self._tokens(updates, averages)
         for layer in self.layers:
             x = layer(x)
-        lately, windows, parts = self._lately(level, averages, windows, parts)
-        if self.fast is not None:
-            x = self.fast(self._kept(x, windows), windows, parts, lately)
-        return self._out(x, level, updates, averages, windows, parts, lately)
+        return self._out(x, level, updates, averages, windows, parts)
 
     def fuse(self) -> None:
         """Compile what goes number by number: a training step takes a tenth less time.
@@ -327,9 +265,6 @@ class Controller(nn.Module):
         """
         for layer in self.layers:
             layer.fused = True  # type: ignore[assignment]
-        if self.fast is not None:
-            self.fast.fuse()
-        self._lately = torch.compile(self._lately, dynamic=False)  # type: ignore[method-assign]
         self._tokens = torch.compile(self._tokens, dynamic=False)  # type: ignore[method-assign]
         self._out = torch.compile(self._out, dynamic=False)  # type: ignore[method-assign]
 
@@ -343,14 +278,6 @@ class Controller(nn.Module):
         tokens: Tensor = self.inlet(torch.cat([seen_broad, seen_narrow], -1)) + self.code
         return tokens
 
-    def _lately(
-        self, level: Tensor, averages: Tensor, windows: Tensor, parts: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Averages of the broad oscillators, and relative windows and parts, all of each step."""
-        levels = self._kept(level, windows)
-        lately = self._kept(averages[..., : self.broad, :], windows)
-        return lately, _relative(windows, levels), _relative(parts, levels)
-
     def _out(
         self,
         x: Tensor,
@@ -359,17 +286,15 @@ class Controller(nn.Module):
         averages: Tensor,
         windows: Tensor,
         parts: Tensor,
-        lately: Tensor,
     ) -> tuple[Tensor, Tensor]:
         x = self.norm(x)
         n, kinds = self.broad, self.equaliser.kinds
-        seen = self.broad_looks.look_out(windows, lately) + self.part_look(_around(parts))
+        levels = self._kept(level, windows)
+        windows, parts = _relative(windows, levels), _relative(parts, levels)
+        seen = self.broad_looks.look_out(windows, self._kept(averages[..., :n, :], windows))
+        seen = seen + self.part_look(_around(parts))
         guide = self.guide_broad(x).unflatten(-1, (-1, seen.shape[-1])).flatten(2, 3)
-        if self.fast is None:
-            guide = self._kept(guide, windows)
-        else:  # the narrow oscillators and the readings follow updates
-            x = x[:, :: self.parts]
-        said = self.say_broad(F.silu(seen + guide))
+        said = self.say_broad(F.silu(seen + self._kept(guide, windows)))
         wanted = said[..., :kinds].transpose(-1, -2).flatten(-2)
         broad = self.equaliser(wanted) + said[..., kinds:]
         seen = self.narrow_looks.look_out(updates[..., n:, :], averages[..., n:, :])

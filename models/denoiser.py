@@ -308,8 +308,6 @@ def at_pace(weights: dict[str, Tensor], times: float) -> dict[str, Tensor]:
 
     paced = dict(weights)
     for name, value in weights.items():
-        if ".fast." in name:  # at the pace of parts
-            continue
         if name.endswith(".turn"):
             paced[name] = value / times
         elif name.endswith("floor.rate"):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from resonance.models.controller import ControllerConfig
 from resonance.models.data import SAMPLERATE, AudioStore, Recording, chosen, find_recordings
-from resonance.models.denoiser import Denoiser, DenoiserConfig, at_pace, config_from
+from resonance.models.denoiser import Denoiser, DenoiserConfig, at_pace
 from resonance.models.losses import (
     TERMS,
     Loss,
@@ -236,11 +236,6 @@ def evaluate(model: Denoiser, batches: list[Any], loss: Loss) -> dict[str, float
     f"{ControllerConfig.layers}.",
 )
 @click.option(
-    "--fast-layers",
-    type=click.IntRange(0),
-    help="Coupled layers more that run with every part; by default as --layers.",
-)
-@click.option(
     "--parts",
     type=click.IntRange(1, 8),
     default=DenoiserConfig.parts,
@@ -280,7 +275,6 @@ def main(
     opinion_weight: float,
     weigh: tuple[tuple[str, float], ...],
     layers: int | None,
-    fast_layers: int | None,
     parts: int,
     updates: int,
     bank_steps: int,
@@ -312,7 +306,7 @@ def main(
             lookahead_s=lookahead_s,
             parts=parts,
             updates=updates,
-            controller=_controller(layers, fast_layers, folder / "last.pt", start_from),
+            controller=ControllerConfig(layers=layers or layers_of(folder / "last.pt", start_from)),
         ),
         last,
         learning_rate,
@@ -363,17 +357,8 @@ def _check(task: str, weigh: tuple[tuple[str, float], ...], parts: int, updates:
         raise click.UsageError(f"--parts {parts} is no multiple of --updates {updates}")
 
 
-def _controller(
-    layers: int | None, fast_layers: int | None, last: Path, start: Path | None
-) -> ControllerConfig:
-    slow, fast = layers_of(last, start)
-    return ControllerConfig(
-        layers=layers or slow, fast_layers=fast if fast_layers is None else fast_layers
-    )
-
-
-def layers_of(last: Path, start: Path | None) -> tuple[int, int]:
-    """Layers of a run that goes on, of what a new one begins with, or of a new model.
+def layers_of(last: Path, start: Path | None) -> int:
+    """Coupled layers of a run that goes on, of what a new one begins with, or of a new model.
 
     Parameters
     ----------
@@ -384,12 +369,12 @@ def layers_of(last: Path, start: Path | None) -> tuple[int, int]:
 
     Returns
     -------
-    tuple of int
-        Coupled layers that run with every update, and those with every part.
+    int
+        Layers.
     """
-    path, new = last if last.exists() else start, ControllerConfig()
-    saved = load_checkpoint(path).get("config", {}).get("controller", {}) if path else {}
-    return saved.get("layers", new.layers), saved.get("fast_layers", new.fast_layers)
+    path = last if last.exists() else start
+    saved = load_checkpoint(path).get("config", {}) if path else {}
+    return int(saved.get("controller", {}).get("layers", ControllerConfig.layers))
 
 
 def steps_within(left_s: float, steps: int, took_s: float) -> int:
@@ -468,7 +453,7 @@ class Run:
 
     def _resume(self) -> None:
         saved = load_checkpoint(self.folder / "last.pt")
-        if asdict(config_from(saved["config"])) != asdict(self.model.config):
+        if {"updates": DenoiserConfig.updates, **saved["config"]} != asdict(self.model.config):
             raise click.ClickException(
                 f"{self.folder} was trained with {saved['config']}, not "
                 f"{asdict(self.model.config)}; give the same options, or another --name"

@@ -12,7 +12,6 @@ from resonance.models.denoiser import Denoiser, DenoiserConfig
 SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels=16, layers=2))
 AHEAD = replace(SMALL, lookahead_s=0.02)
 OFTEN = replace(SMALL, updates=2)
-FAST = replace(OFTEN, controller=replace(SMALL.controller, fast_layers=2))
 HOPS = 8
 
 
@@ -26,7 +25,7 @@ def stirred(config):
     return model
 
 
-@pytest.fixture(params=[SMALL, AHEAD, OFTEN, FAST], ids=["one-sided", "two-sided", "often", "fast"])
+@pytest.fixture(params=[SMALL, AHEAD, OFTEN], ids=["one-sided", "two-sided", "often"])
 def model(request):
     return stirred(request.param)
 

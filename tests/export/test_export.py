@@ -37,23 +37,20 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported_ahead(tmp_path_factory):
-    """The same with look-ahead, two updates a hop, and fast layers."""
-    return export(tmp_path_factory.mktemp("ahead"), "call", 0.008, updates=2, fast_layers=2)
+    """The same with look-ahead and two updates a hop."""
+    return export(tmp_path_factory.mktemp("ahead"), "call", 0.008, updates=2)
 
 
-def export(folder, preset, lookahead_s, updates=1, fast_layers=0):
+def export(folder, preset, lookahead_s, updates=1):
     torch.manual_seed(0)
-    controller = ControllerConfig(layers=1, fast_layers=fast_layers)
-    config = DenoiserConfig(lookahead_s=lookahead_s, updates=updates, controller=controller)
+    config = DenoiserConfig(
+        lookahead_s=lookahead_s, updates=updates, controller=ControllerConfig(layers=1)
+    )
     model = Denoiser(config).eval()
     with torch.no_grad():
         model.controller.say_broad.weight.normal_(std=0.05)
         model.controller.say_narrow.weight.normal_(std=0.05)
-        fast = model.controller.fast
-        for layer in (*model.controller.layers, *(fast.layers if fast else ())):
-            layer.out.weight.normal_(std=0.2)
-        if fast:
-            fast.inlet.weight.normal_(std=0.2)
+        model.controller.layers[0].out.weight.normal_(std=0.2)
         model.bank.f0_shift.normal_(std=0.5)
         model.bank.damping_shift.normal_(std=0.5)
     save_model(model, folder / "best.pt", step=5, scores={"improvement": 1.5})

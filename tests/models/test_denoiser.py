@@ -25,7 +25,6 @@ SMALL = DenoiserConfig(broad=32, narrow=16, controller=ControllerConfig(channels
 AHEAD = replace(SMALL, lookahead_s=0.02)
 NEAR = replace(SMALL, lookahead_s=0.008)
 OFTEN = replace(SMALL, updates=2)
-FAST = replace(OFTEN, controller=replace(SMALL.controller, fast_layers=2))
 
 
 def stirred(config=SMALL):
@@ -34,11 +33,8 @@ def stirred(config=SMALL):
     model = Denoiser(config).eval()
     torch.nn.init.normal_(model.controller.say_broad.weight, std=0.1)
     torch.nn.init.normal_(model.controller.say_narrow.weight, std=0.1)
-    fast = model.controller.fast
-    for layer in (*model.controller.layers, *(fast.layers if fast else ())):
+    for layer in model.controller.layers:
         torch.nn.init.normal_(layer.out.weight, std=0.2)
-    if fast:
-        torch.nn.init.normal_(fast.inlet.weight, std=0.2)
     return model
 
 
@@ -51,9 +47,7 @@ def test_an_untrained_denoiser_is_a_wire():
     assert -error_db(out, sound, sound, best_db=100).min() > 60
 
 
-@pytest.mark.parametrize(
-    ("config", "ahead"), [(SMALL, 0), (NEAR, 128), (AHEAD, 320), (OFTEN, 0), (FAST, 0)]
-)
+@pytest.mark.parametrize(("config", "ahead"), [(SMALL, 0), (NEAR, 128), (AHEAD, 320), (OFTEN, 0)])
 def test_no_more_of_the_future_is_used_than_declared(config, ahead):
     model = stirred(config)
     sound = 0.1 * torch.randn(1, 8000)
@@ -122,18 +116,7 @@ def test_weights_at_twice_the_pace_average_as_slowly():
     torch.testing.assert_close(often**2, slow)
 
 
-def test_new_fast_layers_change_nothing():
-    slow, fast = stirred(OFTEN), Denoiser(FAST).eval()
-    missing = fast.load_state_dict(slow.state_dict(), strict=False).missing_keys
-    assert missing
-    assert all(".fast." in name for name in missing)
-    sound = 0.1 * torch.randn(1, 8000)
-    with torch.no_grad():
-        for before, now in zip(slow(sound), fast(sound), strict=True):
-            torch.testing.assert_close(now, before, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("config", [SMALL, NEAR, AHEAD, FAST])
+@pytest.mark.parametrize("config", [SMALL, NEAR, AHEAD])
 @pytest.mark.parametrize("quieter_db", [40, 50])
 def test_the_same_sound_far_quieter_is_cleaned_alike(config, quieter_db):
     model = stirred(config)
@@ -175,7 +158,7 @@ def test_the_bank_learns_within_its_bounds():
     )
 
 
-@pytest.mark.parametrize("config", [SMALL, NEAR, FAST])
+@pytest.mark.parametrize("config", [SMALL, NEAR])
 def test_training_reaches_every_parameter(config):
     model = stirred(config).train()
     noisy = torch.cat([0.1 * torch.randn(1, 12000), torch.zeros(1, 2000)], 1)

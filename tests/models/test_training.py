@@ -143,10 +143,10 @@ def test_a_run_may_begin_with_another_models_weights(tmp_path, capsys):
     )
     save_model(first.model, tmp_path / "best.pt")
     best, none = tmp_path / "best.pt", tmp_path / "none.pt"
-    assert train_denoiser.layers_of(none, best) == (1, 0)  # none of them is lost
-    assert train_denoiser.layers_of(none, None) == (ControllerConfig.layers, 0)
+    assert train_denoiser.layers_of(none, best) == 1  # none of them is lost
+    assert train_denoiser.layers_of(none, None) == ControllerConfig.layers
     save_model(train_denoiser.Denoiser(train_denoiser.DenoiserConfig()), tmp_path / "last.pt")
-    assert train_denoiser.layers_of(tmp_path / "last.pt", best) == (ControllerConfig.layers, 0)
+    assert train_denoiser.layers_of(tmp_path / "last.pt", best) == ControllerConfig.layers
     ahead = replace(config, lookahead_s=0.02)
     second = train_denoiser.Run(
         tmp_path / "b",
