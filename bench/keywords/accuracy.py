@@ -203,7 +203,7 @@ def draw_detection(once: Detection, twice: Detection, target: Path) -> None:
     target
         The picture.
     """
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6, 4.6), layout="constrained")
     wishes = np.geomspace(0.05, 40, 60)
     for detection, style in ((once, ":"), (twice, "-")):
         found = [detection.at(float(wish)) for wish in wishes]
@@ -219,7 +219,7 @@ def draw_detection(once: Detection, twice: Detection, target: Path) -> None:
     axes.set_xlabel(f"false accepts per hour and word ({once.false.hours:.2f} h of speech)")
     axes.set_ylabel("words missed / %")
     axes.set_ylim(0, 60)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     figure.savefig(target, dpi=80)
 
 
