@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -64,24 +65,25 @@ def test_another_process_never_reads_a_torn_row():
         "import sys; from pathlib import Path; from resonance.app.live.board import Board\n"
         "board = Board.attach(Path(sys.argv[1])); seen = torn = 0\n"
         "print('ready', flush=True)\n"
-        "while board.beats == 0:\n"
+        "while seen < 20_000:\n"
         "    for row in board.hops.since(board.hops.count - 40):\n"
         "        seen += 1; torn += not ((row['power'] == row['time_s']).all()\n"
         "                                and (row['gain'].real == row['time_s']).all())\n"
         "    assert len(board.hops.since(0)) <= 512\n"
-        "print(seen, torn)\n"
+        "print(torn)\n"
     )
     reader = subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
     )
     assert reader.stdout.readline() == "ready\n"
-    for value in range(30_000):
-        write_hop(board, value % 1000)
-    board.beat()
-    seen, torn = map(int, reader.communicate(timeout=30)[0].split())
+    latest, rows = time.monotonic() + 60, 0
+    while reader.poll() is None and time.monotonic() < latest:
+        write_hop(board, rows % 1000)
+        rows += 1
+    torn = int(reader.communicate(timeout=5)[0])
     board.close()
-    assert seen > 1000
     assert torn == 0
+    assert rows > 1000
 
 
 def test_saved_and_loaded_it_is_the_same(board, rng, tmp_path):
