@@ -269,7 +269,7 @@ class Spotter:
         self.steps += 1
         now_s = frame * self.model.frame_s
         known = self.probabilities[: len(self.model.words)]
-        pause = self._pause.update(float(self.probabilities[self._silence]))
+        pause = self._pause.update(self.probabilities[self._silence])
         odds = self._apart_odds * pause if self.twice else 0.0
         fired = self._triggers[0].update(now_s, known, odds)
         if self._matcher:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from resonance.dsp.ring import FrameRing
+
 FloatArray = NDArray[np.floating]
 
 #: Before a word there is a pause if nothing is heard in evaluations that it does not reach: so many
@@ -108,17 +110,16 @@ class Pause:
     """How much of a pause there was before a word that is said now."""
 
     def __init__(self) -> None:
-        self.reset()
+        self._silence = FrameRing(PAUSE_BEFORE + PAUSE_LENGTH, 1, fill=1.0)
 
     def reset(self) -> None:
         """Nothing was heard yet."""
-        self._silence = np.ones(PAUSE_BEFORE + PAUSE_LENGTH)
+        self._silence.reset()
 
-    def update(self, silence: float) -> float:
+    def update(self, silence: np.float32) -> float:
         """One evaluation: its probability of silence → share of a pause, 0 … 1."""
-        self._silence[:-1] = self._silence[1:]
-        self._silence[-1] = silence
-        return float(self._silence[:PAUSE_LENGTH].mean())
+        self._silence.push(np.array([silence], np.float32))
+        return float(self._silence.view()[:PAUSE_LENGTH].mean(dtype=np.float64))
 
 
 def pauses(silence: FloatArray) -> FloatArray:

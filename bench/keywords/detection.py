@@ -53,7 +53,12 @@ class Listener:
 
     def scores(self, sound: Sound, smoothing: int) -> FloatArray:
         """What the trigger compares with its thresholds [steps, words]."""
-        return smoothed(self.probabilities(sound)[:, : len(CORE_WORDS)], smoothing)
+        found = self.probabilities(sound)
+        return raised(smoothed(found[:, : len(CORE_WORDS)], smoothing), self.odds(found))
+
+    def odds(self, found: FloatArray) -> FloatArray | float:
+        """What is added to the log odds of scores, from probabilities [steps, labels]."""
+        return 0.0
 
 
 class TwiceListener(Listener):
@@ -68,12 +73,9 @@ class TwiceListener(Listener):
         both = (super(TwiceListener, self).probabilities(s) for s in (sound, self.cleaned(sound)))
         return np.asarray(np.mean(list(both), axis=0))
 
-    def scores(self, sound: Sound, smoothing: int) -> FloatArray:
-        """As in the base class, higher after a pause."""
-        found = self.probabilities(sound)
-        pause = pauses(found[:, LABELS.index(SILENCE)])
-        scores = smoothed(found[:, : len(CORE_WORDS)], smoothing)
-        return raised(scores, APART_ODDS * pause[:, None])
+    def odds(self, found: FloatArray) -> FloatArray:
+        """Higher after a pause [steps, 1]."""
+        return APART_ODDS * pauses(found[:, LABELS.index(SILENCE)])[:, None]
 
     def cleaned(self, sound: Sound) -> Sound:
         """The sound after the denoiser, late by its look-ahead."""

@@ -76,7 +76,7 @@ def test_the_onset_is_where_the_score_rose():
 
 
 def test_a_pause_is_silence_before_what_can_be_the_word():
-    silence = np.random.default_rng(0).uniform(size=200)
+    silence = np.random.default_rng(0).uniform(size=200).astype(np.float32)
     pause = Pause()
     found = [pause.update(value) for value in silence]
     np.testing.assert_allclose(found, pauses(silence))
