@@ -258,6 +258,8 @@ class DenoiserRun(ABC):
 
     def __init__(self) -> None:
         self._reading = np.array([0.0, FLOOR_DB], np.float32)
+        #: :attr:`voice` after each of the parts that gains were found for last [parts].
+        self.voices = np.zeros(0, np.float32)
 
     def reset(self) -> None:
         """Back to rest."""
@@ -314,7 +316,7 @@ class CompiledRun(DenoiserRun):
     def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
         """All parts in one call."""
         gains = np.empty((len(features), self.controller.oscillators), np.complex64)
-        self.controller.respond(features, ended, gains)
+        self.voices = self.controller.respond(features, ended, gains)[:, 0]
         return gains
 
 
@@ -338,11 +340,13 @@ class GraphRun(DenoiserRun):
     def gains(self, features: Float32Array, ended: NDArray[np.bool_]) -> NDArray[np.complex64]:
         """One part after the other."""
         gains = np.empty((len(features), features.shape[2]), np.complex64)
-        for part, last, out in zip(features, ended, gains, strict=True):
+        self.voices = np.empty(len(features), np.float32)
+        for number, (part, last) in enumerate(zip(features, ended, strict=True)):
             self._step.run(part, last)
-            out[:] = self._gain
-        if ended.any():
-            self._reading[:] = self._said
+            gains[number] = self._gain
+            if last:
+                self._reading[:] = self._said
+            self.voices[number] = self.voice
         return gains
 
 

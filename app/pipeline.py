@@ -270,7 +270,8 @@ class Pipeline:
                     mean([bank.contrast()[: self._spotter_oscillators] for bank in banks])
                     for banks in (self._streams, self._ears)
                     if banks
-                )
+                ),
+                voice=self.voice,
             )
             if event:
                 events.append(event)

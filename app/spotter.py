@@ -17,7 +17,7 @@ from resonance.app.onnx_models import SpotterModel, SpotterState
 from resonance.dsp.arrays import Float32Array
 from resonance.dsp.features import LOG_SCALE, log_power
 from resonance.dsp.ring import FrameRing
-from resonance.dsp.trigger import FloatArray, Pause, Trigger, TriggerSettings
+from resonance.dsp.trigger import ONCE, TWICE, Apart, FloatArray, Trigger, TriggerSettings
 
 IntArray = NDArray[np.int_]
 
@@ -37,7 +37,7 @@ class KeywordEvent:
 
     time_s: float  #: about the end of the word, from the start of the stream
     keyword: str
-    score: float  #: smoothed probability, 0 … 1; higher if there was a pause before the word
+    score: float  #: smoothed probability, 0 … 1; higher if the word was said apart
     wall_time: str | None = None  #: ``time_s`` by the clock, ISO 8601; None: it is no live sound
 
     def at(self, seconds: float) -> KeywordEvent:
@@ -160,8 +160,8 @@ class Spotter:
 
     Feed :meth:`hop` with the mean power of neighbours' differences of each hop; it pools them to
     bands and gives the model two frames at a time. What the model makes of the sound as it came
-    and of the cleaned one is averaged: it mistakes other things in either. Then, too, a word after
-    a pause counts for more than one amid speech, as commands are said apart.
+    and of the cleaned one is averaged: it mistakes other things in either. Then, too, a word said
+    apart, as commands are, counts for more than one amid speech.
 
     Parameters
     ----------
@@ -188,16 +188,21 @@ class Spotter:
         self._states = [self.state, SpotterState(model)] if twice else [self.state]
         self.words = [*model.words, *(word.word for word in custom)]
         self._matcher = Matcher(custom, Background(model), model.step_s) if custom else None
+        self._apart, self._apart_odds = Apart(), float(model.facts.get("apart_odds", 0.0))
+        self._silence = model.labels.index(SILENCE) if self._apart_odds else 0
         longest = round((model.window_s + OUTLASTS_S) / model.step_s)
-        #: Heard once, and twice.
-        self._known = [sensitivity.thresholds(model, custom, twice=t) for t in (False, True)]
-        self._triggers = [Trigger(self._known[twice], TriggerSettings(longest=longest))]
+        #: For the model's words heard once, and twice.
+        self._known = [
+            Trigger(
+                sensitivity.thresholds(model, custom, twice=t), replace(settings, longest=longest)
+            )
+            for t, settings in ((False, ONCE), (True, TWICE if self._apart_odds else ONCE))
+        ]
+        self._triggers = [self._known[twice]]
         if self._matcher:
             thresholds = sensitivity.custom_thresholds(self._matcher)
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
             self._triggers.append(Trigger(thresholds, settings))
-        self._pause, self._apart_odds = Pause(), float(model.facts.get("apart_odds", 0.0))
-        self._silence = model.labels.index(SILENCE) if self._apart_odds else 0
         self._hops_per_frame = round(model.frame_s / model.hop_s)
         self._mean = np.full((model.bands, 1), 1 / model.bands, np.float32)
         self._levels = FrameRing(round(model.window_s / model.frame_s), 1, float(log_power(0.0)))
@@ -216,11 +221,13 @@ class Spotter:
     @property
     def twice(self) -> bool:
         """Whether what is heard in the cleaned sound counts, too; may be changed at any time."""
-        return self._triggers[0].thresholds is self._known[True]
+        return self._triggers[0] is self._known[True]
 
     @twice.setter
     def twice(self, twice: bool) -> None:
-        self._triggers[0].thresholds = self._known[twice]
+        if twice != self.twice:
+            self._triggers[0] = self._known[twice]
+            self._triggers[0].reset()
 
     @property
     def level(self) -> float:
@@ -236,7 +243,7 @@ class Spotter:
             self._matcher.reset()
         for trigger in self._triggers:
             trigger.reset()
-        self._pause.reset()
+        self._apart.reset()
         times = len(self._states)
         self._power = np.zeros((times, self.model.pooling.shape[1]), np.float32)
         self._frames = np.zeros((times, self.model.step_frames, self.model.bands), np.float32)
@@ -244,10 +251,21 @@ class Spotter:
         self.steps = 0  #: how often the model was asked
         self.probabilities = np.zeros(len(self.model.labels), np.float32)
 
-    def hop(self, *contrasts: Float32Array) -> KeywordEvent | None:
-        """Mean power of each difference of neighbours in one hop [oscillators].
+    def hop(self, *contrasts: Float32Array, voice: float = 0.0) -> KeywordEvent | None:
+        """One hop of sound.
 
-        Of the sound as it came, and of the cleaned one if there may be such.
+        Parameters
+        ----------
+        contrasts
+            Mean power of each difference of neighbours [oscillators], of the sound as it came and
+            of the cleaned one, if there may be such.
+        voice
+            The denoiser's probability that somebody speaks, if there is cleaned sound.
+
+        Returns
+        -------
+        KeywordEvent or None
+            If a word was detected.
         """
         for power, contrast in zip(self._power, contrasts, strict=True):
             power += contrast
@@ -260,17 +278,17 @@ class Spotter:
         self._levels.push(levels[0] @ self._mean)
         place = (frame - 1) % self.model.step_frames
         self._frames[:, place] = levels
-        return self._evaluate(frame) if place == self.model.step_frames - 1 else None
+        return self._evaluate(frame, voice) if place == self.model.step_frames - 1 else None
 
-    def _evaluate(self, frame: int) -> KeywordEvent | None:
+    def _evaluate(self, frame: int, voice: float) -> KeywordEvent | None:
         pairs = zip(self._states, self._frames, strict=True)
         found = [state.step(frames) for state, frames in pairs]
         self.probabilities = np.mean(found, axis=0) if self.twice else found[0]
         self.steps += 1
         now_s = frame * self.model.frame_s
         known = self.probabilities[: len(self.model.words)]
-        pause = self._pause.update(self.probabilities[self._silence])
-        odds = self._apart_odds * pause if self.twice else 0.0
+        apart = self._apart.update(self.probabilities[self._silence], voice)
+        odds = self._apart_odds * apart if self.twice else 0.0
         fired = self._triggers[0].update(now_s, known, odds)
         if self._matcher:
             likeness = self._matcher.likeness(self.state.embedding)

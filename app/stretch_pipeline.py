@@ -32,26 +32,31 @@ class StretchPipeline(Pipeline):
             make_stream(self.samplerate, denoiser, spotter, BankStretch) for _ in range(channels)
         ]
         self._streams = [*self._banks]
+        #: :attr:`voice` at the end of each hop that ended in the last block [hops].
+        self.voices = np.zeros(0, np.float32)
 
     def process(self, block: Float32Array, out: Float32Array | None = None) -> list[KeywordEvent]:
         """Process a block; write the cleaned one into ``out``; as in the base class."""
         columns = self._columns(block, out)
         self._choose_sound_for_keywords()
         cleaned = np.empty(columns.shape, np.float32)
-        contrasts = []
+        contrasts, voices = [], []
         for channel, (bank, run) in enumerate(zip(self._banks, self._runs, strict=True)):
             sound = np.ascontiguousarray(columns[channel], np.float32)
             analysis = bank.analyse(sound)
             self.bad_samples += analysis.bad
             if bank.resting:
                 bank.hold(self._limited(self._last_gains[channel]))
+            before = run.voice
             gains = run.gains(analysis.features, analysis.updated)
+            voices.append(np.append(before, run.voices)[analysis.described])
             if len(gains):
                 self._last_gains[channel] = gains[-1]
             bank.play(sound, self._limited(gains), cleaned[channel])
             contrasts.append(analysis.contrast[:, : self._spotter_oscillators])
         if out is not None:
             out[...] = cleaned.T.reshape(out.shape)
+        self.voices = np.max(voices, axis=0)
         return self._spotted(mean(contrasts), cleaned)
 
     def _spotted(self, contrasts: Float32Array, cleaned: Float32Array) -> list[KeywordEvent]:
@@ -61,7 +66,8 @@ class StretchPipeline(Pipeline):
             heard.append(mean([_heard(*pair) for pair in zip(self._ears, cleaned, strict=True)]))
         if not self.spotter:  # none wanted, or warming up
             return []
-        events = (self.spotter.hop(*hop) for hop in zip(*heard, strict=True))
+        hops = zip(self.voices, *heard, strict=True)
+        events = (self.spotter.hop(*hop, voice=voice) for voice, *hop in hops)
         return [event for event in events if event]
 
 

@@ -203,7 +203,7 @@ def _keep(seen, outlet, guide, kept):  # type: ignore[no-untyped-def]
 
 
 @cached
-def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
+def respond(features, ended, controller, gains, readings):  # type: ignore[no-untyped-def]
     """All parts of hops, one after the other: fill gains, take the states along.
 
     Parameters
@@ -217,6 +217,8 @@ def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
         Weights and states, packed by :class:`Controller`.
     gains
         Complex gain for the next part [parts, oscillators]; 1 until the first update.
+    readings
+        Voice and noise level by the last update, after each part [parts, 2].
     """
     inlet, layers, outlet, level, floor, states, guide_b, kept_n, reading = controller.content[:9]
     counted, log_rate, keep, per_feature, offset, rate = inlet[:6]
@@ -230,6 +232,7 @@ def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
         elif level[1] == 0.0:
             for k in range(oscillators):
                 gains[step, k] = np.complex64(1.0)
+            readings[step] = reading
             continue
         count = oscillators if ended[step] else broad
         _relative(features[step, 0, :count], level[2], per_feature, offset, relative)
@@ -243,6 +246,7 @@ def respond(features, ended, controller, gains):  # type: ignore[no-untyped-def]
             _hear(seen, inlet, layers, states, n)
             _tell(n, level[2], outlet, guide_b, guide_n, reading)
             _keep(seen[broad:], outlet, guide_n, kept_n)
+        readings[step] = reading
         _relative(features[step, 1, :broad], level[2], per_feature, offset, relative)
         _see(relative[:broad], broad, part)
         _move(seen[:broad], part, outlet, guide_b, gains[step])
@@ -441,7 +445,7 @@ class Controller:
 
     def respond(
         self, features: Float32Array, ended: NDArray[np.bool_], gains: NDArray[np.complex64]
-    ) -> None:
+    ) -> Float32Array:
         """Take parts of hops in.
 
         Parameters
@@ -453,5 +457,12 @@ class Controller:
             Which parts end an update [parts].
         gains
             Filled with the gains for the part after each [parts, oscillators].
+
+        Returns
+        -------
+        ndarray
+            :attr:`reading` after each [parts, 2].
         """
-        respond(features, ended, self.packed, gains)
+        readings = np.empty((len(features), 2), np.float32)
+        respond(features, ended, self.packed, gains, readings)
+        return readings

@@ -49,7 +49,8 @@ def _respond(part, ended, stream, controller):  # type: ignore[no-untyped-def]
     whole, last = lengths.sum() - shortest_hop, lengths[-1] - shortest_part
     turn, updates = turns[whole, last : last + 1], np.full(1, ended)
     describe(energy, contrast, lengths, *ends, *looks, turn, updates, moving, features)
-    respond(features, updates, controller, controller.content[-1])
+    reading = controller.content[-2]
+    respond(features, updates, controller, controller.content[-1], reading.reshape(1, 2))
 
 
 @once

@@ -33,6 +33,7 @@ class Analysis(NamedTuple):
     features: Float32Array  #: of parts that ended, but for those at rest [parts, 2, oscillators, 4]
     updated: NDArray[np.bool_]  #: which of these end an update [parts]
     contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
+    described: NDArray[np.int_]  #: up to the end of each of these, how many of ``features`` [hops]
     bad: int  #: samples that were not finite
 
 
@@ -83,7 +84,8 @@ class BankStretch(BankStream):
             for x in (contrast, lengths)
         )
         contrasts = sums[:, self._pairs] / samples[:, None].astype(np.float32)
-        return Analysis(features[awake], updated[awake], contrasts, int(bad))
+        described = np.cumsum(awake)[ended]
+        return Analysis(features[awake], updated[awake], contrasts, described, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.

@@ -1,4 +1,4 @@
-"""From a stream of word scores to events: smoothing, pauses, thresholds, hysteresis, rest."""
+"""From a stream of word scores to events: smoothing, words said apart, thresholds, rest."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ from resonance.dsp.ring import FrameRing
 
 FloatArray = NDArray[np.floating]
 
-#: Before a word there is a pause if nothing is heard in evaluations that it does not reach: so many
-#: before now, and so many of them (1.2 to 1.6 s ago).
-PAUSE_BEFORE, PAUSE_LENGTH = 38, 13
-#: By how much a word's odds are multiplied after a pause: e to the power of this.
-APART_ODDS = 1.4
+#: A word is said apart if there was silence where it does not reach, so many evaluations before
+#: now, and so many of them (1.2 to 1.6 s ago) …
+BEFORE, BEFORE_LENGTH = 38, 13
+#: … if nobody speaks in the last evaluations (0.19 s), and …
+AFTER_LENGTH = 6
+#: … if somebody spoke: the mean of the highest of the last evaluations' readings (1.3 s).
+SPOKEN_LENGTH, SPOKEN_HIGHEST = 40, 10
+#: By how much a word's odds are multiplied if it is said apart: e to the power of this.
+APART_ODDS = 4.4
+#: Probabilities within this of 0 and 1 have the same log odds as this.
+DOUBT = 0.02
 
 
 @dataclass(frozen=True)
 class TriggerSettings:
     """When a word counts as detected.
 
-    A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold.
+    A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold;
+    with ``of_odds`` scores are probabilities, and the log odds of them are averaged.
     It can fire again after ``rest_s``, and only once it has fallen below ``release`` times the
     threshold, so that one utterance is one event. One utterance can hold the scores up for
     ``longest`` evaluations at most: scores that do not fall below half the threshold for longer
@@ -31,8 +38,21 @@ class TriggerSettings:
 
     release: float = 0.6
     smoothing: int = 24
+    of_odds: bool = False
     rest_s: float = 0.6
     longest: float = np.inf
+
+    def counted(self, scores: FloatArray) -> FloatArray:
+        """What is averaged of scores."""
+        return log_odds(scores) if self.of_odds else scores
+
+    def scored(self, mean: FloatArray, odds: FloatArray | float) -> FloatArray:
+        """What is compared with thresholds, from the average; ``odds`` as in the trigger."""
+        return np.asarray(1.0 / (1.0 + np.exp(-mean - odds))) if self.of_odds else mean
+
+
+#: For words heard in the sound as it came, and for those heard in the cleaned one, too.
+ONCE, TWICE = TriggerSettings(), TriggerSettings(smoothing=26, of_odds=True)
 
 
 class Trigger:
@@ -57,7 +77,7 @@ class Trigger:
         words = len(self.thresholds)
         self.scores: FloatArray = np.zeros(words)  #: smoothed scores now [words]
         self._recent = np.zeros((self.settings.smoothing, words))
-        self._sum = np.zeros(words)
+        self._sum = self.settings.counted(self._recent).sum(0)
         self._turn = 0
         self._armed = np.ones(words, dtype=bool)
         self._high = np.zeros(words, dtype=int)  # evaluations since scores rose, or it fired
@@ -79,7 +99,8 @@ class Trigger:
         scores
             Of each word, 0 … 1 [words].
         odds
-            What is added to the smoothed scores' log odds before they are compared.
+            What is added to the averaged log odds before they are compared; 0 unless they are
+            averaged.
 
         Returns
         -------
@@ -87,10 +108,10 @@ class Trigger:
             Number of the word.
         """
         oldest = self._recent[self._turn]
-        self._sum += scores - oldest
+        self._sum += self.settings.counted(scores) - self.settings.counted(oldest)
         oldest[:] = scores
         self._turn = (self._turn + 1) % len(self._recent)
-        self.scores = raised(self._sum / len(self._recent), odds)
+        self.scores = self.settings.scored(self._sum / len(self._recent), odds)
         self._armed |= self.scores < self.settings.release * self.thresholds
         self._high = np.where(scores >= self.thresholds / 2, self._high + 1, 0)
         self._armed |= self._high > self.settings.longest
@@ -106,36 +127,69 @@ class Trigger:
         return best
 
 
-class Pause:
-    """How much of a pause there was before a word that is said now."""
+class Apart:
+    """Whether a word that is said now is said apart, as commands are, not amid speech."""
 
     def __init__(self) -> None:
-        self._silence = FrameRing(PAUSE_BEFORE + PAUSE_LENGTH, 1, fill=1.0)
+        self._silence = FrameRing(BEFORE + BEFORE_LENGTH, 1, fill=1.0)
+        self._voice = FrameRing(SPOKEN_LENGTH, 1, fill=0.0)
 
     def reset(self) -> None:
         """Nothing was heard yet."""
         self._silence.reset()
+        self._voice.reset()
 
-    def update(self, silence: np.float32) -> float:
-        """One evaluation: its probability of silence → share of a pause, 0 … 1."""
+    def update(self, silence: float, voice: float) -> float:
+        """One evaluation.
+
+        Parameters
+        ----------
+        silence
+            The spotter's probability of silence or noise alone.
+        voice
+            The denoiser's probability that somebody speaks.
+
+        Returns
+        -------
+        float
+            How much of the time before and after was quiet, weighted with whether somebody spoke,
+            0 … 1.
+        """
         self._silence.push(np.array([silence], np.float32))
-        return float(self._silence.view()[:PAUSE_LENGTH].mean(dtype=np.float64))
+        self._voice.push(np.array([voice], np.float32))
+        voices = self._voice.view()[:, 0]
+        before = self._silence.view()[:BEFORE_LENGTH].mean(dtype=np.float64)
+        after = 1.0 - voices[-AFTER_LENGTH:].mean(dtype=np.float64)
+        spoken = np.sort(voices)[-SPOKEN_HIGHEST:].mean(dtype=np.float64)
+        return float(spoken * (before + after) / 2)
 
 
-def pauses(silence: FloatArray) -> FloatArray:
-    """What :class:`Pause` finds in a whole stream [steps]."""
-    before = np.concatenate([np.ones(PAUSE_BEFORE + PAUSE_LENGTH - 1), silence])
-    windows = np.lib.stride_tricks.sliding_window_view(before, PAUSE_LENGTH)[: len(silence)]
-    return np.asarray(windows.mean(1))
+def log_odds(probabilities: FloatArray, doubt: float = DOUBT) -> FloatArray:
+    """Of probabilities, none nearer to 0 or 1 than ``doubt``."""
+    clipped = np.clip(probabilities, doubt, 1.0 - doubt)
+    return np.asarray(np.log(clipped / (1.0 - clipped)))
 
 
-def raised(scores: FloatArray, odds: FloatArray | float) -> FloatArray:
-    """Scores 0 … 1 whose log odds are higher by ``odds``; both broadcast."""
-    factor = np.exp(odds)
-    return np.asarray(scores * factor / (1.0 + scores * (factor - 1.0)))
+def smoothed(
+    scores: FloatArray, settings: TriggerSettings, odds: FloatArray | float = 0.0
+) -> FloatArray:
+    """What :class:`Trigger` compares with the thresholds, for a whole stream [steps, words].
 
+    Parameters
+    ----------
+    scores
+        Of each evaluation, 0 … 1 [steps, words].
+    settings
+        Timing.
+    odds
+        As in :meth:`Trigger.update`, for all evaluations alike or of each [steps, 1].
 
-def smoothed(scores: FloatArray, smoothing: int) -> FloatArray:
-    """What :class:`Trigger` compares with the thresholds, for a whole stream [steps, words]."""
-    total = np.cumsum(np.concatenate([np.zeros((smoothing, scores.shape[1])), scores]), axis=0)
-    return np.asarray((total[smoothing:] - total[:-smoothing]) / smoothing)
+    Returns
+    -------
+    ndarray
+        [steps, words].
+    """
+    count = settings.smoothing
+    counted = settings.counted(np.concatenate([np.zeros((count, scores.shape[1])), scores]))
+    total = np.cumsum(counted, axis=0)
+    return settings.scored((total[count:] - total[:-count]) / count, odds)

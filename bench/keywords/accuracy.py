@@ -32,7 +32,7 @@ from bench.report import DOCS, table, write_section
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.presets import LIVE_PRESET
 from resonance.app.spotter import HIGHEST, LOWEST
-from resonance.dsp.trigger import APART_ODDS, TriggerSettings
+from resonance.dsp.trigger import APART_ODDS, ONCE, TWICE
 from resonance.models.data import find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, held_out, held_out_noise
 from resonance.models.keyword_frames import resampled
@@ -136,14 +136,14 @@ class Detection:
     """Everything about running for hours: threshold curves, misses, false accepts."""
 
     def __init__(self, listener: Listener, corpus: Corpus) -> None:
-        smoothing, step_s = TriggerSettings.smoothing, listener.model.step_s
-        tuning = ((listener.scores(sound, smoothing), text) for sound, text in background(corpus))
+        step_s = listener.model.step_s
+        tuning = ((listener.scores(sound), text) for sound, text in background(corpus))
         self.tuned = false_peaks(tuning, step_s)
         self.curve = sensitivity(self.tuned)
-        judging = running_speech(listener, corpus.judged_on(), smoothing)
+        judging = running_speech(listener, corpus.judged_on())
         self.false = false_peaks(judging, step_s)
         noises = [corpus.dev_noise.get(i) for i in range(len(corpus.dev_noise))]
-        silent = [(listener.scores(noises[i], smoothing), "") for i in distinct(noises)]
+        silent = [(listener.scores(noises[i]), "") for i in distinct(noises)]
         self.noise = false_peaks(silent, step_s)
         words = [i for i, r in enumerate(corpus.dev_words.recordings) if r.label in CORE_WORDS]
         self.said = np.array(
@@ -161,10 +161,9 @@ class Detection:
         rng = np.random.default_rng(3)
         return np.array(
             [
-                listener.scores(
-                    embedded(rng, corpus.dev_words.get(i), noises, snr_db or 0.0),
-                    TriggerSettings.smoothing,
-                )[:, word].max()
+                listener.scores(embedded(rng, corpus.dev_words.get(i), noises, snr_db or 0.0))[
+                    :, word
+                ].max()
                 for i, word in zip(words, self.said, strict=True)
             ]
         )
@@ -394,7 +393,7 @@ def main(
         "there twice counted once; dev clips missed. The "
         f"thresholds were set on {detection.tuned.hours:.2f} h: other held-out readers as "
         "recorded, faster, slower and in noise, and other noise; the smoothing of "
-        f"{TriggerSettings.smoothing} steps was chosen on "
+        f"{ONCE.smoothing} and {TWICE.smoothing} steps was chosen on "
         "these. Heard twice, in the sound as it came and as `call` cleans it, as in `spot` "
         "(elsewhere: as the preset in use cleans it), a word after a pause counting for more "
         "than one amid speech:\n\n"

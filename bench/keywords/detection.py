@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from resonance.app.onnx_models import DenoiserModel, SpotterModel, SpotterState
 from resonance.app.stretch_pipeline import StretchPipeline
 from resonance.dsp.peaks import log_rates, peaks, rate_line
-from resonance.dsp.trigger import APART_ODDS, pauses, raised, smoothed
+from resonance.dsp.trigger import APART_ODDS, ONCE, TWICE, Apart, log_odds, smoothed
 from resonance.models.data import SAMPLERATE, AudioStore
 from resonance.models.keyword_data import BandLevels, words_of
 from resonance.models.keywords import CORE_WORDS, LABELS, SILENCE
@@ -26,6 +26,8 @@ APART_S = 1.0
 LEAST = 0.01
 #: Highest peaks of all words together, and of each, that threshold curves are fitted to.
 POOLED, OWN = 20, 5
+#: Scores nearer to 0 and 1 count as this.
+NEAREST = 1e-4
 #: Silence or noise before and after an embedded clip, s.
 AROUND_S = 1.0
 #: Correlation from which two recordings are one (copies: 0.99, others: 0.75 at most), how far
@@ -51,14 +53,9 @@ class Listener:
         steps = frames[: count * self.model.step_frames].reshape(count, -1, self.model.bands)
         return np.array([self.state.step(step) for step in steps])
 
-    def scores(self, sound: Sound, smoothing: int) -> FloatArray:
+    def scores(self, sound: Sound) -> FloatArray:
         """What the trigger compares with its thresholds [steps, words]."""
-        found = self.probabilities(sound)
-        return raised(smoothed(found[:, : len(CORE_WORDS)], smoothing), self.odds(found))
-
-    def odds(self, found: FloatArray) -> FloatArray | float:
-        """What is added to the log odds of scores, from probabilities [steps, labels]."""
-        return 0.0
+        return smoothed(self.probabilities(sound)[:, : len(CORE_WORDS)], ONCE)
 
 
 class TwiceListener(Listener):
@@ -73,9 +70,14 @@ class TwiceListener(Listener):
         both = (super(TwiceListener, self).probabilities(s) for s in (sound, self.cleaned(sound)))
         return np.asarray(np.mean(list(both), axis=0))
 
-    def odds(self, found: FloatArray) -> FloatArray:
-        """Higher after a pause [steps, 1]."""
-        return APART_ODDS * pauses(found[:, LABELS.index(SILENCE)])[:, None]
+    def scores(self, sound: Sound) -> FloatArray:
+        """Higher for words said apart [steps, words]."""
+        found, apart = self.probabilities(sound), Apart()
+        hops = round(self.model.step_s / self.model.hop_s)
+        voices = self._pipeline.voices[hops - 1 :: hops][: len(found)]
+        readings = zip(found[:, LABELS.index(SILENCE)], voices, strict=True)
+        odds = APART_ODDS * np.array([apart.update(*reading) for reading in readings])
+        return smoothed(found[:, : len(CORE_WORDS)], TWICE, odds[:, None])
 
     def cleaned(self, sound: Sound) -> Sound:
         """The sound after the denoiser, late by its look-ahead."""
@@ -118,7 +120,7 @@ def false_peaks(streams: Iterable[tuple[FloatArray, str]], step_s: float) -> Fal
 
 
 def running_speech(
-    listener: Listener, recordings: Iterable[tuple[AudioStore, int]], smoothing: int
+    listener: Listener, recordings: Iterable[tuple[AudioStore, int]]
 ) -> Iterator[tuple[FloatArray, str]]:
     """Scores and transcript of each recording (store, index).
 
@@ -128,8 +130,6 @@ def running_speech(
         The spotter.
     recordings
         Store and index of each.
-    smoothing
-        Steps that scores are averaged over.
 
     Yields
     ------
@@ -137,7 +137,7 @@ def running_speech(
         Scores [steps, labels] and transcript.
     """
     for store, i in recordings:
-        yield listener.scores(store.get(i), smoothing), store.recordings[i].text
+        yield listener.scores(store.get(i)), store.recordings[i].text
 
 
 def distinct(sounds: Sequence[Sound]) -> list[int]:
@@ -162,12 +162,6 @@ def distinct(sounds: Sequence[Sound]) -> list[int]:
     return kept
 
 
-def log_odds(score: FloatArray | float) -> FloatArray:
-    """Of scores within 0 … 1."""
-    clipped = np.clip(score, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(clipped / (1 - clipped)))
-
-
 def sensitivity(false: FalsePeaks) -> dict[str, tuple[float, float]]:
     """For each word (start, slope): log rate per hour = start + slope · log odds of the threshold.
 
@@ -176,11 +170,11 @@ def sensitivity(false: FalsePeaks) -> dict[str, tuple[float, float]]:
     words have few.
     """
     everything = sorted((peak for found in false.peaks for peak in found), reverse=True)
-    pooled = log_odds(np.array(everything[:POOLED]))
+    pooled = log_odds(np.array(everything[:POOLED]), NEAREST)
     slope, start = rate_line(pooled, false.hours * len(CORE_WORDS))
     curve = {}
     for word, found in zip(CORE_WORDS, false.peaks, strict=True):
-        highest = log_odds(np.array(found[:OWN]))
+        highest = log_odds(np.array(found[:OWN]), NEAREST)
         own = log_rates(len(highest), false.hours) - slope * highest
         mean = float(own.mean()) if len(own) else start
         curve[word] = ((start + mean) / 2, slope)
