@@ -18,8 +18,9 @@ BEFORE, BEFORE_LENGTH = 38, 13
 AFTER_LENGTH = 6
 #: … if somebody spoke: the mean of the highest of the last evaluations' readings (1.3 s).
 SPOKEN_LENGTH, SPOKEN_HIGHEST = 40, 10
-#: By how much a word's odds are multiplied if it is said apart: e to the power of this.
-APART_ODDS = 4.4
+#: By how much a word's odds are multiplied if it is said apart, and divided if amid speech: e to
+#: the power of this.
+APART_ODDS = 2.2
 #: Probabilities within this of 0 and 1 have the same log odds as this.
 DOUBT = 0.02
 
@@ -68,7 +69,6 @@ class Trigger:
 
     def __init__(self, thresholds: FloatArray, settings: TriggerSettings) -> None:
         self.settings = settings
-        #: May be replaced by others at any time.
         self.thresholds: FloatArray = np.asarray(thresholds, dtype=np.float64)
         self.reset()
 
@@ -152,8 +152,7 @@ class Apart:
         Returns
         -------
         float
-            How much of the time before and after was quiet, weighted with whether somebody spoke,
-            0 … 1.
+            1: said apart; 0: silence before or after; -1: amid speech, or nobody spoke.
         """
         self._silence.push(np.array([silence], np.float32))
         self._voice.push(np.array([voice], np.float32))
@@ -161,7 +160,7 @@ class Apart:
         before = self._silence.view()[:BEFORE_LENGTH].mean(dtype=np.float64)
         after = 1.0 - voices[-AFTER_LENGTH:].mean(dtype=np.float64)
         spoken = np.sort(voices)[-SPOKEN_HIGHEST:].mean(dtype=np.float64)
-        return float(spoken * (before + after) / 2)
+        return float(spoken * (before + after) - 1.0)
 
 
 def log_odds(probabilities: FloatArray, doubt: float = DOUBT) -> FloatArray:

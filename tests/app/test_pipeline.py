@@ -10,7 +10,7 @@ import soxr
 from resonance.app.errors import UserError
 from resonance.app.onnx_models import DenoiserModel
 from resonance.app.pipeline import Pipeline
-from resonance.app.spotter import Sensitivity
+from resonance.app.spotter import Sensitivity, Spotter
 from resonance.app.stretch_pipeline import StretchPipeline
 from resonance.assets import DEMO
 
@@ -111,6 +111,29 @@ def test_digital_silence_costs_nothing_and_changes_nothing(preset):
         cut, _ = run(pipeline, sound, block)
         np.testing.assert_array_equal(cut, whole)
         assert kind is StretchPipeline or rested == resting, "each hop reported, at rest, too"
+
+
+def test_keywords_get_the_same_readings_whether_by_stretches_or_not(demo, spotter, monkeypatch):
+    _, clean, samplerate = demo
+    silence = np.zeros(round(1.5 * samplerate), np.float32)
+    sound = np.concatenate([clean[: 2 * samplerate], silence, clean[2 * samplerate :]])
+    two = np.stack([sound, np.roll(sound, samplerate)], axis=1)
+    voices, hop = [], Spotter.hop
+
+    def noted(spotter, *contrasts, voice):
+        voices[-1].append(voice)
+        return hop(spotter, *contrasts, voice=voice)
+
+    monkeypatch.setattr(Spotter, "hop", noted)
+    for kind, block in ((Pipeline, 480), (StretchPipeline, 5000), (StretchPipeline, len(two))):
+        voices.append([])
+        pipeline = kind(samplerate, 2, denoiser=DenoiserModel.preset("call"), spotter=spotter)
+        for start in range(0, len(two), block):
+            part = two[start : start + block]
+            pipeline.process(part, np.empty_like(part))
+    assert min(voices[0]) < 0.1 < 0.9 < max(voices[0])
+    np.testing.assert_allclose(voices[1], voices[0], atol=1e-5)
+    np.testing.assert_allclose(voices[2], voices[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])

@@ -12,7 +12,7 @@ from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity, Spotter, last_loud, threshold_for
 from resonance.assets import DEMO
 from resonance.dsp.keyword_step import KeywordStep
-from resonance.dsp.trigger import TriggerSettings, pauses, raised, smoothed
+from resonance.dsp.trigger import ONCE, TWICE, Apart, smoothed
 from resonance.models.synthetic_voices import speak
 
 
@@ -73,29 +73,30 @@ def test_nothing_is_computed_in_digital_silence_and_nothing_changes(spotter, wor
     assert steps < len(runs) - 40
 
 
-def test_heard_twice_a_word_after_a_pause_counts_for_more(spotter):
+def test_heard_twice_a_word_said_apart_counts_for_more(spotter):
     rng = np.random.default_rng(0)
     level = 10 ** rng.uniform(-8, -2, 12).repeat(100)[:, None]
     hops = (level * rng.gamma(2.0, size=(1200, spotter.pooling.shape[1]))).astype(np.float32)
+    voices = rng.uniform(size=12).repeat(100).astype(np.float32)
 
     def listen(twice):
         listener, found = Spotter(spotter, Sensitivity(), twice=True), []
         listener.twice = twice
-        for hop in hops:
+        for hop, voice in zip(hops, voices, strict=True):
             steps = listener.steps
-            listener.hop(hop, hop)
+            listener.hop(hop, hop, voice=voice)
             if listener.steps > steps:
-                found.append((listener.probabilities, listener.scores))
+                found.append((listener.probabilities, listener.scores, voice))
         return (np.array(each) for each in zip(*found, strict=True))
 
-    (probabilities, once), (_, twice) = listen(False), listen(True)
-    plain = smoothed(probabilities[:, : len(spotter.words)], TriggerSettings.smoothing)
-    np.testing.assert_allclose(once, plain, atol=1e-6)
-    pause = pauses(probabilities[:, spotter.labels.index("_silence_")])
-    assert pause.min() < 0.3 < 0.9 < pause.max()
-    odds = spotter.facts["apart_odds"] * pause[:, None]
-    np.testing.assert_allclose(twice, raised(plain, odds), atol=1e-6)
-    assert (twice > once)[pause > 0.9].all()
+    (probabilities, once, _), (_, twice, heard) = listen(False), listen(True)
+    known, silence = probabilities[:, : len(spotter.words)], spotter.labels.index("_silence_")
+    np.testing.assert_allclose(once, smoothed(known, ONCE), atol=1e-6)
+    said, readings = Apart(), zip(probabilities[:, silence], heard, strict=True)
+    apart = np.array([said.update(*reading) for reading in readings])
+    assert apart.min() < -0.6 < 0.0 < apart.max()
+    odds = spotter.facts["apart_odds"] * apart[:, None]
+    np.testing.assert_allclose(twice, smoothed(known, TWICE, odds), atol=1e-6)
 
 
 @pytest.mark.parametrize("apart_s", [0.7, 0.85, 1.0, 1.5])

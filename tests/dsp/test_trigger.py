@@ -1,13 +1,15 @@
 import numpy as np
+import pytest
 
 from resonance.dsp.trigger import (
-    PAUSE_BEFORE,
-    PAUSE_LENGTH,
-    Pause,
+    AFTER_LENGTH,
+    BEFORE,
+    BEFORE_LENGTH,
+    ONCE,
+    TWICE,
+    Apart,
     Trigger,
     TriggerSettings,
-    pauses,
-    raised,
     smoothed,
 )
 
@@ -58,14 +60,15 @@ def test_reset_forgets_the_word_in_the_air():
     assert trigger.update(0.0, np.array([0.9])) is None
 
 
-def test_whole_streams_are_smoothed_alike(rng):
-    scores = rng.random((50, 2))
-    trigger = Trigger([2.0, 2.0], TriggerSettings())
+@pytest.mark.parametrize("settings", [ONCE, TWICE])
+def test_whole_streams_are_smoothed_alike(settings, rng):
+    scores, odds = rng.random((50, 2)), rng.random((50, 1)) if settings.of_odds else 0.0
+    trigger = Trigger([2.0, 2.0], settings)
     one_by_one = []
-    for score in scores:
-        trigger.update(0.0, score)
+    for step, score in enumerate(scores):
+        trigger.update(0.0, score, odds[step, 0] if settings.of_odds else 0.0)
         one_by_one.append(trigger.scores)
-    np.testing.assert_allclose(smoothed(scores, TriggerSettings.smoothing), one_by_one)
+    np.testing.assert_allclose(smoothed(scores, settings, odds), one_by_one)
 
 
 def test_the_onset_is_where_the_score_rose():
@@ -75,24 +78,41 @@ def test_the_onset_is_where_the_score_rose():
     assert trigger.steps_since_onset(0) == 2
 
 
-def test_a_pause_is_silence_before_what_can_be_the_word():
-    silence = np.random.default_rng(0).uniform(size=200).astype(np.float32)
-    pause = Pause()
-    found = [pause.update(value) for value in silence]
-    np.testing.assert_allclose(found, pauses(silence))
-    long_ago = silence[:PAUSE_LENGTH]
-    assert np.isclose(found[PAUSE_LENGTH + PAUSE_BEFORE - 1], long_ago.mean())
-    assert pause.update(0.0) < 1.0
-    pause.reset()
-    assert pause.update(0.0) == 1.0  # before the start there was nothing
+def apart(silence, voice):
+    """After the last of evaluations."""
+    said = Apart()
+    return [said.update(*reading) for reading in zip(silence, voice, strict=True)][-1]
 
 
-def test_higher_odds_are_compared_and_reported():
-    scores = np.array([0.0, 0.2, 0.5, 1.0])
-    odds = scores[1:3] / (1 - scores[1:3]) * np.e
-    np.testing.assert_allclose(raised(scores, 1.0), [0.0, *(odds / (1 + odds)), 1.0])
-    np.testing.assert_array_equal(raised(scores, 0.0), scores)
-    trigger = Trigger([0.6], TriggerSettings(smoothing=1))
-    assert trigger.update(0.0, np.array([0.5])) is None
-    assert trigger.update(0.1, np.array([0.5]), 1.0) == 0
-    assert trigger.scores[0] > 0.6
+def test_a_word_is_apart_between_silence_and_nobody_speaking():
+    steps = BEFORE + BEFORE_LENGTH
+    silence, voice = np.zeros((2, steps))
+    silence[:BEFORE_LENGTH] = 1.0
+    voice[BEFORE_LENGTH:-AFTER_LENGTH] = 1.0
+    assert apart(silence, voice) == 1.0
+    assert apart(0 * silence, voice) == 0.0, "speech before"
+    assert apart(silence, 0 * voice + 1) == 0.0, "speech after"
+    assert apart(0 * silence, 0 * voice + 1) == -1.0, "amid speech"
+    assert apart(silence, 0 * voice) == -1.0, "a noise: nobody spoke"
+
+
+def test_before_the_start_there_was_silence():
+    said = Apart()
+    at_first = [said.update(0.0, voice) for voice in (*np.ones(20), *np.zeros(AFTER_LENGTH))]
+    assert at_first[-1] == 1.0
+    said.reset()
+    assert [said.update(0.0, 1.0) for _ in range(20)] == at_first[:20]
+
+
+def test_averaged_log_odds_are_compared_and_reported_as_probabilities():
+    settings = TriggerSettings(smoothing=2, of_odds=True)
+    trigger = Trigger([0.6], settings)
+    odds = np.log([0.8 / 0.2, 0.4 / 0.6]).mean()
+    trigger.update(0.0, np.array([0.8]))
+    assert trigger.update(0.1, np.array([0.4])) == 0
+    assert trigger.scores[0] == pytest.approx(1 / (1 + np.exp(-odds)))
+    trigger = Trigger([0.9], settings)
+    for odds in (0.0, 0.0, 3.0):
+        fired = trigger.update(0.0, np.array([0.5]), odds)
+    assert fired == 0
+    assert trigger.scores[0] == pytest.approx(1 / (1 + np.exp(-3.0)))
