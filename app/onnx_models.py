@@ -70,7 +70,7 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
         raise ModelError(f"{path} is not a model of ours ({error}); export it again") from error
     _check(path, facts, kind)
     _check_shapes(path, session, kind)
-    return session, {"identity": digest, **facts}
+    return session, {**DEFAULTS, "identity": digest, **facts}
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class DenoiserModel:
         self.lookahead_s = float(self.facts["lookahead_s"])
         self.parts = int(self.facts["parts"])  #: of a hop, after each of which gains are renewed
         #: Of a hop, with each of which the network hears all anew.
-        self.updates = int({**DEFAULTS, **self.facts}["updates"])
+        self.updates = int(self.facts["updates"])
         #: Whether recordings are cleaned backwards in time, too (``app/both_ways.py``).
         self.both_ways = self.facts.get("both_ways") is True
         shapes = {i.name: i.shape for i in self.session.get_inputs()}

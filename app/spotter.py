@@ -131,8 +131,7 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float, *, twice: boo
     """
     if not per_hour > 0:
         raise WrongUsage(f"{per_hour:g} false accepts per hour must be more than 0, such as 0.5")
-    curve = model.facts.get("sensitivity_twice") if twice else None
-    curve = curve or model.facts["sensitivity"]
+    curve = (twice and model.facts["sensitivity_twice"]) or model.facts["sensitivity"]
     if word not in curve:
         return 0.5
     start, slope = curve[word]
@@ -188,7 +187,7 @@ class Spotter:
         self._states = [self.state, SpotterState(model)] if twice else [self.state]
         self.words = [*model.words, *(word.word for word in custom)]
         self._matcher = Matcher(custom, Background(model), model.step_s) if custom else None
-        self._apart, self._apart_odds = Apart(), float(model.facts.get("apart_odds", 0.0))
+        self._apart, self._apart_odds = Apart(), float(model.facts["apart_odds"])
         self._silence = model.labels.index(SILENCE) if self._apart_odds else 0
         longest = round((model.window_s + OUTLASTS_S) / model.step_s)
         #: For the model's words heard once, and twice.

@@ -98,7 +98,6 @@ class SpotterOutput(NamedTuple):
     """What the spotter makes of the last second."""
 
     scores: Tensor  #: of each class [batch, classes]
-    pooled: Tensor  #: mean of the attended tokens, what the scores are read from [batch, width]
     embedding: Tensor  #: course of the second, for custom words [batch, SEGMENTS · width]
     view: Synchronisation | None  #: how the last layer settled; None with softmax
 
@@ -191,8 +190,8 @@ class KeywordSpotter(nn.Module):
         *past, tokens = state
         new, past = self.inlet(frames, past)
         tokens = torch.cat([tokens, new], 1)[:, -self.config.tokens :]
-        scores, pooled, view = self.attend(tokens)
-        return SpotterOutput(scores, pooled, course(tokens), view), [*past, tokens]
+        scores, view = self.attend(tokens)
+        return SpotterOutput(scores, course(tokens), view), [*past, tokens]
 
     def seconds(self, frames: Tensor) -> Tensor:
         """Tokens of the second before every step of one sound [steps, tokens, width].
@@ -204,13 +203,12 @@ class KeywordSpotter(nn.Module):
         padded = nn.functional.pad(tokens[0], (0, 0, size - 1, 0))
         return padded.unfold(0, size, 1).transpose(1, 2)
 
-    def attend(self, tokens: Tensor) -> tuple[Tensor, Tensor, Synchronisation | None]:
-        """Tokens of a second [batch, tokens, width] → scores, their pooled source, and the view."""
+    def attend(self, tokens: Tensor) -> tuple[Tensor, Synchronisation | None]:
+        """Tokens of a second [batch, tokens, width] → scores and the view."""
         x, view = self.dropout(tokens) + self.position, None
         for layer in self.layers:
             x, view = layer(x)
-        pooled = x.mean(1)
-        return self.head(pooled), pooled, view
+        return self.head(x.mean(1)), view
 
     def first_state(self, batch: int = 1) -> list[Tensor]:
         """At rest."""

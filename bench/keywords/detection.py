@@ -184,7 +184,7 @@ def sensitivity(false: FalsePeaks) -> dict[str, tuple[float, float]]:
 def embedded(
     rng: np.random.Generator, clip: Sound, noises: AudioStore | None, snr_db: float
 ) -> Sound:
-    """The clip with AROUND_S before and after it, in noise at ``snr_db`` or (no noises) in none.
+    """The clip with AROUND_S before and after it, in one of ``noises`` at ``snr_db``, or in none.
 
     Parameters
     ----------
