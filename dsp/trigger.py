@@ -23,6 +23,7 @@ SPOKEN_LENGTH, SPOKEN_HIGHEST = 40, 10
 APART_ODDS = 2.2
 #: Probabilities within this of 0 and 1 have the same log odds as this.
 DOUBT = 0.02
+_TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class TriggerSettings:
     """When a word counts as detected.
 
     A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold;
-    with ``of_odds`` scores are probabilities, and the log odds of them are averaged.
+    with ``of_odds`` scores are probabilities, and the log odds of them are averaged. It must be
+    above its threshold by ``lead`` more than any other word, in log odds (in thresholds).
     It can fire again after ``rest_s``, and only once it has fallen below ``release`` times the
     threshold, so that one utterance is one event. One utterance can hold the scores up for
     ``longest`` evaluations at most: scores that do not fall below half the threshold for longer
@@ -40,6 +42,7 @@ class TriggerSettings:
     release: float = 0.6
     smoothing: int = 24
     of_odds: bool = False
+    lead: float = -np.inf
     rest_s: float = 0.6
     longest: float = np.inf
 
@@ -51,9 +54,15 @@ class TriggerSettings:
         """What is compared with thresholds, from the average; ``odds`` as in the trigger."""
         return np.asarray(1.0 / (1.0 + np.exp(-mean - odds))) if self.of_odds else mean
 
+    def above(self, scores: FloatArray, thresholds: FloatArray) -> FloatArray:
+        """How far smoothed scores are above thresholds: log odds, or in thresholds."""
+        if self.of_odds:
+            return log_odds(scores, _TINY) - log_odds(thresholds, _TINY)
+        return scores / thresholds - 1.0
+
 
 #: For words heard in the sound as it came, and for those heard in the cleaned one, too.
-ONCE, TWICE = TriggerSettings(), TriggerSettings(smoothing=26, of_odds=True)
+ONCE, TWICE = TriggerSettings(), TriggerSettings(smoothing=26, of_odds=True, lead=0.5)
 
 
 class Trigger:
@@ -118,7 +127,10 @@ class Trigger:
         ready = self._armed & (self.scores >= self.thresholds)
         if not ready.any() or time_s < self._quiet_until_s:
             return None
-        best = int(np.argmax(np.where(ready, self.scores / self.thresholds, -np.inf)))
+        above = self.settings.above(self.scores, self.thresholds)
+        best = int(np.argmax(np.where(ready, above, -np.inf)))
+        if above[best] - np.delete(above, best).max(initial=-np.inf) < self.settings.lead:
+            return None
         self._armed[best] = False
         self.repeated = bool(self._high[best] > self.settings.longest)
         if self.repeated:

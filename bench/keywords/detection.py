@@ -38,6 +38,8 @@ SAME, SAME_LENGTH_S, COMPARED_S = 0.9, 0.05, 5.0
 class Listener:
     """The shipped spotter over whole sounds, scores only."""
 
+    settings = ONCE  #: of its trigger
+
     def __init__(self, model: SpotterModel) -> None:
         self.model, self.state = model, SpotterState(model)
         self.levels = BandLevels(model.bands, model.frame_s)
@@ -53,13 +55,21 @@ class Listener:
         steps = frames[: count * self.model.step_frames].reshape(count, -1, self.model.bands)
         return np.array([self.state.step(step) for step in steps])
 
+    def heard(self, sound: Sound) -> tuple[FloatArray, FloatArray]:
+        """What the trigger takes: probabilities [steps, words], and what is added to log odds."""
+        found = self.probabilities(sound)[:, : len(CORE_WORDS)]
+        return found, np.zeros(len(found))
+
     def scores(self, sound: Sound) -> FloatArray:
         """What the trigger compares with its thresholds [steps, words]."""
-        return smoothed(self.probabilities(sound)[:, : len(CORE_WORDS)], ONCE)
+        found, odds = self.heard(sound)
+        return smoothed(found, self.settings, odds[:, None])
 
 
 class TwiceListener(Listener):
     """The same, heard in the sound as it came and in the cleaned one, as in live use."""
+
+    settings = TWICE
 
     def __init__(self, model: SpotterModel, denoiser: DenoiserModel) -> None:
         super().__init__(model)
@@ -70,14 +80,14 @@ class TwiceListener(Listener):
         both = (super(TwiceListener, self).probabilities(s) for s in (sound, self.cleaned(sound)))
         return np.asarray(np.mean(list(both), axis=0))
 
-    def scores(self, sound: Sound) -> FloatArray:
-        """Higher for words said apart [steps, words]."""
+    def heard(self, sound: Sound) -> tuple[FloatArray, FloatArray]:
+        """Odds are higher for words said apart."""
         found, apart = self.probabilities(sound), Apart()
         hops = round(self.model.step_s / self.model.hop_s)
         voices = self._pipeline.voices[hops - 1 :: hops][: len(found)]
         readings = zip(found[:, LABELS.index(SILENCE)], voices, strict=True)
         odds = APART_ODDS * np.array([apart.update(*reading) for reading in readings])
-        return smoothed(found[:, : len(CORE_WORDS)], TWICE, odds[:, None])
+        return found[:, : len(CORE_WORDS)], odds
 
     def cleaned(self, sound: Sound) -> Sound:
         """The sound after the denoiser, late by its look-ahead."""

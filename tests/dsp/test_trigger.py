@@ -116,3 +116,16 @@ def test_averaged_log_odds_are_compared_and_reported_as_probabilities():
         fired = trigger.update(0.0, np.array([0.5]), odds)
     assert fired == 0
     assert trigger.scores[0] == pytest.approx(1 / (1 + np.exp(-3.0)))
+
+
+def test_what_might_as_well_be_another_word_fires_as_neither():
+    settings = TriggerSettings(smoothing=1, of_odds=True, lead=0.5)
+
+    def fired(*scores):
+        return Trigger([0.5, 0.4], settings).update(0.0, np.array(scores))
+
+    assert fired(0.8, 0.1) == 0
+    assert fired(0.1, 0.8) == 1
+    assert fired(0.6, 0.5) is None, "as far above its own threshold, nearly"
+    assert fired(0.9, 0.5) == 0
+    assert Trigger([0.5], settings).update(0.0, np.array([0.9])) == 0, "a word alone"
