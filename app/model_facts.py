@@ -22,7 +22,6 @@ _EXTERNAL = b"\n\x08location\x12"
 def wrong_fact(facts: Facts, kind: str) -> str | None:
     """Name of a fact that is missing or makes no sense in a model of ``kind``; None: all do."""
     checks = {**_BANK, **(_DENOISER if kind == "denoiser" else _KEYWORDS)}
-    facts = {**DEFAULTS, **facts}
     for name, fits in checks.items():
         try:
             if not fits(facts[name], facts):
@@ -144,7 +143,8 @@ _KEYWORDS: dict[str, Check] = {
     "sensitivity": _sensitivity,
     "sensitivity_twice": _sensitivity,
     "apart_odds": lambda value, facts: (
-        is_number(value, 0.0, 10.0) and (not value or SILENCE in facts["labels"])
+        is_number(value, 0.0, 10.0)
+        and (not value or (SILENCE in facts["labels"] and bool(facts["sensitivity_twice"])))
     ),
     "identity": lambda value, _: isinstance(value, str),
 }

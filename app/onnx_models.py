@@ -65,12 +65,13 @@ def _load(path: Path, kind: str) -> tuple[onnxruntime.InferenceSession, dict[str
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         raw = session.get_modelmeta().custom_metadata_map
-        facts = {name: json.loads(value) for name, value in raw.items()}
+        said = {name: json.loads(value) for name, value in raw.items()}
     except Exception as error:  # onnxruntime has no common base for its errors
         raise ModelError(f"{path} is not a model of ours ({error}); export it again") from error
+    facts = {**DEFAULTS, "identity": digest, **said}
     _check(path, facts, kind)
     _check_shapes(path, session, kind)
-    return session, {**DEFAULTS, "identity": digest, **facts}
+    return session, facts
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from resonance.dsp.trigger import ONCE, TWICE, Apart, FloatArray, Trigger, Trigg
 
 IntArray = NDArray[np.int_]
 
-#: Thresholds lie between these, whatever the wish.
-LOWEST, HIGHEST = 0.05, 0.98
+#: No threshold is higher, whatever the wish; the lowest is the trigger's.
+HIGHEST = 0.98
 #: A word ends at most this long after it began to be recognised, s.
 AFTER_ONSET_S = 0.15
 #: By how much the scores may outlast the second in which a word can be seen, s.
@@ -37,7 +37,7 @@ class KeywordEvent:
 
     time_s: float  #: about the end of the word, from the start of the stream
     keyword: str
-    score: float  #: smoothed probability, 0 … 1; higher if the word was said apart
+    score: float  #: smoothed probability, 0 … 1; heard twice: raised if said apart, else lowered
     wall_time: str | None = None  #: ``time_s`` by the clock, ISO 8601; None: it is no live sound
 
     def at(self, seconds: float) -> KeywordEvent:
@@ -103,6 +103,11 @@ class Sensitivity:
         )
 
 
+def trigger_settings(model: SpotterModel, *, twice: bool) -> TriggerSettings:
+    """What the model's curve was measured with: where it is heard twice, for words said apart."""
+    return TWICE if twice and model.facts["apart_odds"] else ONCE
+
+
 def threshold_for(model: SpotterModel, word: str, per_hour: float, *, twice: bool = False) -> float:
     """Threshold at which ``word`` is falsely detected ``per_hour`` times; 0.5 if never measured.
 
@@ -136,7 +141,8 @@ def threshold_for(model: SpotterModel, word: str, per_hour: float, *, twice: boo
         return 0.5
     start, slope = curve[word]
     odds = (np.log(per_hour) - start) / slope
-    return float(np.clip(1.0 / (1.0 + np.exp(-odds)), LOWEST, HIGHEST))
+    lowest = trigger_settings(model, twice=twice).lowest
+    return float(np.clip(1.0 / (1.0 + np.exp(-odds)), lowest, HIGHEST))
 
 
 def last_loud(levels: FloatArray) -> int:
@@ -187,17 +193,20 @@ class Spotter:
         self._states = [self.state, SpotterState(model)] if twice else [self.state]
         self.words = [*model.words, *(word.word for word in custom)]
         self._matcher = Matcher(custom, Background(model), model.step_s) if custom else None
-        self._apart, self._apart_odds = Apart(), float(model.facts["apart_odds"])
+        self._apart = Apart()
+        #: 0 where there is nothing to read it from.
+        self._apart_odds = float(model.facts["apart_odds"]) if twice else 0.0
         self._silence = model.labels.index(SILENCE) if self._apart_odds else 0
         longest = round((model.window_s + OUTLASTS_S) / model.step_s)
-        #: For the model's words heard once, and twice.
+        #: Of the model's words heard once, and twice: thresholds, and how they are compared.
         self._known = [
-            Trigger(
-                sensitivity.thresholds(model, custom, twice=t), replace(settings, longest=longest)
+            (
+                sensitivity.thresholds(model, custom, twice=t),
+                replace(trigger_settings(model, twice=t), longest=longest),
             )
-            for t, settings in ((False, ONCE), (True, TWICE if self._apart_odds else ONCE))
+            for t in (False, True)
         ]
-        self._triggers = [self._known[twice]]
+        self._triggers = [Trigger(*self._known[twice])]
         if self._matcher:
             thresholds = sensitivity.custom_thresholds(self._matcher)
             settings = TriggerSettings(smoothing=self._matcher.background.averaged)
@@ -220,13 +229,11 @@ class Spotter:
     @property
     def twice(self) -> bool:
         """Whether what is heard in the cleaned sound counts, too; may be changed at any time."""
-        return self._triggers[0] is self._known[True]
+        return self._triggers[0].settings is self._known[True][1]
 
     @twice.setter
     def twice(self, twice: bool) -> None:
-        if twice != self.twice:
-            self._triggers[0] = self._known[twice]
-            self._triggers[0].reset()
+        self._triggers[0].use(*self._known[twice])
 
     @property
     def level(self) -> float:
@@ -250,7 +257,7 @@ class Spotter:
         self.steps = 0  #: how often the model was asked
         self.probabilities = np.zeros(len(self.model.labels), np.float32)
 
-    def hop(self, *contrasts: Float32Array, voice: float = 0.0) -> KeywordEvent | None:
+    def hop(self, *contrasts: Float32Array, voice: float) -> KeywordEvent | None:
         """One hop of sound.
 
         Parameters
@@ -259,7 +266,7 @@ class Spotter:
             Mean power of each difference of neighbours [oscillators], of the sound as it came and
             of the cleaned one, if there may be such.
         voice
-            The denoiser's probability that somebody speaks, if there is cleaned sound.
+            The denoiser's probability that somebody speaks; 0 without one.
 
         Returns
         -------
@@ -286,8 +293,10 @@ class Spotter:
         self.steps += 1
         now_s = frame * self.model.frame_s
         known = self.probabilities[: len(self.model.words)]
-        apart = self._apart.update(self.probabilities[self._silence], voice)
-        odds = self._apart_odds * apart if self.twice else 0.0
+        odds = 0.0
+        if self._apart_odds:
+            apart = self._apart.update(self.probabilities[self._silence], voice)
+            odds = self._apart_odds * apart if self.twice else 0.0
         fired = self._triggers[0].update(now_s, known, odds)
         if self._matcher:
             likeness = self._matcher.likeness(self.state.embedding)

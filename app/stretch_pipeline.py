@@ -47,9 +47,9 @@ class StretchPipeline(Pipeline):
             self.bad_samples += analysis.bad
             if bank.resting:
                 bank.hold(self._limited(self._last_gains[channel]))
-            before = run.voice
+            before = np.array([run.voice], np.float32)
             gains = run.gains(analysis.features, analysis.updated)
-            voices.append(np.append(before, run.voices)[analysis.described])
+            voices.append(np.concatenate([before, run.voices])[analysis.described])
             if len(gains):
                 self._last_gains[channel] = gains[-1]
             bank.play(sound, self._limited(gains), cleaned[channel])

@@ -45,6 +45,7 @@ class TriggerSettings:
     lead: float = -np.inf
     rest_s: float = 0.6
     longest: float = np.inf
+    lowest: float = 0.05  #: no threshold is lower, whatever the wish
 
     def counted(self, scores: FloatArray) -> FloatArray:
         """What is averaged of scores."""
@@ -61,8 +62,10 @@ class TriggerSettings:
         return scores / thresholds - 1.0
 
 
-#: For words heard in the sound as it came, and for those heard in the cleaned one, too.
-ONCE, TWICE = TriggerSettings(), TriggerSettings(smoothing=26, of_odds=True, lead=0.5)
+#: For words heard in the sound as it came, and for those heard in the cleaned one, too. Said apart,
+#: what is none of the words has a score of 0.16 for each.
+ONCE = TriggerSettings()
+TWICE = TriggerSettings(smoothing=26, of_odds=True, lead=0.5, lowest=0.25)
 
 
 class Trigger:
@@ -73,21 +76,24 @@ class Trigger:
     thresholds
         Of each word's smoothed score, 0 … 1 [words].
     settings
-        Timing.
+        How scores are averaged and compared.
     """
 
     def __init__(self, thresholds: FloatArray, settings: TriggerSettings) -> None:
-        self.settings = settings
-        self.thresholds: FloatArray = np.asarray(thresholds, dtype=np.float64)
+        self.use(thresholds, settings)
         self.reset()
+
+    def use(self, thresholds: FloatArray, settings: TriggerSettings) -> None:
+        """Go on with others; what has fired does not fire again for that."""
+        self.thresholds: FloatArray = np.asarray(thresholds, dtype=np.float64)
+        self.settings = settings
 
     def reset(self) -> None:
         """Forget all scores."""
         words = len(self.thresholds)
         self.scores: FloatArray = np.zeros(words)  #: smoothed scores now [words]
-        self._recent = np.zeros((self.settings.smoothing, words))
-        self._sum = self.settings.counted(self._recent).sum(0)
-        self._turn = 0
+        kept = max(each.smoothing for each in (self.settings, ONCE, TWICE))
+        self._recent = np.zeros((kept, words))
         self._armed = np.ones(words, dtype=bool)
         self._high = np.zeros(words, dtype=int)  # evaluations since scores rose, or it fired
         self._quiet_until_s = -np.inf
@@ -95,7 +101,7 @@ class Trigger:
 
     def steps_since_onset(self, word: int) -> int:
         """Evaluations since the word's score rose above half its highest, within the smoothing."""
-        recent = np.roll(self._recent[:, word], -self._turn)
+        recent = self._recent[-self.settings.smoothing :, word]
         return len(recent) - 1 - int(np.argmax(recent >= recent.max() / 2))
 
     def update(self, time_s: float, scores: FloatArray, odds: float = 0.0) -> int | None:
@@ -116,11 +122,9 @@ class Trigger:
         int or None
             Number of the word.
         """
-        oldest = self._recent[self._turn]
-        self._sum += self.settings.counted(scores) - self.settings.counted(oldest)
-        oldest[:] = scores
-        self._turn = (self._turn + 1) % len(self._recent)
-        self.scores = self.settings.scored(self._sum / len(self._recent), odds)
+        self._recent[:-1], self._recent[-1] = self._recent[1:], scores
+        recent = self._recent[-self.settings.smoothing :]
+        self.scores = self.settings.scored(self.settings.counted(recent).mean(0), odds)
         self._armed |= self.scores < self.settings.release * self.thresholds
         self._high = np.where(scores >= self.thresholds / 2, self._high + 1, 0)
         self._armed |= self._high > self.settings.longest

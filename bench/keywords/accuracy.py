@@ -32,7 +32,7 @@ from bench.live.speed import step_times
 from bench.report import DOCS, table, write_section
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.presets import LIVE_PRESET
-from resonance.app.spotter import HIGHEST, LOWEST
+from resonance.app.spotter import HIGHEST
 from resonance.dsp.trigger import APART_ODDS, ONCE, TWICE, Trigger, smoothed
 from resonance.models.data import AudioStore, find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, held_out, held_out_noise
@@ -186,7 +186,7 @@ class Detection:
         """Of the ten words for a wished rate."""
         starts, slopes = np.array([self.curve[word] for word in CORE_WORDS]).T
         odds = (np.log(wish) - starts) / slopes
-        return np.asarray(np.clip(1 / (1 + np.exp(-odds)), LOWEST, HIGHEST))
+        return np.asarray(np.clip(1 / (1 + np.exp(-odds)), self.settings.lowest, HIGHEST))
 
     def at(self, wish: float) -> dict[str, float]:
         """What a wished rate of false accepts really gives."""
@@ -302,7 +302,10 @@ def left_running(detection: Detection) -> str:
             f"{r['false_accepts_per_hour_and_word']:.2f}",
             f"{r['in_noise_per_hour_and_word']:.2f}",
             *(f"{r[f'missed_percent_{name}']:.1f}" for name in EMBEDDED),
-            *(" · ".join(f"{e:.1f}" for e in detection.events(wish, name)) for name in FIRED),
+            *(
+                " · ".join(f"{e:.1f}" for e in detection.events(float(wish), name))
+                for name in FIRED
+            ),
         )
         for wish, r in curve_of(detection).items()
     ]
@@ -427,8 +430,9 @@ def main(
         "speech; and as what clips fire first, which may be another of the ten. The "
         f"thresholds were set on {detection.tuned.hours:.2f} h: other held-out readers as "
         "recorded, faster, slower and in noise, and other noise; the smoothing of "
-        f"{ONCE.smoothing} and {TWICE.smoothing} steps was chosen on "
-        "these. Heard twice, in the sound as it came and as `call` cleans it, as in `spot` "
+        f"{ONCE.smoothing} steps was chosen on these, that of {TWICE.smoothing} and what else is "
+        "for words said apart on what they are measured by. Heard twice, in the sound as it came "
+        "and as `call` cleans it, as in `spot` "
         "(elsewhere: as the preset in use cleans it), a word said apart counting for more "
         "than one amid speech:\n\n"
         f"{left_running(detection_twice)}\n\n"

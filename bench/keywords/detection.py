@@ -21,7 +21,7 @@ from resonance.models.mixing import Sound, noise_scale
 FloatArray = NDArray[np.floating]
 
 #: Peaks of one word nearer than this belong to one event, s.
-APART_S = 1.0
+ONE_EVENT_S = 1.0
 #: Lower scores are no peaks.
 LEAST = 0.01
 #: Highest peaks of all words together, and of each, that threshold curves are fitted to.
@@ -75,31 +75,30 @@ class TwiceListener(Listener):
         super().__init__(model)
         self._pipeline = StretchPipeline(SAMPLERATE, denoiser=denoiser)
 
-    def probabilities(self, sound: Sound) -> FloatArray:
-        """Mean of both [steps, labels]."""
-        both = (super(TwiceListener, self).probabilities(s) for s in (sound, self.cleaned(sound)))
-        return np.asarray(np.mean(list(both), axis=0))
-
     def heard(self, sound: Sound) -> tuple[FloatArray, FloatArray]:
-        """Odds are higher for words said apart."""
-        found, apart = self.probabilities(sound), Apart()
-        hops = round(self.model.step_s / self.model.hop_s)
-        voices = self._pipeline.voices[hops - 1 :: hops][: len(found)]
-        readings = zip(found[:, LABELS.index(SILENCE)], voices, strict=True)
-        odds = APART_ODDS * np.array([apart.update(*reading) for reading in readings])
-        return found[:, : len(CORE_WORDS)], odds
+        """Mean of both; odds are higher for words said apart."""
+        cleaned, voices = self._cleaned(sound)
+        found = (self.probabilities(sound) + self.probabilities(cleaned)) / 2
+        hops, apart = round(self.model.step_s / self.model.hop_s), Apart()
+        silence, voices = found[:, LABELS.index(SILENCE)], voices[hops - 1 :: hops][: len(found)]
+        odds = [apart.update(*reading) for reading in zip(silence, voices, strict=True)]
+        return found[:, : len(CORE_WORDS)], APART_ODDS * np.array(odds)
 
     def cleaned(self, sound: Sound) -> Sound:
         """The sound after the denoiser, late by its look-ahead."""
+        return self._cleaned(sound)[0]
+
+    def _cleaned(self, sound: Sound) -> tuple[Sound, FloatArray]:
+        """And the denoiser's readings of voice at the end of each hop [hops]."""
         out = np.empty_like(sound)
         self._pipeline.reset()
         self._pipeline.process(sound, out)
-        return out
+        return out, self._pipeline.voices
 
 
 def heights(scores: FloatArray, step_s: float) -> list[float]:
-    """Of the peaks of one word's scores [steps], at least APART_S apart, highest first."""
-    return [float(scores[i]) for i in peaks(scores, round(APART_S / step_s), LEAST)]
+    """Of the peaks of one word's scores [steps], at least ONE_EVENT_S apart, highest first."""
+    return [float(scores[i]) for i in peaks(scores, round(ONE_EVENT_S / step_s), LEAST)]
 
 
 @dataclass
@@ -144,7 +143,7 @@ def running_speech(
     Yields
     ------
     tuple of (ndarray, str)
-        Scores [steps, labels] and transcript.
+        Scores [steps, words] and transcript.
     """
     for store, i in recordings:
         yield listener.scores(store.get(i)), store.recordings[i].text

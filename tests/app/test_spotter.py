@@ -7,12 +7,12 @@ import pytest
 import soundfile
 
 from resonance.app.files import spot_file
-from resonance.app.onnx_models import SpotterState
+from resonance.app.onnx_models import DenoiserModel, SpotterState
 from resonance.app.pipeline import Pipeline
 from resonance.app.spotter import Sensitivity, Spotter, last_loud, threshold_for
 from resonance.assets import DEMO
 from resonance.dsp.keyword_step import KeywordStep
-from resonance.dsp.trigger import ONCE, TWICE, Apart, smoothed
+from resonance.dsp.trigger import ONCE, TWICE, Apart, Trigger, smoothed
 from resonance.models.synthetic_voices import speak
 
 
@@ -97,6 +97,40 @@ def test_heard_twice_a_word_said_apart_counts_for_more(spotter):
     assert apart.min() < -0.6 < 0.0 < apart.max()
     odds = spotter.facts["apart_odds"] * apart[:, None]
     np.testing.assert_allclose(twice, smoothed(known, TWICE, odds), atol=1e-6)
+
+
+def test_a_model_that_says_nothing_of_words_apart_hears_twice_as_once(spotter, monkeypatch):
+    monkeypatch.setitem(spotter.facts, "apart_odds", 0.0)
+    frames = np.random.default_rng(0).gamma(2.0, size=(400, spotter.pooling.shape[1]))
+    once, twice = (Spotter(spotter, Sensitivity(), twice=t) for t in (False, True))
+    for hop in 1e-4 * frames.astype(np.float32):
+        once.hop(hop, voice=1.0)
+        twice.hop(hop, hop, voice=1.0)
+        np.testing.assert_allclose(twice.scores, once.scores, atol=1e-6)
+
+
+def test_what_is_said_apart_but_none_of_the_words_never_fires(spotter):
+    for rate in (1.0, 1000.0):
+        thresholds = Sensitivity(rate).thresholds(spotter, twice=True)
+        trigger = Trigger(thresholds, TWICE)
+        for step in range(60):
+            nothing = np.zeros(len(spotter.words))
+            assert trigger.update(0.032 * step, nothing, spotter.facts["apart_odds"]) is None
+
+
+@pytest.mark.parametrize("bypassed", [False, True])
+def test_a_bypass_that_a_word_switches_does_not_make_it_fire_again(spotter, bypassed):
+    sound = 1e-3 * np.random.default_rng(0).standard_normal(48000).astype(np.float32)
+    spoken = speak("yes", voice="en-us+m3", words_per_minute=140)
+    sound[16000 : 16000 + len(spoken)] += spoken
+    pipeline = Pipeline(16000, denoiser=DenoiserModel.preset("call"), spotter=spotter)
+    pipeline.bypass, events = bypassed, []
+    for start in range(0, len(sound), 512):
+        block = sound[start : start + 512]
+        if found := pipeline.process(block, np.empty_like(block)):
+            pipeline.bypass = not bypassed
+            events += found
+    assert [event.keyword for event in events] == ["yes"]
 
 
 @pytest.mark.parametrize("apart_s", [0.7, 0.85, 1.0, 1.5])

@@ -129,3 +129,19 @@ def test_what_might_as_well_be_another_word_fires_as_neither():
     assert fired(0.6, 0.5) is None, "as far above its own threshold, nearly"
     assert fired(0.9, 0.5) == 0
     assert Trigger([0.5], settings).update(0.0, np.array([0.9])) == 0, "a word alone"
+
+
+@pytest.mark.parametrize("settings", [ONCE, TWICE])
+def test_scores_do_not_drift(settings):
+    trigger, silence = Trigger([0.5], settings), np.array([1e-3], np.float32)
+    for step in range(20_000):
+        trigger.update(float(step), silence)
+    assert trigger.scores[0] == pytest.approx(smoothed(np.full((99, 1), 1e-3), settings)[-1, 0])
+
+
+def test_what_fired_does_not_fire_again_with_other_settings():
+    trigger = Trigger([0.5], ONCE)
+    fired = [trigger.update(0.032 * step, np.array([0.9])) for step in range(60)]
+    assert fired.count(0) == 1
+    trigger.use(np.array([0.4]), TWICE)
+    assert all(trigger.update(2.0 + step, np.array([0.9])) is None for step in range(3))
