@@ -32,11 +32,11 @@ class TriggerSettings:
 
     A word fires when its score, averaged over ``smoothing`` evaluations, reaches its threshold;
     with ``of_odds`` scores are probabilities, and the log odds of them are averaged. It must be
-    above its threshold by ``lead`` more than any other word, in log odds (in thresholds).
-    It can fire again after ``rest_s``, and only once it has fallen below ``release`` times the
-    threshold, so that one utterance is one event. One utterance can hold the scores up for
-    ``longest`` evaluations at most: scores that do not fall below half the threshold for longer
-    mean that it was said again.
+    above its threshold by ``lead`` more than any other word: in log odds, or, without ``of_odds``,
+    in shares of the threshold. It can fire again after ``rest_s``, and only once it has fallen
+    below ``release`` times the threshold, so that one utterance is one event. One utterance can
+    hold the scores up for ``longest`` evaluations at most: scores that do not fall below half the
+    threshold for longer mean that it was said again.
     """
 
     release: float = 0.6

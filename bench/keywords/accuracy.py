@@ -33,7 +33,7 @@ from bench.report import DOCS, table, write_section
 from resonance.app.onnx_models import DenoiserModel, SpotterModel
 from resonance.app.presets import LIVE_PRESET
 from resonance.app.spotter import HIGHEST
-from resonance.dsp.trigger import APART_ODDS, ONCE, TWICE, Trigger, smoothed
+from resonance.dsp.trigger import APART_ODDS, ONCE, TWICE, Trigger
 from resonance.models.data import AudioStore, find_recordings
 from resonance.models.keyword_data import NOISY_DB, Corpus, Examples, held_out, held_out_noise
 from resonance.models.keyword_frames import resampled
@@ -175,8 +175,8 @@ class Detection:
         self.best = {
             name: np.array(
                 [
-                    smoothed(found, listener.settings, odds[:, None])[:, word].max()
-                    for (found, odds), word in zip(heard, self.said, strict=True)
+                    listener.scored(*given)[:, word].max()
+                    for given, word in zip(heard, self.said, strict=True)
                 ]
             )
             for name, heard in self.heard.items()

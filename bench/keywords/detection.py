@@ -62,7 +62,10 @@ class Listener:
 
     def scores(self, sound: Sound) -> FloatArray:
         """What the trigger compares with its thresholds [steps, words]."""
-        found, odds = self.heard(sound)
+        return self.scored(*self.heard(sound))
+
+    def scored(self, found: FloatArray, odds: FloatArray) -> FloatArray:
+        """The same, of what was heard."""
         return smoothed(found, self.settings, odds[:, None])
 
 
