@@ -29,8 +29,9 @@ class Pipeline:
 
     :attr:`latency_samples` is that look-ahead; :attr:`limit_db` and :attr:`bypass` may be changed
     at any time and act without a click from the next part of a hop on; :attr:`voice` and
-    :attr:`noise_dbfs` are read at every update. After a second of digital silence, as from a muted
-    microphone, the denoiser rests: its output is 0, its gains and readings stay as they were.
+    :attr:`noise_dbfs` are read at every update. In digital silence, as from a muted microphone, the
+    denoiser's network pauses: gains and noise level stay as they were, and nobody speaks. After a
+    second of it the bank rests, too, and the output is 0.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ class Pipeline:
         self.denoiser = denoiser
         self._prepare(channels, denoiser, spotter)
         #: What the model last chose for each channel [oscillators].
-        self._last_gains = [np.ones(1, np.complex64)] * channels
+        self._last_gains = [self._no_change()] * channels
         #: With which share kept, and what came of it then.
         self._held: list[tuple[np.float32, NDArray[np.complex64]] | None] = [None] * channels
         self.latency_samples = self._streams[0].latency_samples
@@ -114,6 +115,10 @@ class Pipeline:
             make_stream(self.samplerate, denoiser, spotter, BankStream) for _ in range(channels)
         ]
 
+    def _no_change(self) -> NDArray[np.complex64]:
+        """Gains that leave the sound as it is [oscillators]."""
+        return np.ones(self._streams[0].oscillators, np.complex64)
+
     @property
     def limit_db(self) -> float | None:
         """Largest attenuation allowed, dB; None: no limit. Raises UserError outside 0 … 200."""
@@ -131,8 +136,12 @@ class Pipeline:
 
     @property
     def voice(self) -> float:
-        """Probability that somebody spoke in the last update; the highest of the channels."""
-        return max((run.voice for run in self._runs), default=0.0)
+        """Probability that somebody spoke in the last update; the highest of the channels.
+
+        0 in digital silence.
+        """
+        heard = zip(self._streams, self._runs, strict=False)  # no runs while only listening
+        return max((0.0 if stream.paused else run.voice for stream, run in heard), default=0.0)
 
     @property
     def noise_dbfs(self) -> float:
@@ -150,6 +159,7 @@ class Pipeline:
             stream.reset()
         for state in self._runs:
             state.reset()
+        self._last_gains = [self._no_change()] * self.channels
         if self.spotter:
             self.spotter.reset()
         self.bad_samples = 0
@@ -243,7 +253,7 @@ class Pipeline:
             start = stop
             if stream.samples_left:
                 continue
-            if not stream.resting:
+            if not stream.paused:
                 ended = WHETHER[stream.ends_update]
                 self._last_gains[channel] = run.gains(stream.features()[None], ended)[0]
             if not stream.ends_hop:

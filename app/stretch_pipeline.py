@@ -45,14 +45,16 @@ class StretchPipeline(Pipeline):
             sound = np.ascontiguousarray(columns[channel], np.float32)
             analysis = bank.analyse(sound)
             self.bad_samples += analysis.bad
-            if bank.resting:
-                bank.hold(self._limited(self._last_gains[channel]))
             before = np.array([run.voice], np.float32)
-            gains = run.gains(analysis.features, analysis.updated)
-            voices.append(np.concatenate([before, run.voices])[analysis.described])
-            if len(gains):
-                self._last_gains[channel] = gains[-1]
-            bank.play(sound, self._limited(gains), cleaned[channel])
+            found = run.gains(analysis.features, analysis.updated)
+            read = np.concatenate([before, run.voices])[analysis.described]
+            voices.append(np.where(analysis.paused, np.float32(0.0), read))
+            gains = np.concatenate([self._last_gains[channel][None], found])
+            self._last_gains[channel] = gains[-1]
+            limited = self._limited(gains)
+            if bank.resting:
+                bank.hold(limited[0])
+            bank.play(sound, limited, cleaned[channel])
             contrasts.append(analysis.contrast[:, : self._spotter_oscillators])
         if out is not None:
             out[...] = cleaned.T.reshape(out.shape)

@@ -431,7 +431,7 @@ class Controller:
         #: what the last update said: guide of the broad oscillators [broad, 16] and gains of the
         #: narrow ones [narrow].
         self._states = level, floor, states, guide, narrow
-        #: For the part after the last one, by :func:`resonance.dsp.flow.flow` [oscillators].
+        #: For the part after the last one [oscillators].
         self.gains = np.ones(self.oscillators, np.complex64)
         #: All of it for compiled functions.
         self.packed = pack(
@@ -442,6 +442,7 @@ class Controller:
         """Back to rest."""
         for state in (*self._states, self.reading):
             state[:] = 0.0
+        self.gains[:] = 1.0
 
     def respond(
         self, features: Float32Array, ended: NDArray[np.bool_], gains: NDArray[np.complex64]
@@ -465,4 +466,6 @@ class Controller:
         """
         readings = np.empty((len(features), 2), np.float32)
         respond(features, ended, self.packed, gains, readings)
+        if len(gains):
+            self.gains[:] = gains[-1]
         return readings

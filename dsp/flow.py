@@ -14,6 +14,7 @@ from resonance.dsp.coupled import cached, once
 from resonance.dsp.hop_kernels import describe, lead, limit, pass_on
 from resonance.dsp.kernels import advance, listen, rewind
 from resonance.dsp.parts import edge, edges_ahead, lengths_up_to
+from resonance.dsp.rest import silence_after
 
 
 @once
@@ -72,11 +73,11 @@ def _turn(part, length, kept, stream, controller):  # type: ignore[no-untyped-de
 
 
 @cached
-def flow(block, out, part, position, kept, stream, controller):  # type: ignore[no-untyped-def]
+def flow(block, out, part, position, silent, kept, stream, controller):  # type: ignore[no-untyped-def]
     """Play a block, up to the end of a hop at most, with new gains from each part to the next.
 
     A part that is over at first gives way to the next one, with the controller's gains. At the end
-    of the hop its last gains are found, and the next hop is not begun.
+    of the hop its last gains are found, and the next hop is not begun. In silence gains stay.
 
     Parameters
     ----------
@@ -84,6 +85,8 @@ def flow(block, out, part, position, kept, stream, controller):  # type: ignore[
         Input and output [samples].
     part, position
         Number of the part, and samples of it that are over.
+    silent
+        Samples of digital silence up to now.
     kept
         Share of the input that no gain removes.
     stream, controller
@@ -93,10 +96,11 @@ def flow(block, out, part, position, kept, stream, controller):  # type: ignore[
     Returns
     -------
     tuple
-        Number of the part, samples of it that are over, its length, and how many inputs were not
-        finite.
+        Number of the part, samples of it that are over, its length, samples of silence up to now,
+        and how many inputs were not finite.
     """
     parts, update_parts, hop, ramp, late = stream.content[0][:5]
+    pause = stream.content[0][8]
     length = edge(part + 1, parts, hop) - edge(part, parts, hop)
     start, bad = 0, 0
     while True:
@@ -107,12 +111,14 @@ def flow(block, out, part, position, kept, stream, controller):  # type: ignore[
         stop = min(len(block), start + length - position)
         piece, played = block[start:stop], out[start:stop]
         bad += _pass(piece, played, position, min(ramp, length), late, stream)
+        silent = silence_after(piece, silent)
         position += stop - start
         start = stop
         if position < length:
             break
-        ended = (part + 1) % update_parts == 0
-        _respond(part, ended, stream, controller)
+        if silent < pause:
+            ended = (part + 1) % update_parts == 0
+            _respond(part, ended, stream, controller)
         if (part + 1) % parts == 0:
             break
-    return part, position, length, bad
+    return part, position, length, silent, bad

@@ -1,13 +1,36 @@
-"""When a bank may rest: after a second of digital silence, as a muted microphone gives it."""
+"""Digital silence, as from a muted microphone: when networks pause, and when a bank may rest."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from resonance.dsp.arrays import Float32Array
+from resonance.dsp.compiling import compiled
 
 #: Digital silence before a bank rests, s: longer than any look-ahead, and than oscillators ring.
 REST_AFTER_S = 1.0
+
+
+@compiled("int64(float32[::1], int64)", nogil=True)
+def silence_after(block, before):  # type: ignore[no-untyped-def]
+    """How many samples of silence there are up to the end of a block.
+
+    Parameters
+    ----------
+    block
+        Sound [samples].
+    before
+        How many there were before it.
+
+    Returns
+    -------
+    int
+        Samples that are 0, one after the other.
+    """
+    for n in range(len(block)):
+        if block[len(block) - 1 - n] != 0.0:
+            return n
+    return before + len(block)
 
 
 class Rest:
@@ -19,31 +42,36 @@ class Rest:
     ----------
     samplerate
         Of the sound, Hz.
+    pause_samples
+        Digital silence before networks pause.
     """
 
-    def __init__(self, samplerate: float) -> None:
+    def __init__(self, samplerate: float, pause_samples: int) -> None:
         self._after = round(REST_AFTER_S * samplerate)
+        self.pause_samples = pause_samples
         self.resting = False
-        self._silent_samples = 0
+        self.silent_samples = 0  #: so far, one after the other
 
     def skip(self, block: Float32Array) -> int:
         """Samples at the beginning of ``block`` [samples] that may be skipped: silence at rest."""
-        if not self.resting and len(block) and block[-1] != 0.0:  # as nearly always
-            self._silent_samples = 0
+        self.silent_samples = silence_after(block, self.silent_samples)
+        if not self.resting:
             return 0
         sounding = np.flatnonzero(block)
         if not len(sounding):
-            self._silent_samples += len(block)
-            return len(block) if self.resting else 0
-        self._silent_samples = len(block) - 1 - int(sounding[-1])
-        skipped = int(sounding[0]) if self.resting else 0
+            return len(block)
         self.resting = False
-        return skipped
+        return int(sounding[0])
+
+    @property
+    def paused(self) -> bool:
+        """Whether there is nothing to hear for networks: what they know would fade in silence."""
+        return self.silent_samples >= self.pause_samples
 
     @property
     def due(self) -> bool:
-        """Whether there has been silence for long enough."""
-        return self._silent_samples >= self._after
+        """Whether there has been silence for long enough to rest."""
+        return self.silent_samples >= self._after
 
     def end_hop(self) -> bool:
         """Whether rest begins with the next hop."""

@@ -99,6 +99,7 @@ class BankStream:
         self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
+        self._pause_samples = int(self._hop / updates)
         self._part_lengths = _near(self._hop / parts)
         self._ramp = max(1, round(ramp_s * samplerate))
         if 0 < self.latency_samples < math.ceil(self._hop / parts):
@@ -194,7 +195,7 @@ class BankStream:
         self._waiting = self._line[:late]
         self._rewinding.reset()
         self._rewound = np.zeros(longest, np.float32) if late else NOTHING
-        self._rest = Rest(self.samplerate)
+        self._rest = Rest(self.samplerate, self._pause_samples)
         self._held: NDArray[np.complex64] | None = None
         self._rested = 0  #: parts at rest so far
         self._part = 0
@@ -241,6 +242,15 @@ class BankStream:
         return self._rest.resting
 
     @property
+    def paused(self) -> bool:
+        """Whether an update's time or more, up to now, was digital silence.
+
+        Nothing is there to hear then: a controller that takes it in gets used to silence, and lets
+        noise through when it is back.
+        """
+        return self._rest.paused
+
+    @property
     def rests_next(self) -> bool:
         """Whether the next hop is begun at rest, unless sound comes."""
         return self._rest.resting or self._rest.due
@@ -281,6 +291,7 @@ class BankStream:
     ) -> int:
         """:meth:`advance`, and go on with new gains from part to part, all in one compiled call.
 
+        Gains stay as they are after parts that end :attr:`paused`.
         Not while :attr:`resting`. At the end of a hop its last gains are found. The next call
         begins the next hop with them, unless the owner does by :meth:`next_part`, as it must where
         :attr:`rests_next`.
@@ -299,18 +310,25 @@ class BankStream:
         int
             Inputs that were not finite.
         """
-        self._rest.skip(block)
         if self._packed is None:
             self._packed = self._pack()
-        self._part, self._position, self._length, bad = flow(
-            block, out, self._part, self._position, kept, self._packed, controller.packed
+        rest = self._rest
+        self._part, self._position, self._length, rest.silent_samples, bad = flow(
+            block,
+            out,
+            self._part,
+            self._position,
+            rest.silent_samples,
+            kept,
+            self._packed,
+            controller.packed,
         )
         return int(bad)
 
     def _pack(self) -> Packed:
         """All that :func:`resonance.dsp.flow.flow` works on."""
         shortest = self._part_lengths[0], int(self._hop) - 1
-        form = self._parts, self._update_parts, self._hop, self._ramp, self.latency_samples
+        cut = self._parts, self._update_parts, self._hop, self._ramp, self.latency_samples
         listening = self._poles, self._z, self._energy, self._contrast, tuple(self._contrasts)
         guarding = self._guarded, *self._guard
         playing = self._synth, self._weights, self._rewound, guarding, self._unused, self._line
@@ -318,7 +336,8 @@ class BankStream:
         features = np.zeros((1, 2, self.oscillators, len(FEATURE_NAMES)), np.float32)
         analysis = tuple(self._ends), looks, self._turns, features
         groups = listening, playing, analysis, self._to_weights, self._rewinding.given
-        packed = pack(((*form, *shortest, self._moving), *(pack(group) for group in groups)))
+        form = *cut, *shortest, self._moving, self._pause_samples
+        packed = pack((form, *(pack(group) for group in groups)))
         return cast("Packed", packed)
 
     @property

@@ -30,10 +30,12 @@ class Piece(NamedTuple):
 class Analysis(NamedTuple):
     """What listening to a stretch gave."""
 
-    features: Float32Array  #: of parts that ended, but for those at rest [parts, 2, oscillators, 4]
+    #: Of parts that ended, but for those that ended in silence (paused) [parts, 2, oscillators, 4].
+    features: Float32Array
     updated: NDArray[np.bool_]  #: which of these end an update [parts]
     contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
     described: NDArray[np.int_]  #: up to the end of each of these, how many of ``features`` [hops]
+    paused: NDArray[np.bool_]  #: which of these ended in silence [hops]
     bad: int  #: samples that were not finite
 
 
@@ -48,7 +50,7 @@ class BankStretch(BankStream):
         """Back to rest."""
         super().reset()
         self._synth = self._at_rest()
-        self._listening_rest = Rest(self.samplerate)
+        self._listening_rest = Rest(self.samplerate, self._pause_samples)
 
     def analyse(self, sound: Float32Array) -> Analysis:
         """Listen to ``sound [samples]``, any length."""
@@ -59,7 +61,7 @@ class BankStretch(BankStream):
         energy[: self._parts] = self._energy[:, :count]
         contrast[: self._parts] = self._contrast
         ends[:, : self._parts + 1] = self._ends
-        awake = np.empty(parts, np.bool_)
+        heard = np.empty(parts, np.bool_)
         after = self._part + 1 + np.arange(parts)
         ended, updated = after % self._parts == 0, after % self._update_parts == 0
         rest, bad, part = self._listening_rest, 0, 0
@@ -69,7 +71,7 @@ class BankStretch(BankStream):
             sums = energy[now], *self._contrasts, contrast[now]
             bad += listen(block, *self._poles, *self._z, *sums)
             if ends_part:
-                awake[part] = not rest.resting
+                heard[part] = not rest.paused
                 ends[:, now + 1] = self._heard
                 if ended[part] and rest.end_hop():
                     for state in self._z:
@@ -84,8 +86,10 @@ class BankStretch(BankStream):
             for x in (contrast, lengths)
         )
         contrasts = sums[:, self._pairs] / samples[:, None].astype(np.float32)
-        described = np.cumsum(awake)[ended]
-        return Analysis(features[awake], updated[awake], contrasts, described, int(bad))
+        described = np.cumsum(heard)[ended]
+        return Analysis(
+            features[heard], updated[heard], contrasts, described, ~heard[ended], int(bad)
+        )
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.
@@ -95,11 +99,13 @@ class BankStretch(BankStream):
         sound
             The stretch [samples].
         gains
-            Complex [parts, oscillators], found from the features of each part.
+            Complex, those until now, and those found from the features of each part that was
+            described [1 + parts, oscillators].
         out
             Where the output goes [samples].
         """
         chosen = iter(gains)
+        last = next(chosen)
         for start, stop, ends_part in self._pieces(len(sound)):
             block, target = sound[start:stop], out[start:stop]
             skipped = self._rest.skip(block)
@@ -110,7 +116,7 @@ class BankStretch(BankStream):
             elif ends_part:
                 ended_hop = self.ends_hop
                 self._begin_part()
-                last = next(chosen)
+                last = last if self.paused else next(chosen)
                 self._move_to(last)
                 if ended_hop and self._rest.end_hop():
                     self._come_to_rest(last)

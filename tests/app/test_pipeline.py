@@ -51,6 +51,7 @@ def test_blocks_do_not_matter(samplerate, denoiser, spotter):
 
 def test_reset_equals_fresh_and_state_matters(denoiser):
     sound = noisy_tones(16000)
+    sound[:100] = 0.0  # nothing is heard yet where the first gains are due
     pipeline = Pipeline(16000, denoiser=denoiser)
     first, _ = run(pipeline, sound, 480)
     second, _ = run(pipeline, sound, 480)
@@ -111,6 +112,38 @@ def test_digital_silence_costs_nothing_and_changes_nothing(preset):
         cut, _ = run(pipeline, sound, block)
         np.testing.assert_array_equal(cut, whole)
         assert kind is StretchPipeline or rested == resting, "each hop reported, at rest, too"
+
+
+@pytest.mark.parametrize("kind", [Pipeline, StretchPipeline])
+@pytest.mark.parametrize("silent_s", [0.05, 0.3, 2.0])
+@pytest.mark.parametrize("preset", ["live", "call", "studio"])
+def test_unmuting_lets_no_noise_through_and_hears_no_voice(preset, silent_s, kind):
+    """What the network knows of the noise must not fade in silence."""
+    samplerate, rng = 16000, np.random.default_rng(0)
+    noise = (0.02 * rng.standard_normal(3 * samplerate)).astype(np.float32)
+    silence = np.zeros(round(silent_s * samplerate), np.float32)
+    sound = np.concatenate([noise[: 2 * samplerate], silence, noise[2 * samplerate :]])
+    pipeline, voices = kind(samplerate, denoiser=DenoiserModel.preset(preset)), []
+    out = np.empty_like(sound)
+    for start in range(0, len(sound), 480):
+        pipeline.process(sound[start : start + 480], out[start : start + 480])
+        voices.append(pipeline.voice)
+    again = 2 * samplerate + len(silence) + pipeline.latency_samples
+    assert np.std(out[again : again + samplerate // 10]) < 0.2 * np.std(noise)
+    assert max(voices[samplerate // 480 :]) < 0.4
+    muted = np.array(voices[2 * samplerate // 480 : (2 * samplerate + len(silence)) // 480])
+    assert not muted[2:].any(), "digital silence is nobody's voice"
+
+
+def test_a_network_run_as_a_graph_pauses_in_silence_as_the_compiled_one_does(monkeypatch):
+    samplerate, rng = 16000, np.random.default_rng(0)
+    noise = (0.02 * rng.standard_normal(3 * samplerate)).astype(np.float32)
+    noise[4000:4100] = noise[9000:20000] = noise[26000:44000] = 0.0
+    model = DenoiserModel.preset("live")
+    compiled, _ = run(Pipeline(samplerate, denoiser=model), noise, 480)
+    monkeypatch.setattr(model, "weights", {})
+    graph, _ = run(Pipeline(samplerate, denoiser=model), noise, 480)
+    np.testing.assert_allclose(graph, compiled, atol=1e-5)
 
 
 def test_keywords_get_the_same_readings_whether_by_stretches_or_not(demo, spotter, monkeypatch):
