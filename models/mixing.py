@@ -44,6 +44,8 @@ class MixingRecipe:
     p_colour: float = 0.5  #: recordings through another microphone's frequency response
     p_level_step: float = 0.15  #: from some moment on everything is up to 30 dB louder or quieter
     p_16_bit: float = 0.5  #: rounded as in a 16-bit file
+    p_rumble: float = 0.15  #: with wind, an engine or a shaken desk below the speech, or an offset
+    rumble_db: tuple[float, float] = (-20.0, 20.0)  #: its level above the speech
 
 
 def rms(sound: Sound) -> float:
@@ -109,6 +111,23 @@ def hum(rng: np.random.Generator, length: int) -> Sound:
     hz = rng.choice([50.0, 60.0])
     sound = (level[:, None] * np.sin(2 * np.pi * hz * order[:, None] * t + phase[:, None])).sum(0)
     return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+
+
+def rumble(rng: np.random.Generator, length: int) -> Sound:
+    """What lies below speech [samples], of RMS 1: wind, an engine, a shaken desk, or an offset."""
+    kind, hz = rng.random(), rng.uniform(10.0, 60.0)
+    if kind < 0.2:
+        sound = np.ones(length)
+    elif kind < 0.4:
+        turns = hz / SAMPLERATE * np.arange(length) + rng.random()
+        sound = np.sin(2 * np.pi * turns)
+    else:
+        low = butter(2, hz, fs=SAMPLERATE, output="sos")
+        gusts = butter(2, rng.uniform(0.3, 5.0), fs=SAMPLERATE, output="sos")
+        sound = sosfilt(low, rng.standard_normal(length))
+        if rng.random() < 0.5:
+            sound *= sosfilt(gusts, rng.standard_normal(length))
+    return np.asarray(sound / (rms(sound) + TINY), dtype=np.float32)
 
 
 def coloured(rng: np.random.Generator, sound: Sound, most_db: float) -> Sound:
@@ -255,6 +274,9 @@ class Mixer:
     ) -> tuple[Sound, Sound]:
         """What the microphone makes of it: limited band (both), overload (the mixture only)."""
         recipe, noisy = self.recipe, clean + noise
+        if rng.random() < recipe.p_rumble:
+            level = 10 ** (rng.uniform(*recipe.rumble_db) / 20) * speech_rms(noisy)
+            noisy = noisy + rumble(rng, self.length) * np.float32(level)
         if rng.random() < recipe.p_band_limit:
             sos = butter(4, rng.uniform(3300, 7000), fs=SAMPLERATE, output="sos")
             noisy, clean = sosfilt(sos, noisy), sosfilt(sos, clean)

@@ -62,6 +62,8 @@ EMBEDDED = {
 }
 #: Where it is counted what fires.
 FIRED = ("clean", "noisy")
+#: What the trigger takes: probabilities [steps, words], and what is added to log odds [steps].
+Heard = tuple[FloatArray, FloatArray]
 #: How they are heard.
 HOW = ("as it came", "cleaned", "both")
 #: Levels at which clips must be heard alike, dB of full scale.
@@ -162,15 +164,17 @@ class Detection:
         noises = [corpus.dev_noise.get(i) for i in range(len(corpus.dev_noise))]
         silent = [(listener.scores(noises[i]), "") for i in distinct(noises)]
         self.noise = false_peaks(silent, step_s)
-        words = [i for i, r in enumerate(corpus.dev_words.recordings) if r.label in CORE_WORDS]
-        self.said = np.array(
-            [CORE_WORDS.index(corpus.dev_words.recordings[i].label) for i in words]
-        )
+        labels = [recording.label for recording in corpus.dev_words.recordings]
+        words = [i for i, label in enumerate(labels) if label in CORE_WORDS]
+        others = [i for i, label in enumerate(labels) if label not in LABELS]
+        self.said = np.array([CORE_WORDS.index(labels[i]) for i in words])
         self.settings, self.step_s = listener.settings, step_s
         #: What the trigger takes of every clip.
         self.heard = {
             name: _heard(listener, corpus, words, around) for name, around in EMBEDDED.items()
         }
+        #: And of clips of other words, where it is counted what fires.
+        self.others = {name: _heard(listener, corpus, others, EMBEDDED[name]) for name in FIRED}
         #: Highest score of each clip's own word.
         self.best = {
             name: np.array(
@@ -207,20 +211,29 @@ class Detection:
 
     def events(self, wish: float, name: str) -> tuple[float, float]:
         """Percent of the clips whose own word fires first, and in which another one does."""
-        thresholds, right, wrong = self.thresholds(wish), 0, 0
-        for (found, odds), word in zip(self.heard[name], self.said, strict=True):
+        fired = self._fired(wish, self.heard[name])
+        pairs = list(zip(fired, self.said, strict=True))
+        right = np.mean([first == word for first, word in pairs])
+        wrong = np.mean([first not in (word, None) for first, word in pairs])
+        return 100 * float(right), 100 * float(wrong)
+
+    def others_fired(self, wish: float, name: str) -> float:
+        """Percent of the clips of other words in which one of the ten fires."""
+        fired = self._fired(wish, self.others[name])
+        return 100 * float(np.mean([first is not None for first in fired]))
+
+    def _fired(self, wish: float, heard: Sequence[Heard]) -> list[int | None]:
+        """What fires first in each of what was heard."""
+        thresholds, fired = self.thresholds(wish), []
+        for found, odds in heard:
             trigger = Trigger(thresholds, self.settings)
             steps = enumerate(zip(found, odds, strict=True))
-            fired = (trigger.update(step * self.step_s, *given) for step, given in steps)
-            first = next((each for each in fired if each is not None), None)
-            right += first == word
-            wrong += first not in (word, None)
-        return 100 * right / len(self.said), 100 * wrong / len(self.said)
+            events = (trigger.update(step * self.step_s, *given) for step, given in steps)
+            fired.append(next((event for event in events if event is not None), None))
+        return fired
 
 
-def _heard(
-    listener: Listener, corpus: Corpus, words: Sequence[int], around: Around
-) -> list[tuple[FloatArray, FloatArray]]:
+def _heard(listener: Listener, corpus: Corpus, words: Sequence[int], around: Around) -> list[Heard]:
     """What the trigger takes of each clip, embedded."""
     sounds, rng = around.sounds(corpus), np.random.default_rng(3)
     clips = (corpus.dev_words.get(i) for i in words)
@@ -306,6 +319,7 @@ def left_running(detection: Detection) -> str:
                 " · ".join(f"{e:.1f}" for e in detection.events(float(wish), name))
                 for name in FIRED
             ),
+            *(f"{detection.others_fired(float(wish), name):.1f}" for name in FIRED),
         )
         for wish, r in curve_of(detection).items()
     ]
@@ -316,6 +330,7 @@ def left_running(detection: Detection) -> str:
         "in noise alone",
         *(f"missed, {around.title} / %" for around in EMBEDDED.values()),
         *(f"fired as itself · as another, {EMBEDDED[name].title} / %" for name in FIRED),
+        *(f"other words fired, {EMBEDDED[name].title} / %" for name in FIRED),
     )
     return table(header, rows)
 
@@ -427,7 +442,9 @@ def main(
         f"heard in training, and on {detection.noise.hours:.2f} h of noise, recordings that are "
         "there twice counted once; dev clips missed (their word's score stays below its "
         "threshold), with a second of nothing around them, in noise, and over another reader's "
-        "speech; and as what clips fire first, which may be another of the ten. The "
+        "speech; as what clips fire first, which may be another of the ten; and of how many clips "
+        f"of other words, {len(detection.others[FIRED[0]])} with as much around them, one of the "
+        "ten fires. The "
         f"thresholds were set on {detection.tuned.hours:.2f} h: other held-out readers as "
         "recorded, faster, slower and in noise, and other noise; the smoothing of "
         f"{ONCE.smoothing} steps was chosen on these, that of {TWICE.smoothing} and what else is "

@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 
 from resonance.models.data import AudioStore, Recording
-from resonance.models.mixing import Mixer, MixingRecipe, colored_noise, hum, rms, speech_rms
+from resonance.models.mixing import (
+    Mixer,
+    MixingRecipe,
+    colored_noise,
+    hum,
+    rms,
+    rumble,
+    speech_rms,
+)
 from resonance.models.rooms import room_responses
 from resonance.models.vowels import SNR_DB, noisy_vowel, vowel
 
@@ -20,6 +30,7 @@ PLAIN = MixingRecipe(
     p_pause=0,
     p_band_limit=0,
     p_clip=0,
+    p_rumble=0,
 )
 
 
@@ -65,6 +76,23 @@ def test_noises_have_the_color_asked_for(rng):
     octaves = [power[1 << k : 2 << k].mean() for k in range(9, 14)]
     np.testing.assert_allclose(10 * np.diff(np.log10(octaves)), -6.0, atol=1.0)
     assert rms(hum(rng, 16000)) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_rumble_lies_below_speech(rng):
+    hz = np.fft.rfftfreq(1 << 16, 1 / 16000)
+    for _ in range(20):
+        sound = rumble(rng, 1 << 16)
+        assert rms(sound) == pytest.approx(1.0, rel=1e-3)
+        power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+        assert power[hz > 200].sum() < 0.02 * power.sum()
+
+
+def test_rumble_is_in_the_mixture_alone(stores):
+    recipe = replace(PLAIN, p_rumble=1.0, rumble_db=(20.0, 20.0))
+    clean = [Mixer(*stores, [], each, seed=1).mixture(0)[1] for each in (PLAIN, recipe)]
+    noisy, _ = Mixer(*stores, [], recipe, seed=1).mixture(0)
+    assert 20 * np.log10(rms(noisy - clean[1]) / speech_rms(clean[1])) > 15
+    assert np.corrcoef(*clean)[0, 1] > 0.999
 
 
 def test_rooms_start_with_the_direct_sound():
