@@ -9,6 +9,8 @@ from resonance.dsp.compiling import compiled
 
 #: Digital silence before a bank rests, s: longer than any look-ahead, and than oscillators ring.
 REST_AFTER_S = 1.0
+#: Where samples of silence are counted from until the first sound comes.
+NOTHING_YET = -(1 << 40)
 
 
 @compiled("int64(float32[::1], int64)", nogil=True)
@@ -20,7 +22,7 @@ def silence_after(block, before):  # type: ignore[no-untyped-def]
     block
         Sound [samples].
     before
-        How many there were before it.
+        How many there were before it; from :data:`NOTHING_YET` on, if there has been no sound.
 
     Returns
     -------
@@ -36,7 +38,8 @@ def silence_after(block, before):  # type: ignore[no-untyped-def]
 class Rest:
     """Follows the sound, so that silence need not be computed; the same however it is cut.
 
-    Rest begins with a hop and ends with the first sample that is not 0.
+    Rest begins with a hop and ends with the first sample that is not 0. Before the first sound
+    there is no pause: to a network that has heard nothing else, it says that there is no noise.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ class Rest:
         self._after = round(REST_AFTER_S * samplerate)
         self.pause_samples = pause_samples
         self.resting = False
-        self.silent_samples = 0  #: so far, one after the other
+        self.silent_samples = NOTHING_YET  #: so far, one after the other
 
     def skip(self, block: Float32Array) -> int:
         """Samples at the beginning of ``block`` [samples] that may be skipped: silence at rest."""
@@ -66,12 +69,13 @@ class Rest:
     @property
     def paused(self) -> bool:
         """Whether there is nothing to hear for networks: what they know would fade in silence."""
-        return self.silent_samples >= self.pause_samples
+        return self.resting or self.silent_samples >= self.pause_samples
 
     @property
     def due(self) -> bool:
         """Whether there has been silence for long enough to rest."""
-        return self.silent_samples >= self._after
+        silent = self.silent_samples
+        return (silent - NOTHING_YET if silent < 0 else silent) >= self._after
 
     def end_hop(self) -> bool:
         """Whether rest begins with the next hop."""

@@ -243,7 +243,7 @@ class BankStream:
 
     @property
     def paused(self) -> bool:
-        """Whether an update's time or more, up to now, was digital silence.
+        """Whether an update's time or more, up to now, was digital silence after a sound.
 
         Nothing is there to hear then: a controller that takes it in gets used to silence, and lets
         noise through when it is back.

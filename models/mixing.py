@@ -46,6 +46,8 @@ class MixingRecipe:
     p_16_bit: float = 0.5  #: rounded as in a 16-bit file
     p_rumble: float = 0.15  #: with wind, an engine or a shaken desk below the speech, or an offset
     rumble_db: tuple[float, float] = (-20.0, 20.0)  #: its level above the speech
+    p_whistle: float = 0.1  #: with a tone: a coil, a fan, beeps
+    whistle_db: tuple[float, float] = (-20.0, 10.0)  #: its level above the speech
 
 
 def rms(sound: Sound) -> float:
@@ -127,6 +129,17 @@ def rumble(rng: np.random.Generator, length: int) -> Sound:
         sound = sosfilt(low, rng.standard_normal(length))
         if rng.random() < 0.5:
             sound *= sosfilt(gusts, rng.standard_normal(length))
+    return np.asarray(sound / (rms(sound) + TINY), dtype=np.float32)
+
+
+def whistle(rng: np.random.Generator, length: int) -> Sound:
+    """A tone [samples] of RMS 1 somewhere between 150 Hz and 7.9 kHz, or beeps."""
+    hz = math.exp(rng.uniform(math.log(150.0), math.log(7900.0)))
+    turns = hz / SAMPLERATE * np.arange(length) + rng.random()
+    sound = np.sin(2 * np.pi * turns)
+    if rng.random() < 0.4:
+        period = int(rng.uniform(0.1, 1.5) * SAMPLERATE)
+        sound *= (np.arange(length) + int(rng.integers(period))) % period < period / 2
     return np.asarray(sound / (rms(sound) + TINY), dtype=np.float32)
 
 
@@ -275,8 +288,9 @@ class Mixer:
         """What the microphone makes of it: limited band (both), overload (the mixture only)."""
         recipe, noisy = self.recipe, clean + noise
         if rng.random() < recipe.p_rumble:
-            level = 10 ** (rng.uniform(*recipe.rumble_db) / 20) * speech_rms(noisy)
-            noisy = noisy + rumble(rng, self.length) * np.float32(level)
+            noisy = noisy + _above(rng, noisy, rumble(rng, self.length), recipe.rumble_db)
+        if rng.random() < recipe.p_whistle:
+            noisy = noisy + _above(rng, noisy, whistle(rng, self.length), recipe.whistle_db)
         if rng.random() < recipe.p_band_limit:
             sos = butter(4, rng.uniform(3300, 7000), fs=SAMPLERATE, output="sos")
             noisy, clean = sosfilt(sos, noisy), sosfilt(sos, clean)
@@ -300,3 +314,10 @@ class Mixer:
         width = int(0.02 * SAMPLERATE)
         step_db[at : at + width] *= np.linspace(0, 1, width, dtype=np.float32)
         return np.asarray(10 ** ((step_db - step_db.max()) / 20), np.float32)
+
+
+def _above(
+    rng: np.random.Generator, speech: Sound, sound: Sound, range_db: tuple[float, float]
+) -> Sound:
+    """The sound of RMS 1 at a random level above the speech."""
+    return sound * np.float32(10 ** (rng.uniform(*range_db) / 20) * speech_rms(speech))

@@ -61,6 +61,7 @@ VOWELS_ONLY = MixingRecipe(
     p_level_step=0.0,
     p_16_bit=0.0,
     p_rumble=0.0,
+    p_whistle=0.0,
 )
 
 
@@ -123,6 +124,7 @@ def dev_batches(recordings: list[Recording], cache: Path, count: int) -> list[An
             p_level_step=0.0,
             p_16_bit=0.0,
             p_rumble=0.0,
+            p_whistle=0.0,
         )
         mixer = Mixer(speech, noise, [], recipe, seed=10_000 + number)
         batches.append((snr_db, *mixer.batch(0, count)))

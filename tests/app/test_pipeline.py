@@ -135,6 +135,20 @@ def test_unmuting_lets_no_noise_through_and_hears_no_voice(preset, silent_s, kin
     assert not muted[2:].any(), "digital silence is nobody's voice"
 
 
+@pytest.mark.parametrize("preset", ["live", "call", "studio"])
+def test_silence_before_the_first_sound_says_that_there_is_no_noise(preset, demo):
+    _, clean, samplerate = demo
+    word = clean[4 * samplerate :][: samplerate // 2]
+    start = int(np.argmax(np.abs(word) > 0.05 * np.abs(word).max()))
+    silence = np.zeros(samplerate // 2, np.float32)
+    sound = np.concatenate([silence, word[start:], silence])
+    pipeline = Pipeline(samplerate, denoiser=DenoiserModel.preset(preset))
+    out, _ = run(pipeline, sound, 480)
+    late, first = pipeline.latency_samples, samplerate // 10
+    kept = out[len(silence) + late :][:first]
+    assert np.sum(kept**2) > 0.95 * np.sum(word[start : start + first] ** 2)
+
+
 def test_a_network_run_as_a_graph_pauses_in_silence_as_the_compiled_one_does(monkeypatch):
     samplerate, rng = 16000, np.random.default_rng(0)
     noise = (0.02 * rng.standard_normal(3 * samplerate)).astype(np.float32)

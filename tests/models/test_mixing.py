@@ -13,6 +13,7 @@ from resonance.models.mixing import (
     rms,
     rumble,
     speech_rms,
+    whistle,
 )
 from resonance.models.rooms import room_responses
 from resonance.models.vowels import SNR_DB, noisy_vowel, vowel
@@ -31,6 +32,7 @@ PLAIN = MixingRecipe(
     p_band_limit=0,
     p_clip=0,
     p_rumble=0,
+    p_whistle=0,
 )
 
 
@@ -87,9 +89,20 @@ def test_rumble_lies_below_speech(rng):
         assert power[hz > 200].sum() < 0.02 * power.sum()
 
 
-def test_rumble_is_in_the_mixture_alone(stores):
-    recipe = replace(PLAIN, p_rumble=1.0, rumble_db=(20.0, 20.0))
-    clean = [Mixer(*stores, [], each, seed=1).mixture(0)[1] for each in (PLAIN, recipe)]
+def test_a_whistle_is_a_tone(rng):
+    for _ in range(20):
+        sound = whistle(rng, 1 << 14)
+        assert rms(sound) == pytest.approx(1.0, rel=1e-3)
+        power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+        top = int(power.argmax())
+        assert power[max(0, top - 60) : top + 60].sum() > 0.95 * power.sum()
+
+
+@pytest.mark.parametrize("kind", ["rumble", "whistle"])
+def test_rumble_and_whistles_are_in_the_mixture_alone(stores, kind):
+    plain = replace(PLAIN, p_level_step=0.0)
+    recipe = replace(plain, **{f"p_{kind}": 1.0, f"{kind}_db": (20.0, 20.0)})
+    clean = [Mixer(*stores, [], each, seed=1).mixture(0)[1] for each in (plain, recipe)]
     noisy, _ = Mixer(*stores, [], recipe, seed=1).mixture(0)
     assert 20 * np.log10(rms(noisy - clean[1]) / speech_rms(clean[1])) > 15
     assert np.corrcoef(*clean)[0, 1] > 0.999
