@@ -13,6 +13,8 @@ from resonance.dsp.stretch import BankStretch
 
 #: Blocks of this many seconds hold whole hops at common samplerates.
 BLOCK_S = 2.56
+#: What is read in silence.
+NOBODY = np.zeros(1, np.float32)
 
 
 class StretchPipeline(Pipeline):
@@ -45,10 +47,8 @@ class StretchPipeline(Pipeline):
             sound = np.ascontiguousarray(columns[channel], np.float32)
             analysis = bank.analyse(sound)
             self.bad_samples += analysis.bad
-            before = np.array([run.voice], np.float32)
             found = run.gains(analysis.features, analysis.updated)
-            read = np.concatenate([before, run.voices])[analysis.described]
-            voices.append(np.where(analysis.paused, np.float32(0.0), read))
+            voices.append(np.concatenate([NOBODY, run.voices])[analysis.described])
             gains = np.concatenate([self._last_gains[channel][None], found])
             self._last_gains[channel] = gains[-1]
             limited = self._limited(gains)

@@ -99,7 +99,7 @@ class BankStream:
         self.latency_samples = round(lookahead_s * samplerate)
         self.oscillators = len(bank)
         self._hop = hop_s * samplerate
-        self._pause_samples = int(self._hop / updates)
+        self._pause_samples = math.ceil(self._hop / updates)
         self._part_lengths = _near(self._hop / parts)
         self._ramp = max(1, round(ramp_s * samplerate))
         if 0 < self.latency_samples < math.ceil(self._hop / parts):

@@ -34,8 +34,8 @@ class Analysis(NamedTuple):
     features: Float32Array
     updated: NDArray[np.bool_]  #: which of these end an update [parts]
     contrast: Float32Array  #: of every hop that ended in it: mean power [hops, oscillators]
-    described: NDArray[np.int_]  #: up to the end of each of these, how many of ``features`` [hops]
-    paused: NDArray[np.bool_]  #: which of these ended in silence [hops]
+    #: Up to the end of each of these, how many of ``features``; 0 if it ended in silence [hops].
+    described: NDArray[np.int_]
     bad: int  #: samples that were not finite
 
 
@@ -86,10 +86,8 @@ class BankStretch(BankStream):
             for x in (contrast, lengths)
         )
         contrasts = sums[:, self._pairs] / samples[:, None].astype(np.float32)
-        described = np.cumsum(heard)[ended]
-        return Analysis(
-            features[heard], updated[heard], contrasts, described, ~heard[ended], int(bad)
-        )
+        described = (np.cumsum(heard) * heard)[ended]
+        return Analysis(features[heard], updated[heard], contrasts, described, int(bad))
 
     def play(self, sound: Float32Array, gains: NDArray[np.complex64], out: Float32Array) -> None:
         """Play the stretch just listened to into ``out [samples]``.

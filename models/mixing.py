@@ -45,9 +45,9 @@ class MixingRecipe:
     p_level_step: float = 0.15  #: from some moment on everything is up to 30 dB louder or quieter
     p_16_bit: float = 0.5  #: rounded as in a 16-bit file
     p_rumble: float = 0.15  #: with wind, an engine or a shaken desk below the speech, or an offset
-    rumble_db: tuple[float, float] = (-20.0, 20.0)  #: its level above the speech
+    rumble_db: tuple[float, float] = (-20.0, 20.0)  #: its level above speech and noise
     p_whistle: float = 0.1  #: with a tone: a coil, a fan, beeps
-    whistle_db: tuple[float, float] = (-20.0, 10.0)  #: its level above the speech
+    whistle_db: tuple[float, float] = (-20.0, 10.0)  #: its level above speech and noise
 
 
 def rms(sound: Sound) -> float:
@@ -285,19 +285,24 @@ class Mixer:
     def _microphone(
         self, rng: np.random.Generator, clean: Sound, noise: Sound
     ) -> tuple[Sound, Sound]:
-        """What the microphone makes of it: limited band (both), overload (the mixture only)."""
+        """What the microphone makes of it: limited band and level (both), all else the mixture."""
         recipe, noisy = self.recipe, clean + noise
-        if rng.random() < recipe.p_rumble:
-            noisy = noisy + _above(rng, noisy, rumble(rng, self.length), recipe.rumble_db)
-        if rng.random() < recipe.p_whistle:
-            noisy = noisy + _above(rng, noisy, whistle(rng, self.length), recipe.whistle_db)
+        level = speech_rms(noisy)
+        for probability, made, range_db in (
+            (recipe.p_rumble, rumble, recipe.rumble_db),
+            (recipe.p_whistle, whistle, recipe.whistle_db),
+        ):
+            if rng.random() < probability:
+                above = np.float32(level * 10 ** (rng.uniform(*range_db) / 20))
+                noisy = noisy + above * made(rng, self.length)
         if rng.random() < recipe.p_band_limit:
             sos = butter(4, rng.uniform(3300, 7000), fs=SAMPLERATE, output="sos")
             noisy, clean = sosfilt(sos, noisy), sosfilt(sos, clean)
         peak = float(np.max(np.abs(noisy))) + TINY
         if rng.random() < recipe.p_clip:
-            noisy = np.clip(noisy, -0.5 * peak, 0.5 * peak)
-        elif peak > 0.99:
+            peak *= 0.5
+            noisy = np.clip(noisy, -peak, peak)
+        if peak > 0.99:
             noisy, clean = noisy * (0.99 / peak), clean * (0.99 / peak)
         if rng.random() < recipe.p_level_step:
             gain = self._level_step(rng)
@@ -314,10 +319,3 @@ class Mixer:
         width = int(0.02 * SAMPLERATE)
         step_db[at : at + width] *= np.linspace(0, 1, width, dtype=np.float32)
         return np.asarray(10 ** ((step_db - step_db.max()) / 20), np.float32)
-
-
-def _above(
-    rng: np.random.Generator, speech: Sound, sound: Sound, range_db: tuple[float, float]
-) -> Sound:
-    """The sound of RMS 1 at a random level above the speech."""
-    return sound * np.float32(10 ** (rng.uniform(*range_db) / 20) * speech_rms(speech))

@@ -89,25 +89,38 @@ def test_it_denoises_the_demo_and_hears_its_words(denoiser, spotter, demo):
     assert [e.keyword for e in events] == [t["keyword"] for t in truth]
 
 
-@pytest.mark.parametrize("preset", ["live", "studio"])
-def test_digital_silence_costs_nothing_and_changes_nothing(preset):
+@pytest.mark.parametrize(
+    ("preset", "samplerate"), [("live", 16000), ("studio", 16000), ("call", 44100)]
+)
+def test_digital_silence_costs_nothing_and_changes_nothing(preset, samplerate):
     """As from a muted microphone: after a second the bank rests, until the first sound."""
-    samplerate, rng = 16000, np.random.default_rng(0)
-    pieces = [(0.3, 0.1), (2.513, 0.0), (0.2, 0.05), (0.9, 0.0), (0.2, 0.1), (1.3, 0.0), (0.1, 0.1)]
+    rng = np.random.default_rng(0)
+    lost = (0.01, 0.1), (0.003, 0.0), (0.01, 0.1), (0.0051, 0.0), (0.001, 0.1), (0.02, 0.0)
+    pieces = [
+        (0.3, 0.1),
+        (2.513, 0.0),
+        (0.2, 0.05),
+        (0.9, 0.0),
+        *lost,
+        (0.1, 0.1),
+        (1.3, 0.0),
+        *lost,
+    ]
     sound = np.concatenate(
         [level * rng.standard_normal(int(seconds * samplerate)) for seconds, level in pieces]
     ).astype(np.float32)
+    sound = np.stack([sound, np.zeros_like(sound) if preset == "call" else sound[::-1]], axis=1)
     model, resting = DenoiserModel.preset(preset), []
-    pipeline = Pipeline(samplerate, denoiser=model)
+    pipeline = Pipeline(samplerate, 2, denoiser=model)
     pipeline.on_hop = lambda stream, gains: resting.append(stream.resting)
     whole, _ = run(pipeline, sound, len(sound))
     assert 0.3 + 1.0 <= resting.index(True) * model.hop_s < 0.3 + 1.1
     assert sum(resting) * model.hop_s == pytest.approx(2.513 - 1.0 + 1.3 - 1.0, abs=0.04)
-    assert not whole[int(1.4 * samplerate) : int(2.8 * samplerate)].any()
+    assert not whole[int(1.4 * samplerate) : int(2.8 * samplerate), 0].any()
     # 48000: the bank comes to rest and hears sound again, all in one stretch
     stretches = ((StretchPipeline, block) for block in (5000, 48000, len(sound)))
     for kind, block in ((Pipeline, 7), (Pipeline, 480), *stretches):
-        pipeline, rested = kind(samplerate, denoiser=model), []
+        pipeline, rested = kind(samplerate, 2, denoiser=model), []
         pipeline.on_hop = lambda stream, gains: rested.append(stream.resting)  # noqa: B023
         cut, _ = run(pipeline, sound, block)
         np.testing.assert_array_equal(cut, whole)
