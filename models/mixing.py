@@ -20,6 +20,7 @@ from resonance.models.data import SAMPLERATE, AudioStore
 from resonance.models.vowels import vowel
 
 Sound = NDArray[np.float32]
+FloatArray = NDArray[np.floating]
 TINY = 1e-9
 
 
@@ -80,6 +81,11 @@ def noise_scale(speech: Sound, noise: Sound, snr_db: float) -> np.float32:
     return np.float32(speech_rms(speech) * 10 ** (-snr_db / 20) / rms(noise))
 
 
+def _of_rms_1(sound: FloatArray) -> Sound:
+    single = np.asarray(sound, np.float32)
+    return single / np.float32(rms(single) + TINY)
+
+
 def colored_noise(rng: np.random.Generator, length: int, tilt_db_per_octave: float) -> Sound:
     """Gaussian noise [samples] of RMS 1 whose spectrum falls by ``tilt_db_per_octave``.
 
@@ -101,7 +107,7 @@ def colored_noise(rng: np.random.Generator, length: int, tilt_db_per_octave: flo
     hz = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLERATE), 20.0)
     spectrum *= (hz / 1000.0) ** (-tilt_db_per_octave / 6.02)
     sound = np.fft.irfft(spectrum, length)
-    return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+    return _of_rms_1(sound)
 
 
 def hum(rng: np.random.Generator, length: int) -> Sound:
@@ -112,7 +118,7 @@ def hum(rng: np.random.Generator, length: int) -> Sound:
     phase = rng.uniform(0, 2 * np.pi, len(order))
     hz = rng.choice([50.0, 60.0])
     sound = (level[:, None] * np.sin(2 * np.pi * hz * order[:, None] * t + phase[:, None])).sum(0)
-    return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+    return _of_rms_1(sound)
 
 
 def rumble(rng: np.random.Generator, length: int) -> Sound:
@@ -129,7 +135,7 @@ def rumble(rng: np.random.Generator, length: int) -> Sound:
         sound = sosfilt(low, rng.standard_normal(length))
         if rng.random() < 0.5:
             sound *= sosfilt(gusts, rng.standard_normal(length))
-    return np.asarray(sound / (rms(sound) + TINY), dtype=np.float32)
+    return _of_rms_1(sound)
 
 
 def whistle(rng: np.random.Generator, length: int) -> Sound:
@@ -140,7 +146,7 @@ def whistle(rng: np.random.Generator, length: int) -> Sound:
     if rng.random() < 0.4:
         period = int(rng.uniform(0.1, 1.5) * SAMPLERATE)
         sound *= (np.arange(length) + int(rng.integers(period))) % period < period / 2
-    return np.asarray(sound / (rms(sound) + TINY), dtype=np.float32)
+    return _of_rms_1(sound)
 
 
 def coloured(rng: np.random.Generator, sound: Sound, most_db: float) -> Sound:
