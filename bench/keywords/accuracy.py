@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bench.keywords.detection import (
     FalsePeaks,
     FloatArray,
+    Heard,
     Listener,
     TwiceListener,
     distinct,
@@ -62,8 +63,6 @@ EMBEDDED = {
 }
 #: Where it is counted what fires.
 FIRED = ("clean", "noisy")
-#: What the trigger takes: probabilities [steps, words], and what is added to log odds [steps].
-Heard = tuple[FloatArray, FloatArray]
 #: How they are heard.
 HOW = ("as it came", "cleaned", "both")
 #: Levels at which clips must be heard alike, dB of full scale.

@@ -19,6 +19,8 @@ from resonance.models.keywords import CORE_WORDS, LABELS, SILENCE
 from resonance.models.mixing import Sound, noise_scale
 
 FloatArray = NDArray[np.floating]
+#: What the trigger takes: probabilities [steps, words], and what is added to log odds [steps].
+Heard = tuple[FloatArray, FloatArray]
 
 #: Peaks of one word nearer than this belong to one event, s.
 ONE_EVENT_S = 1.0
@@ -55,7 +57,7 @@ class Listener:
         steps = frames[: count * self.model.step_frames].reshape(count, -1, self.model.bands)
         return np.array([self.state.step(step) for step in steps])
 
-    def heard(self, sound: Sound) -> tuple[FloatArray, FloatArray]:
+    def heard(self, sound: Sound) -> Heard:
         """What the trigger takes: probabilities [steps, words], and what is added to log odds."""
         found = self.probabilities(sound)[:, : len(CORE_WORDS)]
         return found, np.zeros(len(found))
@@ -78,7 +80,7 @@ class TwiceListener(Listener):
         super().__init__(model)
         self._pipeline = StretchPipeline(SAMPLERATE, denoiser=denoiser)
 
-    def heard(self, sound: Sound) -> tuple[FloatArray, FloatArray]:
+    def heard(self, sound: Sound) -> Heard:
         """Mean of both; odds are higher for words said apart."""
         cleaned, voices = self._cleaned(sound)
         found = (self.probabilities(sound) + self.probabilities(cleaned)) / 2

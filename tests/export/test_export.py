@@ -89,14 +89,26 @@ def test_torch_and_pipeline_agree_with_lookahead(exported_ahead):
     folder, model, output = exported_ahead
     differences = json.loads(next(x for x in output.splitlines() if x.startswith("{")))
     assert max(differences.values()) < 2e-5
-    sound = export_denoiser.proof_sound()[:160_000]
+    pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-call.onnx"))
+    late = pipeline.latency_samples
+    sound = export_denoiser.proof_sound()[: 160_000 + late]
     with torch.no_grad():
         trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
-    pipeline = Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-call.onnx"))
-    played, late = np.empty_like(sound), pipeline.latency_samples
+    played = np.empty_like(sound)
     for start in range(0, len(sound), 1234):
         pipeline.process(sound[start : start + 1234], played[start : start + 1234])
     assert np.abs(trained[:-late] - played[late:]).max() < 2e-5
+
+
+def test_torch_and_pipeline_agree_after_digital_silence(exported):
+    """Before the first sound: later on the pipeline leaves silence out."""
+    folder, model, _ = exported
+    sound = np.concatenate([np.zeros(4800, np.float32), export_denoiser.proof_sound()])
+    with torch.no_grad():
+        trained = model(torch.from_numpy(sound[None]))[0][0].numpy()
+    played = np.empty_like(sound)
+    Pipeline(16000, denoiser=DenoiserModel(folder / "denoiser-live.onnx")).process(sound, played)
+    assert np.abs(trained - played).max() < 1e-4
 
 
 def test_card_and_metadata_tell_where_a_model_comes_from(exported):
